@@ -1,0 +1,43 @@
+# Every target makes what it needs; a second call is fast.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+REAL_READY := $(VENV)/.real-ready
+
+.PHONY: demo test lint check bench real lock clean
+
+demo: $(READY)  ## a generated café: import, validate, preview, approve, run, read the log
+	$(BIN)/regulars demo
+
+test: lint  ## lint, types, import contract, docs check and all tests, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## speed, as ratios taken in one run
+	$(BIN)/python -m benchmarks
+
+real: $(REAL_READY)  ## the starter rules over a year of real household baskets
+	$(BIN)/python -m benchmarks.real
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Regulars needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[postgres,dev]'
+	touch $@
+
+$(REAL_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[postgres,dev,real]'
+	touch $@
+
+lock: $(READY)  ## renew the pins; the file names no registry
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) demo real .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

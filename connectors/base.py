@@ -1,0 +1,68 @@
+"""The contract of everything that carries a message out.
+
+A connector sends *one* message to *one* recipient and says what became of it. Retrying, caps, consent, de-duplication
+and the log are not its business. It calls ``handoff()`` exactly once, immediately before the first byte that could make
+the provider accept the message (SMTP: the final dot; HTTP: the first byte of the request). ``False`` means that the
+permission is gone: stop, send nothing, and return ``Outcome("not_now", "fence")``; the fence has recorded why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+Kind = Literal["sent", "not_now", "no", "unknown"]
+EndpointVerdict = Literal["ok", "hard", "soft", "unusable", "opted_out"]
+ChannelVerdict = Literal["ok", "failure", "breaker", "stop"]
+
+Handoff = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message for one recipient, rendered.
+
+    ``body`` is the bytes of a whole RFC 5322 message for email (checked, CRLF line ends) and the text for SMS.
+    ``template`` and ``values`` are for providers that take only approved templates.
+    """
+
+    key: str  #: opaque and stable: the same on every attempt of one dispatch
+    channel: Literal["email", "sms"]
+    sender: str  #: envelope sender: an address, or an E.164 number
+    recipient: str  #: envelope recipient: an address, or an E.164 number
+    body: bytes | str = field(repr=False)
+    template: str = ""
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    test: bool = False  #: a preview sent to the owner, marked TEST
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one ``send``. ``code`` is for staff and logs and never holds an address.
+
+    ``kind``: ``sent`` accepted; ``not_now`` provably not delivered, try later; ``no`` refused for good;
+    ``unknown`` may have been delivered, never retried by itself.
+    ``counts_attempt`` is false where nothing was tried (bad password, the fence said no).
+    """
+
+    kind: Kind
+    code: str
+    provider_id: str | None = None
+    retry_at: datetime | None = None
+    endpoint: EndpointVerdict = "ok"
+    channel: ChannelVerdict = "ok"
+    counts_attempt: bool = True
+
+
+class Connector(Protocol):
+    """Carries messages of one channel out. Used by one worker at a time; ``close`` ends kept connections."""
+
+    def send(self, message: Message, handoff: Handoff) -> Outcome:
+        """Send one message. Never raises for what a network or a provider does."""
+        ...
+
+    def close(self) -> None:
+        """End what is kept open. Never raises."""
+        ...
