@@ -6,6 +6,9 @@ Three kinds of number stand for time and money, everywhere:
 * a *day* is ``date.toordinal()`` of the business day in the customer's zone (``Integer``),
 * money is whole minor units of the home's one currency (``BigInteger``).
 
+Text that rules compare has a ``*_key`` beside it, ``text_key(value)``: case-folded, blanks folded. Databases disagree on
+``lower()`` beyond ASCII; Python does it once, at import.
+
 Internal ids are never reused (``sqlite_autoincrement``): a freed id must not inherit matches.
 External ids are unique per ``source`` (the till or file family that they come from): two tills both have order 1.
 """
@@ -66,6 +69,7 @@ stores = Table(
     Column("source", String(64), nullable=False),
     Column("external_id", String(200), nullable=False),
     Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, comment="text_key(name): what rules are compared with"),
     Column("country", String(2)),
     Column("city", Text),
     Column("region", Text),
@@ -92,7 +96,11 @@ endpoints = Table(
     Column("hash", LargeBinary(32), nullable=False, comment="keyed hash of the normalised address; survives erasure"),
     Column("address", Text, comment="normalised email or E.164 number; NULL after erasure"),
     Column("suppressed_at", EpochSeconds),
-    Column("suppressed_why", String(32), comment="unsubscribed, hard_bounce, soft_bounces, unusable, complaint, erased, staff"),
+    Column(
+        "suppressed_why",
+        String(32),
+        comment="unsubscribed, hard_bounce, soft_bounces, unusable, complaint, erased, staff",
+    ),
     Column("soft_bounces", Integer, nullable=False, server_default="0"),
     UniqueConstraint("channel", "hash"),
     CheckConstraint("channel IN ('email', 'sms')", name="channel"),
@@ -112,13 +120,17 @@ customers = Table(
     Column("birthday_calendar", String(8), nullable=False, server_default="solar", comment="solar or lunar"),
     Column("joined_at", EpochSeconds, comment="NULL: the first order is when the guest joined"),
     Column("language", String(35)),
-    Column("zone_id", ForeignKey("zones.id"), nullable=False, comment="resolved at import: own, else store's, else home's"),
+    Column(
+        "zone_id", ForeignKey("zones.id"), nullable=False, comment="resolved at import: own, else store's, else home's"
+    ),
     Column("own_zone", Boolean, nullable=False, server_default=text("false"), comment="the zone is the customer's own"),
     Column("store_id", ForeignKey("stores.id")),
     Column("gender", Text),
     Column("city", Text),
+    Column("city_key", Text, comment="text_key(city): what rules are compared with"),
     Column("company", Text),
     Column("tier", Text),
+    Column("tier_key", Text, comment="text_key(tier)"),
     Column("referred_by", String(200), comment="external id of the friend, in the same source"),
     Column("email_id", ForeignKey("endpoints.id")),
     Column("sms_id", ForeignKey("endpoints.id")),
@@ -153,7 +165,7 @@ products = Table(
     _id(),
     Column("name", Text, nullable=False),
     Column("category", Text),
-    Column("name_key", Text, nullable=False, comment="case-folded, blanks trimmed"),
+    Column("name_key", Text, nullable=False, comment="text_key(name)"),
     Column("category_key", Text, nullable=False, server_default=""),
     UniqueConstraint("name_key", "category_key"),
     sqlite_autoincrement=True,
@@ -171,7 +183,7 @@ orders = Table(
     Column("day", Integer, nullable=False, comment="business day in the customer's zone, a walk-in's in the store's"),
     Column("total", BigInteger, nullable=False, comment="paid: after discounts, with tax, without tip"),
     Column("refunded_at", EpochSeconds, comment="of the first refund or void; NULL spares the look-up in refunds"),
-    Column("channel", Text, comment="case-folded: dine-in, takeaway, delivery, online, ..."),
+    Column("channel", Text, comment="text_key: dine-in, takeaway, delivery, online, ..."),
     Column("coupon", Text, comment="code or till's discount as the file gave it"),
     Column("server", Text),
     UniqueConstraint("source", "external_id"),
@@ -249,7 +261,12 @@ points_uses = Table(
     metadata,
     Column("use_id", ForeignKey("points.id", ondelete="CASCADE"), primary_key=True),
     Column("lot_id", ForeignKey("points.id", ondelete="CASCADE"), primary_key=True),
-    Column("points", Integer, nullable=False, comment="positive: how many of the lot this use took, soonest to expire first"),
+    Column(
+        "points",
+        Integer,
+        nullable=False,
+        comment="positive: how many of the lot this use took, soonest to expire first",
+    ),
     Index(None, "lot_id"),
     CheckConstraint("points > 0", name="positive"),
 )
@@ -258,7 +275,7 @@ tags = Table(
     "tags",
     metadata,
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True),
-    Column("tag", Text, primary_key=True, comment="case-folded"),
+    Column("tag", Text, primary_key=True, comment="text_key of the tag"),
     Index(None, "tag"),
 )
 
@@ -299,7 +316,9 @@ customer_facts = Table(
     metadata,
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("zone_id", ForeignKey("zones.id"), nullable=False),
-    Column("store_id", ForeignKey("stores.id"), comment="own, else that of most visits in the 180 days before the last one"),
+    Column(
+        "store_id", ForeignKey("stores.id"), comment="own, else that of most visits in the 180 days before the last one"
+    ),
     Column("email_id", ForeignKey("endpoints.id")),
     Column("sms_id", ForeignKey("endpoints.id")),
     Column("birthday_md", Integer),
@@ -316,8 +335,20 @@ customer_facts = Table(
     Column("last_order_id", Id, comment="greatest (ordered_at, id)"),
     Column("last_order_at", EpochSeconds),
     Column("last_order_day", Integer),
-    Column("gaps", Integer, nullable=False, server_default="0", comment="how many of the last ten gaps between visits exist"),
-    Column("gap_days", Integer, nullable=False, server_default="0", comment="their sum in days; the mean is gap_days / gaps"),
+    Column(
+        "gaps",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="how many of the last ten gaps between visits exist",
+    ),
+    Column(
+        "gap_days",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="their sum in days; the mean is gap_days / gaps",
+    ),
     Column("risk_day", Integer, comment="first day on which at_risk with its default settings fires"),
     Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
@@ -400,16 +431,24 @@ matches = Table(
     _id(),
     Column("rule_id", ForeignKey("rules.id"), nullable=False),
     Column("customer_id", ForeignKey("customers.id"), nullable=False),
-    Column("occasion", BigInteger, nullable=False, comment="an internal id, a year, yyyymmdd, or a row of occasion_names"),
+    Column(
+        "occasion", BigInteger, nullable=False, comment="an internal id, a year, yyyymmdd, or a row of occasion_names"
+    ),
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("version_id", ForeignKey("rule_versions.id"), nullable=False),
     Column("matched_at", EpochSeconds, nullable=False, comment="the run's as_of"),
     Column("closes", EpochSeconds, nullable=False, comment="nothing of this match goes out later, waits added"),
     Column("verdict", String(8), nullable=False, comment="act, control, refused"),
     Column("reason", String(32), comment="why refused"),
-    Column("email_block", String(32), comment="why no email can go: no_endpoint, suppressed, no_consent, duplicate_endpoint"),
+    Column(
+        "email_block",
+        String(32),
+        comment="why no email can go: no_endpoint, suppressed, no_consent, duplicate_endpoint",
+    ),
     Column("sms_block", String(32)),
-    Column("email_id", ForeignKey("endpoints.id"), comment="as of the match: again_after looks at customer and endpoint"),
+    Column(
+        "email_id", ForeignKey("endpoints.id"), comment="as of the match: again_after looks at customer and endpoint"
+    ),
     Column("sms_id", ForeignKey("endpoints.id")),
     Column("store_id", ForeignKey("stores.id"), comment="of the order or rating that fired, else the guest's"),
     Column("order_id", ForeignKey("orders.id")),
@@ -469,8 +508,21 @@ dispatches = Table(
         "'cancelled', 'dead')",
         name="state",
     ),
-    Index("ix_dispatches_due", "due_at", "priority", "id", sqlite_where=text("state = 'pending'"), postgresql_where=text("state = 'pending'")),
-    Index("ix_dispatches_open", "state", "leased_until", sqlite_where=text("state IN ('held', 'claimed', 'handoff')"), postgresql_where=text("state IN ('held', 'claimed', 'handoff')")),
+    Index(
+        "ix_dispatches_due",
+        "due_at",
+        "priority",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_dispatches_open",
+        "state",
+        "leased_until",
+        sqlite_where=text("state IN ('held', 'claimed', 'handoff')"),
+        postgresql_where=text("state IN ('held', 'claimed', 'handoff')"),
+    ),
     Index("ix_dispatches_customer_day", "customer_id", "handed_day"),
     Index("ix_dispatches_endpoint_day", "endpoint_id", "handed_day"),
     sqlite_autoincrement=True,
@@ -509,7 +561,13 @@ channels = Table(
     metadata,
     Column("channel", String(8), primary_key=True),
     Column("failures", Integer, nullable=False, server_default="0", comment="in a row; the breaker opens at five"),
-    Column("refusals", Integer, nullable=False, server_default="0", comment="definite noes in a row from different customers"),
+    Column(
+        "refusals",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="definite noes in a row from different customers",
+    ),
     Column("open_until", EpochSeconds, comment="the breaker: nothing is claimed before"),
     Column("stopped_at", EpochSeconds, comment="a person must act: bad password, bad certificate"),
     Column("stopped_why", Text),
