@@ -1,0 +1,1 @@
+"""What carries messages out and brings data in; imports nothing of the engine."""

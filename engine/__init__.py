@@ -1,0 +1,1 @@
+"""Regulars: an owner's rules in, messages and a log out."""

@@ -1,0 +1,1 @@
+"""What is kept, and how SQLite and PostgreSQL are spoken to."""

@@ -1,0 +1,1 @@
+"""What goes out: the outbox, the fence, and what became of each message."""

@@ -1,0 +1,1 @@
+"""Who is matched: a rule and a moment make one statement."""

@@ -1,0 +1,1 @@
+"""Records in: check, normalise, match to a customer, write, keep the facts up."""

@@ -1,0 +1,1 @@
+"""What an owner writes: files, words, times, and the problems in them."""

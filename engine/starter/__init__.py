@@ -1,0 +1,1 @@
+"""The starter home and the generated café."""

@@ -1,0 +1,1 @@
+"""The words of the rule language: one class each, giving schema, SQL and sentence."""

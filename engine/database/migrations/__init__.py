@@ -1,0 +1,1 @@
+"""Alembic's migrations; they travel in the wheel."""

@@ -1,0 +1,331 @@
+"""The customer side: importers and sync write it. Kinds of number: see ``tables``."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from engine.database.metadata import id_column, metadata
+from engine.database.sql import EpochSeconds, Id
+
+zones = Table(
+    "zones",
+    metadata,
+    id_column(),
+    Column("name", String(64), nullable=False, unique=True, comment="IANA name, such as America/Chicago"),
+    sqlite_autoincrement=True,
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, comment="text_key(name): what rules are compared with"),
+    Column("country", String(2)),
+    Column("city", Text),
+    Column("region", Text),
+    Column("zone_id", ForeignKey("zones.id"), nullable=False),
+    Column("language", String(35)),
+    Column("address", Text),
+    Column("phone", Text),
+    Column("manager_name", Text),
+    Column("manager_email", Text),
+    Column("manager_phone", Text),
+    Column("opens", String(5), comment="HH:MM on the store's clock"),
+    Column("closes", String(5)),
+    Column("closed_on", Integer, comment="day: from this day on the store is shut for good"),
+    Column("attributes", JSON, nullable=False),
+    UniqueConstraint("source", "external_id"),
+    sqlite_autoincrement=True,
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    id_column(),
+    Column("channel", String(8), nullable=False, comment="email or sms"),
+    Column("hash", LargeBinary(32), nullable=False, comment="keyed hash of the normalised address; survives erasure"),
+    Column("address", Text, comment="normalised email or E.164 number; NULL after erasure"),
+    Column("suppressed_at", EpochSeconds),
+    Column(
+        "suppressed_why",
+        String(32),
+        comment="unsubscribed, hard_bounce, soft_bounces, unusable, complaint, erased, staff",
+    ),
+    Column("soft_bounces", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("channel", "hash"),
+    CheckConstraint("channel IN ('email', 'sms')", name="channel"),
+    sqlite_autoincrement=True,
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("name", Text),
+    Column("first_name", Text),
+    Column("birthday_year", Integer),
+    Column("birthday_md", Integer, comment="month * 100 + day, in the customer's calendar"),
+    Column("birthday_calendar", String(8), nullable=False, server_default="solar", comment="solar or lunar"),
+    Column("joined_at", EpochSeconds, comment="NULL: the first order is when the guest joined"),
+    Column("language", String(35)),
+    Column(
+        "zone_id", ForeignKey("zones.id"), nullable=False, comment="resolved at import: own, else store's, else home's"
+    ),
+    Column("own_zone", Boolean, nullable=False, server_default=text("false"), comment="the zone is the customer's own"),
+    Column("store_id", ForeignKey("stores.id")),
+    Column("gender", Text),
+    Column("city", Text),
+    Column("city_key", Text, comment="text_key(city): what rules are compared with"),
+    Column("company", Text),
+    Column("tier", Text),
+    Column("tier_key", Text, comment="text_key(tier)"),
+    Column("referred_by", String(200), comment="external id of the friend, in the same source"),
+    Column("email_id", ForeignKey("endpoints.id")),
+    Column("sms_id", ForeignKey("endpoints.id")),
+    Column("attributes", JSON, nullable=False),
+    Column("erased_at", EpochSeconds),
+    UniqueConstraint("source", "external_id"),
+    Index(None, "email_id"),
+    Index(None, "sms_id"),
+    sqlite_autoincrement=True,
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    id_column(),
+    Column("endpoint_id", ForeignKey("endpoints.id"), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), comment="who said so, where known"),
+    Column("topic", String(64), comment="NULL: all marketing"),
+    Column("basis", String(16), nullable=False, comment="express, implied"),
+    Column("state", String(3), nullable=False, comment="yes or no"),
+    Column("at", EpochSeconds, nullable=False),
+    Column("source", Text, nullable=False, comment="import, form, unsubscribe link, STOP, staff, ..."),
+    Column("evidence", Text, comment="what the file or form said; never an address"),
+    CheckConstraint("state IN ('yes', 'no')", name="state"),
+    Index(None, "endpoint_id", "at", "id"),
+    sqlite_autoincrement=True,
+)
+
+products = Table(
+    "products",
+    metadata,
+    id_column(),
+    Column("name", Text, nullable=False),
+    Column("category", Text),
+    Column("name_key", Text, nullable=False, comment="text_key(name)"),
+    Column("category_key", Text, nullable=False, server_default=""),
+    UniqueConstraint("name_key", "category_key"),
+    sqlite_autoincrement=True,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), comment="NULL: a walk-in"),
+    Column("store_id", ForeignKey("stores.id")),
+    Column("ordered_at", EpochSeconds, nullable=False),
+    Column("day", Integer, nullable=False, comment="business day in the customer's zone, a walk-in's in the store's"),
+    Column("total", BigInteger, nullable=False, comment="paid: after discounts, with tax, without tip"),
+    Column("refunded_at", EpochSeconds, comment="of the first refund or void; NULL spares the look-up in refunds"),
+    Column("channel", Text, comment="text_key: dine-in, takeaway, delivery, online, ..."),
+    Column("coupon", Text, comment="code or till's discount as the file gave it"),
+    Column("server", Text),
+    UniqueConstraint("source", "external_id"),
+    Index("ix_orders_customer_day", "customer_id", "day", "ordered_at"),
+    sqlite_autoincrement=True,
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False, comment="the order_id that the file names"),
+    Column("order_id", ForeignKey("orders.id"), comment="NULL until its order is known"),
+    Column("kind", String(8), nullable=False, comment="refund or void"),
+    Column("refunded_at", EpochSeconds, nullable=False),
+    Column("amount", BigInteger, comment="positive minor units; NULL: the whole order (a void)"),
+    UniqueConstraint("source", "external_id", "kind", "refunded_at"),
+    Index(None, "order_id"),
+    sqlite_autoincrement=True,
+)
+
+order_items = Table(
+    "order_items",
+    metadata,
+    id_column(),
+    Column("order_id", ForeignKey("orders.id"), nullable=False),
+    Column("line", String(64), nullable=False),
+    Column("product_id", ForeignKey("products.id"), nullable=False),
+    Column("quantity", Integer, nullable=False, comment="thousandths: 1500 is one and a half"),
+    Column("price", BigInteger, nullable=False, comment="of the line"),
+    UniqueConstraint("order_id", "line"),
+    Index(None, "product_id"),
+    sqlite_autoincrement=True,
+)
+
+ratings = Table(
+    "ratings",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("customer_id", ForeignKey("customers.id")),
+    Column("order_id", ForeignKey("orders.id")),
+    Column("store_id", ForeignKey("stores.id")),
+    Column("rated_at", EpochSeconds, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("comment", Text),
+    Column("platform", Text, comment="the file's column source: google, receipt, ..."),
+    UniqueConstraint("source", "external_id"),
+    Index(None, "rated_at"),
+    Index(None, "customer_id", "rated_at"),
+    sqlite_autoincrement=True,
+)
+
+points = Table(
+    "points",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), nullable=False),
+    Column("at", EpochSeconds, nullable=False),
+    Column("points", Integer, nullable=False, comment="a lot when positive, a use when negative"),
+    Column("expires_at", EpochSeconds),
+    Column("reason", Text),
+    Column("ledger", String(64), nullable=False, server_default="points"),
+    UniqueConstraint("source", "external_id"),
+    Index(None, "customer_id", "ledger", "at"),
+    sqlite_autoincrement=True,
+)
+
+points_uses = Table(
+    "points_uses",
+    metadata,
+    Column("use_id", ForeignKey("points.id", ondelete="CASCADE"), primary_key=True),
+    Column("lot_id", ForeignKey("points.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "points",
+        Integer,
+        nullable=False,
+        comment="positive: how many of the lot this use took, soonest to expire first",
+    ),
+    Index(None, "lot_id"),
+    CheckConstraint("points > 0", name="positive"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", Text, primary_key=True, comment="text_key of the tag"),
+    Index(None, "tag"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    id_column(),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("customer_id", ForeignKey("customers.id")),
+    Column("store_id", ForeignKey("stores.id")),
+    Column("name", Text, nullable=False),
+    Column("at", EpochSeconds, nullable=False),
+    Column("data", JSON, nullable=False),
+    UniqueConstraint("source", "external_id"),
+    Index(None, "name", "at"),
+    Index(None, "customer_id", "at"),
+    sqlite_autoincrement=True,
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    id_column(),
+    Column("at", EpochSeconds, nullable=False),
+    Column("name", Text, nullable=False, comment="the file's name without its folder"),
+    Column("kind", String(32), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("counts", JSON, nullable=False, comment="rows, new, changed, unchanged, refused, ..."),
+    sqlite_autoincrement=True,
+)
+
+#: One wide row a customer; ``engine/database/facts.py`` is its only definition. A row is right for every ``as_of`` with
+#: ``stands_from <= as_of < refresh_at`` (NULL: no bound): outside, something of the customer comes of age or expires.
+customer_facts = Table(
+    "customer_facts",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("zone_id", ForeignKey("zones.id"), nullable=False),
+    Column(
+        "store_id", ForeignKey("stores.id"), comment="own, else that of most visits in the 180 days before the last one"
+    ),
+    Column("email_id", ForeignKey("endpoints.id")),
+    Column("sms_id", ForeignKey("endpoints.id")),
+    Column("birthday_md", Integer),
+    Column("birthday_calendar", String(8), nullable=False, server_default="solar"),
+    Column("joined_at", EpochSeconds, comment="own, else the first order's"),
+    Column("joined_day", Integer),
+    Column("orders", Integer, nullable=False, server_default="0"),
+    Column("visits", Integer, nullable=False, server_default="0", comment="business days with an order"),
+    Column("spend", BigInteger, nullable=False, server_default="0"),
+    Column("refunds", Integer, nullable=False, server_default="0"),
+    Column("first_order_id", Id),
+    Column("first_order_at", EpochSeconds),
+    Column("first_order_day", Integer),
+    Column("last_order_id", Id, comment="greatest (ordered_at, id)"),
+    Column("last_order_at", EpochSeconds),
+    Column("last_order_day", Integer),
+    Column(
+        "gaps",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="how many of the last ten gaps between visits exist",
+    ),
+    Column(
+        "gap_days",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="their sum in days; the mean is gap_days / gaps",
+    ),
+    Column("risk_day", Integer, comment="first day on which at_risk with its default settings fires"),
+    Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
+    Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
+    Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
+    Index(None, "last_order_day"),
+    Index(None, "risk_day"),
+    Index(None, "birthday_md"),
+    Index(None, "joined_day"),
+    Index(None, "refresh_at"),
+    Index(None, "stands_from"),
+)

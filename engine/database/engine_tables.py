@@ -1,0 +1,258 @@
+"""The engine side: what was decided, and what became of it. Kinds of number: see ``tables``."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from engine.database.metadata import id_column, metadata
+from engine.database.sql import EpochSeconds, Id
+
+rules = Table(
+    "rules",
+    metadata,
+    id_column(),
+    Column("rule", String(100), nullable=False, unique=True, comment="the id that the owner wrote: immutable"),
+    Column("path", Text, nullable=False, comment="the file it was last read from, relative to the home"),
+    Column("content_hash", LargeBinary(32), nullable=False, comment="trigger, conditions, actions, stop_if, limits"),
+    Column("approved_hash", LargeBinary(32)),
+    Column("approved_by", Text),
+    Column("approved_at", EpochSeconds),
+    Column("active", Boolean, nullable=False, server_default=text("true"), comment="read again at the fence"),
+    Column("watermark", EpochSeconds, comment="as_of of the last evaluation"),
+    sqlite_autoincrement=True,
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    id_column(),
+    Column("rule_id", ForeignKey("rules.id"), nullable=False),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    Column("name", Text, nullable=False, comment="who approved; `approvals: two` wants two different names"),
+    Column("at", EpochSeconds, nullable=False),
+    UniqueConstraint("rule_id", "content_hash", "name"),
+    sqlite_autoincrement=True,
+)
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    id_column(),
+    Column("rule_id", ForeignKey("rules.id"), nullable=False),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    Column("body", JSON, nullable=False, comment="the rule as plain data: a journey under way keeps these actions"),
+    Column("first_at", EpochSeconds, nullable=False),
+    UniqueConstraint("rule_id", "content_hash"),
+    sqlite_autoincrement=True,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    id_column(),
+    Column("as_of", EpochSeconds, nullable=False),
+    Column("started_at", EpochSeconds, nullable=False),
+    Column("finished_at", EpochSeconds),
+    Column("state", String(8), nullable=False, server_default="running", comment="running, done, red"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("summary", JSON, comment="the object that `run --format json` prints"),
+    sqlite_autoincrement=True,
+)
+
+occasion_names = Table(
+    "occasion_names",
+    metadata,
+    id_column(),
+    Column("name", String(200), nullable=False, unique=True),
+    sqlite_autoincrement=True,
+)
+
+matches = Table(
+    "matches",
+    metadata,
+    id_column(),
+    Column("rule_id", ForeignKey("rules.id"), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), nullable=False),
+    Column(
+        "occasion", BigInteger, nullable=False, comment="an internal id, a year, yyyymmdd, or a row of occasion_names"
+    ),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("version_id", ForeignKey("rule_versions.id"), nullable=False),
+    Column("matched_at", EpochSeconds, nullable=False, comment="the run's as_of"),
+    Column("closes", EpochSeconds, nullable=False, comment="nothing of this match goes out later, waits added"),
+    Column("verdict", String(8), nullable=False, comment="act, control, refused"),
+    Column("reason", String(32), comment="why refused"),
+    Column(
+        "email_block",
+        String(32),
+        comment="why no email can go: no_endpoint, suppressed, no_consent, duplicate_endpoint",
+    ),
+    Column("sms_block", String(32)),
+    Column(
+        "email_id", ForeignKey("endpoints.id"), comment="as of the match: again_after looks at customer and endpoint"
+    ),
+    Column("sms_id", ForeignKey("endpoints.id")),
+    Column("store_id", ForeignKey("stores.id"), comment="of the order or rating that fired, else the guest's"),
+    Column("order_id", ForeignKey("orders.id")),
+    Column("rating_id", ForeignKey("ratings.id")),
+    UniqueConstraint("rule_id", "customer_id", "occasion"),
+    CheckConstraint("verdict IN ('act', 'control', 'refused')", name="verdict"),
+    Index(None, "run_id", "rule_id"),
+    Index(None, "customer_id", "matched_at"),
+    Index(None, "rule_id", "email_id"),
+    Index(None, "rule_id", "sms_id"),
+    sqlite_autoincrement=True,
+)
+
+#: Body of a template at one version: its files by name. Stored once, by the hash of them.
+contents = Table(
+    "contents",
+    metadata,
+    id_column(),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("template", String(100), nullable=False),
+    Column("files", JSON, nullable=False, comment="{file name: text}"),
+    sqlite_autoincrement=True,
+)
+
+dispatches = Table(
+    "dispatches",
+    metadata,
+    id_column(),
+    Column("match_id", ForeignKey("matches.id"), nullable=False),
+    Column("step", Integer, nullable=False, comment="1-based place in the rule's actions"),
+    Column("part", Integer, nullable=False, server_default="0"),
+    Column("rule_id", ForeignKey("rules.id"), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), nullable=False),
+    Column("channel", String(8), nullable=False, comment="email, sms, coupon, alert (later: points, tag, webhook)"),
+    Column("purpose", String(9), nullable=False, comment="marketing or service"),
+    Column("endpoint_id", ForeignKey("endpoints.id"), comment="NULL: staff, or a step inside the database"),
+    Column("content_id", ForeignKey("contents.id"), comment="the template's version, fixed at the match"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("state", String(9), nullable=False),
+    Column("reason", String(64)),
+    Column("due_at", EpochSeconds, nullable=False),
+    Column("expires_at", EpochSeconds, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="tries that counted"),
+    Column("rescues", Integer, nullable=False, server_default="0", comment="times found abandoned while claimed"),
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+    Column("leased_until", EpochSeconds),
+    Column("lease_holder", Text, comment="host:pid:start of the worker"),
+    Column("handed_at", EpochSeconds, comment="when the fence was passed"),
+    Column("handed_day", Integer, comment="the guest's calendar day of handed_at, for caps"),
+    Column("finished_at", EpochSeconds, comment="when the state became final"),
+    Column("provider_id", Text),
+    Column("provider_reply", Text, comment="code and text of the provider, without addresses"),
+    Column("content_hash", LargeBinary(32), comment="of the bytes that were handed over"),
+    UniqueConstraint("match_id", "step", "part"),
+    CheckConstraint(
+        "state IN ('held', 'pending', 'claimed', 'handoff', 'sent', 'uncertain', 'rejected', 'blocked', 'expired', "
+        "'cancelled', 'dead')",
+        name="state",
+    ),
+    Index(
+        "ix_dispatches_due",
+        "due_at",
+        "priority",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_dispatches_open",
+        "state",
+        "leased_until",
+        sqlite_where=text("state IN ('held', 'claimed', 'handoff')"),
+        postgresql_where=text("state IN ('held', 'claimed', 'handoff')"),
+    ),
+    Index("ix_dispatches_customer_day", "customer_id", "handed_day"),
+    Index("ix_dispatches_endpoint_day", "endpoint_id", "handed_day"),
+    sqlite_autoincrement=True,
+)
+
+#: Values that a message was rendered with, read at the claim; gone with erasure or 30 days after the final state.
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("dispatch_id", ForeignKey("dispatches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("values", JSON, nullable=False),
+    Column("at", EpochSeconds, nullable=False),
+)
+
+coupons = Table(
+    "coupons",
+    metadata,
+    id_column(),
+    Column("dispatch_id", ForeignKey("dispatches.id"), nullable=False, unique=True),
+    Column("customer_id", ForeignKey("customers.id"), nullable=False),
+    Column("offer", String(100), nullable=False, comment="key in config/offers.yaml"),
+    Column("terms", JSON, nullable=False, comment="the offer as it was when the coupon was decided"),
+    Column("code", String(16), unique=True, comment="drawn at the claim: a held or blocked coupon leaks no code"),
+    Column("issued_at", EpochSeconds),
+    Column("valid_until", EpochSeconds, comment="exclusive; set with the code"),
+    Column("redeemed_at", EpochSeconds),
+    Column("redeemed_order_id", ForeignKey("orders.id")),
+    Column("revoked_at", EpochSeconds),
+    Index(None, "customer_id", "offer"),
+    sqlite_autoincrement=True,
+)
+
+#: One row a channel: what the provider's answers did to it.
+channels = Table(
+    "channels",
+    metadata,
+    Column("channel", String(8), primary_key=True),
+    Column("failures", Integer, nullable=False, server_default="0", comment="in a row; the breaker opens at five"),
+    Column(
+        "refusals",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="definite noes in a row from different customers",
+    ),
+    Column("open_until", EpochSeconds, comment="the breaker: nothing is claimed before"),
+    Column("stopped_at", EpochSeconds, comment="a person must act: bad password, bad certificate"),
+    Column("stopped_why", Text),
+)
+
+#: One row: the big red button. The fence reads it again in its own transaction.
+switch = Table(
+    "switch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("stopped_at", EpochSeconds),
+    Column("stopped_by", Text),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    id_column(),
+    Column("at", EpochSeconds, nullable=False),
+    Column("actor", Text, nullable=False, comment="a person's name or the part of the engine"),
+    Column("action", String(32), nullable=False),
+    Column("dispatch_id", Id, comment="no foreign key: the trail outlives what it speaks of"),
+    Column("subject", Text, comment="what else it was about: a rule, a customer's id, a channel"),
+    Column("before", String(32)),
+    Column("after", String(32)),
+    Column("detail", JSON),
+    Index(None, "dispatch_id"),
+    sqlite_autoincrement=True,
+)
