@@ -88,6 +88,7 @@ customers = Table(
     Column("birthday_md", Integer, comment="month * 100 + day, in the customer's calendar"),
     Column("birthday_calendar", String(8), nullable=False, server_default="solar", comment="solar or lunar"),
     Column("joined_at", EpochSeconds, comment="NULL: the first order is when the guest joined"),
+    Column("joined_day", Integer, comment="business day of joined_at in the customer's zone"),
     Column("language", String(35)),
     Column(
         "zone_id", ForeignKey("zones.id"), nullable=False, comment="resolved at import: own, else store's, else home's"
