@@ -158,6 +158,7 @@ orders = Table(
     Column("server", Text),
     UniqueConstraint("source", "external_id"),
     Index("ix_orders_customer_day", "customer_id", "day", "ordered_at"),
+    Index(None, "ordered_at"),
     sqlite_autoincrement=True,
 )
 
@@ -319,12 +320,10 @@ customer_facts = Table(
         server_default="0",
         comment="their sum in days; the mean is gap_days / gaps",
     ),
-    Column("risk_day", Integer, comment="first day on which at_risk with its default settings fires"),
     Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
     Index(None, "last_order_day"),
-    Index(None, "risk_day"),
     Index(None, "birthday_md"),
     Index(None, "joined_day"),
     Index(None, "refresh_at"),

@@ -5,11 +5,32 @@ An unknown dialect raises: a wrong guess about a date or a lock would be silent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    false,
+    func,
+    literal,
+    null,
+    select,
+    values,
+)
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: SQLite gives rowid semantics (and AUTOINCREMENT) to INTEGER primary keys only.
@@ -42,3 +63,110 @@ class EpochSeconds(TypeDecorator[datetime]):
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 (SQLAlchemy's signature)
         """Compare with an instant as an instant, with a number as seconds."""
         return BigInteger() if isinstance(value, int) else self
+
+
+def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> CTE:
+    """A small table of whole numbers that travels in the statement: ``name(column, ...) AS (VALUES (...), ...)``.
+
+    Every number is a bind of type BIGINT. No rows make an empty table of the same columns.
+    Raises ``ValueError`` where a row has not one number for each column.
+    """
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError(f"each row of {name!r} needs {len(columns)} numbers: {', '.join(columns)}")
+    if not rows:
+        return select(*(cast(null(), BigInteger).label(each) for each in columns)).where(false()).cte(name)
+    typed = values(*(column(each, BigInteger) for each in columns), name=name)
+    return typed.data([tuple(row) for row in rows]).cte(name)
+
+
+def least_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:
+    """Give the smallest of several values of one row, of the type of the first; NULL where any of them is NULL."""
+    return _Least(first, *(_as_value(each, first) for each in more), type_=first.type)
+
+
+def greatest_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:
+    """Give the greatest of several values of one row, of the type of the first; NULL where any of them is NULL."""
+    return _Greatest(first, *(_as_value(each, first) for each in more), type_=first.type)
+
+
+def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:
+    """Give the value at ``key`` of a JSON object as text: ``true`` and ``false`` for booleans, NULL where there is none.
+
+    Lists and objects come as JSON in the database's own spacing: do not compare them.
+    Raises ``ValueError`` for a key with a quotation mark or a backslash: SQLite's paths have no way to write one.
+    """
+    if '"' in key or "\\" in key:
+        raise ValueError("a key of a JSON column holds no quotation mark and no backslash")
+    return _JsonText(document, literal(key, Text), type_=Text())
+
+
+def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value if isinstance(value, ColumnElement) else literal(value, like.type)
+
+
+class _Ours(FunctionElement[Any]):
+    """A function that each dialect spells in its own way, below."""
+
+    inherit_cache = True
+
+    def __init__(self, *arguments: ColumnElement[Any], type_: TypeEngine[Any]) -> None:
+        super().__init__(*arguments)
+        self.type = type_
+
+
+class _Least(_Ours):
+    inherit_cache = True
+
+
+class _Greatest(_Ours):
+    inherit_cache = True
+
+
+class _JsonText(_Ours):
+    inherit_cache = True
+
+
+@compiles(_Ours)
+def _unknown_dialect(element: _Ours, compiler: SQLCompiler, **_: Any) -> str:
+    word = type(element).__name__.strip("_")
+    raise CompileError(f"{word} is not spelled out for {compiler.dialect.name}: see engine/database/sql.py")
+
+
+@compiles(_Least, "sqlite")
+def _least_sqlite(element: _Least, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(func.min(*element.clauses), **options)
+
+
+@compiles(_Greatest, "sqlite")
+def _greatest_sqlite(element: _Greatest, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(func.max(*element.clauses), **options)
+
+
+def _if_all_known(element: _Ours, result: ColumnElement[Any]) -> ColumnElement[Any]:
+    """PostgreSQL's GREATEST and LEAST pass over NULL; SQLite's max and min do not."""
+    return case((and_(*(each.is_not(None) for each in element.clauses)), result))
+
+
+@compiles(_Least, "postgresql")
+def _least_postgresql(element: _Least, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(_if_all_known(element, func.least(*element.clauses)), **options)
+
+
+@compiles(_Greatest, "postgresql")
+def _greatest_postgresql(element: _Greatest, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(_if_all_known(element, func.greatest(*element.clauses)), **options)
+
+
+@compiles(_JsonText, "sqlite")
+def _json_text_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
+    document, key = element.clauses
+    path = literal('$."', Text) + key + literal('"', Text)
+    kind = func.json_type(document, path)  # json_extract would give booleans as 1 and 0
+    text = case((kind.in_(["true", "false"]), kind), else_=cast(func.json_extract(document, path), Text))
+    return compiler.process(text, **options)
+
+
+@compiles(_JsonText, "postgresql")
+def _json_text_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
+    document, key = element.clauses
+    return compiler.process(document.op("->>")(key), **options)

@@ -6,8 +6,8 @@ Three kinds of number stand for time and money, everywhere:
 * a *day* is ``date.toordinal()`` of the business day in the customer's zone (``Integer``),
 * money is whole minor units of the home's one currency (``BigInteger``).
 
-Text that rules compare has a ``*_key`` beside it, ``text_key(value)``: case-folded, blanks folded. Databases disagree on
-``lower()`` beyond ASCII; Python does it once, at import.
+Text that rules compare has a ``*_key`` beside it, ``text_key(value)``: case-folded, blanks folded. Databases
+disagree on ``lower()`` beyond ASCII; Python does it once, at import.
 
 Internal ids are never reused (``sqlite_autoincrement``): a freed id must not inherit matches.
 External ids are unique per ``source`` (the till or file family that they come from): two tills both have order 1.
