@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     null,
     select,
     values,
@@ -90,14 +91,14 @@ def greatest_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> C
 
 
 def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:
-    """Give the value at ``key`` of a JSON object as text: ``true`` and ``false`` for booleans, NULL where there is none.
+    """Give the value at ``key`` of a JSON object as text: booleans ``true`` and ``false``, NULL where there is none.
 
     Lists and objects come as JSON in the database's own spacing: do not compare them.
     Raises ``ValueError`` for a key with a quotation mark or a backslash: SQLite's paths have no way to write one.
     """
     if '"' in key or "\\" in key:
         raise ValueError("a key of a JSON column holds no quotation mark and no backslash")
-    return _JsonText(document, literal(key, Text), type_=Text())
+    return _JsonText(document, literal(key, Text), literal(f'$."{key}"', Text), type_=Text())
 
 
 def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -159,14 +160,16 @@ def _greatest_postgresql(element: _Greatest, compiler: SQLCompiler, **options: A
 
 @compiles(_JsonText, "sqlite")
 def _json_text_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
-    document, key = element.clauses
-    path = literal('$."', Text) + key + literal('"', Text)
-    kind = func.json_type(document, path)  # json_extract would give booleans as 1 and 0
-    text = case((kind.in_(["true", "false"]), kind), else_=cast(func.json_extract(document, path), Text))
-    return compiler.process(text, **options)
+    document, _, path = element.clauses
+    booleans: dict[str, Any] = {
+        "true": literal_column("'true'"),
+        "false": literal_column("'false'"),
+    }  # json_extract gives 1 and 0
+    value = cast(func.json_extract(document, path), Text)
+    return compiler.process(case(booleans, value=func.json_type(document, path), else_=value), **options)
 
 
 @compiles(_JsonText, "postgresql")
 def _json_text_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
-    document, key = element.clauses
-    return compiler.process(document.op("->>")(key), **options)
+    document, key, _ = element.clauses
+    return compiler.process(document.op("->>")(key).self_group(), **options)
