@@ -1,0 +1,104 @@
+"""What to say when a database cannot be used: one or two plain sentences, never an address or a password."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+_LOCKED = (
+    "The database is locked: another program has been writing to it for more than ten seconds. "
+    "Try again in a moment, or end the program that holds it."
+)
+_READ_ONLY = "The database is read-only: this user may not write to its file or its folder."
+_FULL = "The disk is full, so the database could not be written. Nothing is half-done: free some space and try again."
+_BROKEN_DISK = "The disk reported an error while the database was read or written. Check the disk and its free space."
+_DAMAGED = "The database file is damaged. Restore it from a backup."
+_NO_DATABASE = (
+    "The database file is not a SQLite database. Either `database` in config/regulars.yaml names another file, or it "
+    "is damaged: then restore it from a backup."
+)
+_CANNOT_OPEN = (
+    "The database file cannot be opened: its folder does not exist, or this user may not read and write there."
+)
+_UNREACHABLE = (
+    "The PostgreSQL server cannot be reached. Check that it is running, and the host and port in `database` in "
+    "config/regulars.yaml."
+)
+_NO_ENTRY = (
+    "The PostgreSQL server refused the user or the password. Check them in `database` in config/regulars.yaml, or in "
+    "the variable that it names."
+)
+_NO_SUCH_DATABASE = "The PostgreSQL server has no database of that name. Create it first: createdb regulars"
+_FORBIDDEN = "This PostgreSQL user may not do that. It needs the rights of the database's owner."
+_TOO_MANY = "The PostgreSQL server has no connection left. Try again in a moment."
+_LOST = "The PostgreSQL server ended the connection. What was under way is undone: try again."
+
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _CANNOT_OPEN,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _BROKEN_DISK,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _NO_DATABASE,
+    sqlite3.SQLITE_CANTOPEN: _CANNOT_OPEN,
+}
+
+#: By SQLSTATE: the whole code, or its class of two characters.
+_POSTGRESQL = {
+    "28": _NO_ENTRY,
+    "08": _UNREACHABLE,
+    "3D000": _NO_SUCH_DATABASE,
+    "25006": _READ_ONLY,
+    "53100": _FULL,
+    "53300": _TOO_MANY,
+    "55P03": _LOCKED,
+    "40P01": _LOCKED,
+    "42501": _FORBIDDEN,
+    "57P": _LOST,
+    "58": _BROKEN_DISK,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
+
+
+class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the world, not a mistake of the program)
+    """The database cannot be used now. Its text is a plain sentence or two without password or personal data."""
+
+
+def explain(exc: BaseException) -> str | None:
+    """Say in plain words why the database cannot be used; ``None`` where ``exc`` is about something else.
+
+    ``exc`` is what was caught: SQLAlchemy's, the driver's own, ``OSError``, or ours.
+    """
+    if isinstance(exc, DatabaseUnavailable):
+        return str(exc)
+    if isinstance(exc, DBAPIError) and exc.orig is not None:
+        return _explain_postgresql(exc.orig, lost=exc.connection_invalidated) or explain(exc.orig)
+    if isinstance(exc, sqlite3.Error):
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+        return _SQLITE.get(code)
+    if isinstance(exc, OSError):
+        return _FULL if exc.errno in {errno.ENOSPC, errno.EDQUOT} else None
+    return _explain_postgresql(exc, lost=False)
+
+
+def _explain_postgresql(exc: BaseException, *, lost: bool) -> str | None:
+    """Look at the driver's exception without importing the driver: who has none has none of its exceptions."""
+    if not type(exc).__module__.startswith("psycopg"):
+        return None
+    state = getattr(exc, "sqlstate", None)
+    if state is not None:
+        return next((_POSTGRESQL[state[:n]] for n in (5, 3, 2) if state[:n] in _POSTGRESQL), None)
+    if lost:
+        return _LOST
+    if type(exc).__name__ not in {"OperationalError", "ConnectionTimeout"}:
+        return None
+    # A connection that never came to be carries no code, only libpq's words.
+    words = str(exc)
+    if "authentication" in words or "no password supplied" in words:
+        return _NO_ENTRY
+    return _NO_SUCH_DATABASE if "does not exist" in words and "database" in words else _UNREACHABLE
