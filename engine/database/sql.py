@@ -13,7 +13,9 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Connection,
     Integer,
+    Table,
     Text,
     and_,
     case,
@@ -27,6 +29,8 @@ from sqlalchemy import (
     select,
     values,
 )
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
@@ -173,3 +177,16 @@ def _json_text_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any)
 def _json_text_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
     document, key, _ = element.clauses
     return compiler.process(document.op("->>")(key).self_group(), **options)
+
+
+def upsert(conn: Connection, table: Table) -> Any:
+    """``INSERT`` into ``table`` that knows ``on_conflict_do_update`` and ``on_conflict_do_nothing``.
+
+    Raises:
+        CompileError: the dialect is neither SQLite nor PostgreSQL.
+    """
+    if conn.dialect.name == "sqlite":
+        return sqlite_insert(table)
+    if conn.dialect.name == "postgresql":
+        return postgresql_insert(table)
+    raise CompileError(f"upsert is not spelled out for {conn.dialect.name}: see engine/database/sql.py")

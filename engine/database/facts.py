@@ -1,0 +1,248 @@
+"""``customer_facts``: the one definition, and how it is kept up.
+
+A row is what is true of one customer at any ``as_of`` with ``stands_from <= as_of < refresh_at``. An order counts when
+it was placed by ``as_of`` and no full refund or void of it is known by then; a partial refund lowers its total. A visit
+is a business day with at least one such order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+
+from engine.database.counting import (
+    AsOf,
+    at,
+    counts,
+    gaps_of,
+    left_of,
+    net_total,
+    nth_day,
+    order_at,
+    points_balance,
+    store_of,
+)
+from engine.database.sql import greatest_of, least_of, upsert
+from engine.database.tables import customer_facts, customers, orders, points, refunds
+
+__all__ = ["bring_to", "counts", "facts_select", "net_total", "points_balance", "rebuild", "recompute"]
+
+Only = Select[Any] | Iterable[int] | None
+
+_FAR = 2**62
+_CHUNK = 500
+
+
+def _in(column: ColumnElement[Any], only: Only) -> ColumnElement[bool]:
+    if only is None:
+        return true()
+    return column.in_(only if isinstance(only, Select) else list(only))
+
+
+def _known(o: FromClause, as_of: AsOf) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """The latest moment of an order and its refunds that is past at ``as_of``, and the earliest to come."""
+    r = refunds.alias()
+    of_it = select(r.c.refunded_at).where(r.c.order_id == o.c.id).correlate(o)
+    past_refund = of_it.where(r.c.refunded_at <= at(as_of)).with_only_columns(func.max(r.c.refunded_at))
+    next_refund = of_it.where(r.c.refunded_at > at(as_of)).with_only_columns(func.min(r.c.refunded_at))
+    never, far = literal(0, BigInteger), literal(_FAR, BigInteger)
+    refund_past = case((o.c.refunded_at.is_(None), never), else_=func.coalesce(past_refund.scalar_subquery(), 0))
+    refund_next = case((o.c.refunded_at.is_(None), far), else_=func.coalesce(next_refund.scalar_subquery(), _FAR))
+    past = greatest_of(case((o.c.ordered_at <= at(as_of), o.c.ordered_at), else_=never), refund_past)
+    coming = least_of(case((o.c.ordered_at > at(as_of), o.c.ordered_at), else_=far), refund_next)
+    return past, coming
+
+
+def _days(as_of: AsOf, only: Only) -> CTE:
+    """One row a customer and day with an order, counting or not."""
+    o = orders.alias("o")
+    ok = counts(o, as_of)
+    past, coming = _known(o, as_of)
+    refunded = and_(o.c.ordered_at <= at(as_of), o.c.refunded_at <= at(as_of))
+    return (
+        select(
+            o.c.customer_id,
+            o.c.day,
+            func.sum(case((ok, 1), else_=0)).label("orders"),
+            func.sum(case((ok, net_total(o, as_of)), else_=0)).label("spend"),
+            func.min(case((ok, o.c.ordered_at))).label("first_at"),
+            func.max(case((ok, o.c.ordered_at))).label("last_at"),
+            func.sum(case((refunded, 1), else_=0)).label("refunds"),
+            func.max(past).label("past"),
+            func.min(coming).label("coming"),
+        )
+        .where(o.c.customer_id.is_not(None), _in(o.c.customer_id, only))
+        .group_by(o.c.customer_id, o.c.day)
+        .cte("days")
+    )
+
+
+def _history(as_of: AsOf, only: Only) -> CTE:
+    """One row a customer with an order."""
+    days = _days(as_of, only)
+    day = case((days.c.orders > 0, days.c.day))
+    per = (
+        select(
+            days.c.customer_id,
+            cast(func.sum(days.c.orders), Integer).label("orders"),
+            func.count(day).label("visits"),
+            cast(func.sum(days.c.spend), BigInteger).label("spend"),
+            cast(func.sum(days.c.refunds), Integer).label("refunds"),
+            func.min(day).label("first_day"),
+            func.max(day).label("last_day"),
+            func.min(days.c.first_at).label("first_at"),
+            func.max(days.c.last_at).label("last_at"),
+            func.max(days.c.past).label("past"),
+            func.min(days.c.coming).label("coming"),
+        )
+        .group_by(days.c.customer_id)
+        .cte("per")
+    )
+    eleventh = case((per.c.visits > 1, nth_day((per,), per.c.customer_id, as_of)), else_=per.c.last_day)
+    return select(
+        *per.c,
+        func.coalesce(per.c.last_day - eleventh, 0).label("gap_days"),
+        order_at((per,), per.c.customer_id, per.c.first_day, per.c.first_at, as_of, last=False).label("first_id"),
+        order_at((per,), per.c.customer_id, per.c.last_day, per.c.last_at, as_of, last=True).label("last_id"),
+    ).cte("history")
+
+
+def _purse(as_of: AsOf, only: Only) -> CTE:
+    """One row a customer with points."""
+    p = points.alias("p")
+    expires = case((p.c.points > 0, p.c.expires_at))
+    past, coming = literal(0, BigInteger), literal(_FAR, BigInteger)
+    return (
+        select(
+            p.c.customer_id,
+            cast(func.sum(left_of(p, as_of)), Integer).label("points"),
+            func.max(
+                greatest_of(
+                    case((p.c.at <= at(as_of), p.c.at), else_=past), case((expires <= at(as_of), expires), else_=past)
+                )
+            ).label("past"),
+            func.min(
+                least_of(
+                    case((p.c.at > at(as_of), p.c.at), else_=coming),
+                    case((expires > at(as_of), expires), else_=coming),
+                )
+            ).label("coming"),
+        )
+        .where(p.c.ledger == "points", _in(p.c.customer_id, only))
+        .group_by(p.c.customer_id)
+        .cte("purse")
+    )
+
+
+def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
+    """The rows of ``customer_facts`` at ``as_of``, its columns by name and in order.
+
+    ``only``: a select of customer ids, or ids; None for every customer. Erased customers have no row.
+    """
+    c = customers.alias("c")
+    history, purse = _history(as_of, only), _purse(as_of, only)
+    h = history.c
+    last_day = h.last_day
+    past = greatest_of(func.coalesce(h.past, 0), func.coalesce(purse.c.past, 0))
+    coming = least_of(func.coalesce(h.coming, _FAR), func.coalesce(purse.c.coming, _FAR))
+    visits = func.coalesce(h.visits, 0)
+    columns: dict[str, Any] = {
+        "customer_id": c.c.id,
+        "zone_id": c.c.zone_id,
+        "store_id": store_of((c, history), c.c.id, c.c.store_id, last_day, as_of),
+        "email_id": c.c.email_id,
+        "sms_id": c.c.sms_id,
+        "birthday_md": c.c.birthday_md,
+        "birthday_calendar": c.c.birthday_calendar,
+        "joined_at": func.coalesce(c.c.joined_at, h.first_at),
+        "joined_day": case((c.c.joined_at.is_(None), h.first_day), else_=c.c.joined_day),
+        "orders": func.coalesce(h.orders, 0),
+        "visits": visits,
+        "spend": func.coalesce(h.spend, 0),
+        "refunds": func.coalesce(h.refunds, 0),
+        "first_order_id": h.first_id,
+        "first_order_at": h.first_at,
+        "first_order_day": h.first_day,
+        "last_order_id": h.last_id,
+        "last_order_at": h.last_at,
+        "last_order_day": last_day,
+        "gaps": gaps_of(visits),
+        "gap_days": func.coalesce(h.gap_days, 0),
+        "points": func.coalesce(purse.c.points, 0),
+        "stands_from": func.nullif(past, 0),
+        "refresh_at": func.nullif(coming, _FAR),
+    }
+    joined = c.outerjoin(history, h.customer_id == c.c.id).outerjoin(purse, purse.c.customer_id == c.c.id)
+    return (
+        select(*(columns[column.name].label(column.name) for column in customer_facts.c))
+        .select_from(joined)
+        .where(c.c.erased_at.is_(None), _in(c.c.id, only))
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Upkeep.
+
+
+def recompute(conn: Connection, only: Select[Any] | Iterable[int], as_of: datetime) -> None:
+    """Make the facts of these customers what they are at ``as_of``: a select of ids, or ids."""
+    if isinstance(only, Select):
+        _recompute(conn, only, as_of)
+        return
+    ids = iter(only)
+    while chunk := list(islice(ids, _CHUNK)):
+        _recompute(conn, chunk, as_of)
+
+
+def _recompute(conn: Connection, only: Select[Any] | list[int], as_of: datetime) -> None:
+    gone = exists().where(customers.c.id == customer_facts.c.customer_id, customers.c.erased_at.is_not(None))
+    conn.execute(delete(customer_facts).where(_in(customer_facts.c.customer_id, only), gone))
+    names = [column.name for column in customer_facts.c]
+    fresh = upsert(conn, customer_facts).from_select(names, facts_select(as_of, only))
+    conn.execute(
+        fresh.on_conflict_do_update(
+            index_elements=[customer_facts.c.customer_id],
+            set_={name: fresh.excluded[name] for name in names if name != "customer_id"},
+        )
+    )
+
+
+def bring_to(conn: Connection, as_of: datetime) -> int:
+    """Recompute every row that is not right at ``as_of``. Returns how many that were.
+
+    A dry run is rolled back, so the facts may stand at any moment for the length of a transaction.
+    """
+    f = customer_facts.alias("stale")
+    stale = or_(f.c.stands_from > as_of, f.c.refresh_at <= as_of)
+    found = conn.execute(select(func.count()).select_from(f).where(stale)).scalar_one()
+    if found:
+        recompute(conn, select(f.c.customer_id).where(stale), as_of)
+    return int(found)
+
+
+def rebuild(conn: Connection, as_of: datetime) -> None:
+    """Throw all facts away and make them anew."""
+    conn.execute(delete(customer_facts))
+    conn.execute(customer_facts.insert().from_select([c.name for c in customer_facts.c], facts_select(as_of)))
