@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    not_,
     or_,
     select,
     update,
@@ -29,8 +30,8 @@ from engine.database.tables import customer_facts, customers, orders
 def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:
     """Take the orders with an id above ``after_id``, all of them new, into the facts.
 
-    A customer whose new orders all follow the last one known gets a delta. Where one lies further back or in the future,
-    or is given back already, or where the facts do not stand at ``as_of``, the customer is recomputed.
+    A customer whose new orders all follow the last one known gets a delta. Where one lies further back or in the
+    future, or is given back already, or where the facts do not stand at ``as_of``, the customer is recomputed.
     """
     added = _added(after_id)
     f = customer_facts

@@ -1,0 +1,81 @@
+"""Which lot of points a use took from: soonest to expire first, worked out anew from a customer's whole ledger.
+
+Entries are replayed in the order of their time, so that the balance at any moment rests on nothing that came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, islice
+
+from sqlalchemy import Connection, delete, insert, select
+
+from engine.database.tables import points, points_uses
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a ledger: a lot where ``points`` is positive, a use where it is negative."""
+
+    id: int
+    at: datetime
+    points: int
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """``points`` (positive) that the entry ``use_id`` took out of ``lot_id``."""
+
+    use_id: int
+    lot_id: int
+    points: int
+
+
+def allocate(entries: Iterable[Entry]) -> Iterator[Use]:
+    """Give every use its lots. A use beyond what is there takes what is there: a balance never falls below zero."""
+    left: dict[Entry, int] = {}
+    for entry in sorted(entries, key=lambda each: (each.at, each.points < 0, each.id)):
+        if entry.points > 0:
+            left[entry] = entry.points
+            continue
+        wanted = -entry.points
+        live = [lot for lot in left if lot.expires_at is None or lot.expires_at > entry.at]
+        for lot in sorted(live, key=_soonest):
+            taken = min(wanted, left[lot])
+            if taken:
+                yield Use(entry.id, lot.id, taken)
+            wanted -= taken
+            left[lot] -= taken
+            if not left[lot]:
+                del left[lot]
+
+
+def _soonest(lot: Entry) -> tuple[bool, float, datetime, int]:
+    return (lot.expires_at is None, lot.expires_at.timestamp() if lot.expires_at else 0.0, lot.at, lot.id)
+
+
+def settle(conn: Connection, customer_ids: Iterable[int]) -> None:
+    """Write ``points_uses`` of these customers anew, for every ledger."""
+    ids = iter(customer_ids)
+    while chunk := list(islice(ids, _CHUNK)):
+        mine = select(points.c.id).where(points.c.customer_id.in_(chunk))
+        conn.execute(delete(points_uses).where(points_uses.c.use_id.in_(mine)))
+        found = conn.execute(
+            select(
+                points.c.customer_id, points.c.ledger, points.c.id, points.c.at, points.c.points, points.c.expires_at
+            )
+            .where(points.c.customer_id.in_(chunk))
+            .order_by(points.c.customer_id, points.c.ledger)
+        )
+        rows = [
+            {"use_id": use.use_id, "lot_id": use.lot_id, "points": use.points}
+            for _, entries in groupby(found, key=lambda row: (row.customer_id, row.ledger))
+            for use in allocate(Entry(row.id, row.at, row.points, row.expires_at) for row in entries)
+        ]
+        if rows:
+            conn.execute(insert(points_uses), rows)
