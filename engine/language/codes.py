@@ -1,9 +1,9 @@
 """Coupon codes: drawn at random, easy to read aloud, and with a check character that finds a slip of the pen.
 
 A code is twelve characters from an alphabet without 0 O 1 I L U, and a thirteenth that checks them: Luhn's algorithm
-for an alphabet of N = 30 (*Luhn mod N*). From the right, every second of the twelve is doubled, beginning with the last; the
-two digits (base 30) of each result are added up; the check character is what makes the sum a multiple of 30. It
-finds every single wrong character, and nearly every two neighbours that changed places.
+for an alphabet of N = 30 (*Luhn mod N*). From the right, every second of the twelve is doubled, beginning with the
+last; the two digits (base 30) of each result are added up; the check character is what makes the sum a multiple of 30.
+It finds every single wrong character, and nearly every two neighbours that changed places.
 """
 
 from __future__ import annotations
