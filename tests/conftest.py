@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from filelock import FileLock
@@ -174,11 +174,11 @@ def _without_postgres(reason: str) -> NoReturn:
 
 
 def _as_server(*command: str | Path) -> None:
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     # Files, not pipes: the server keeps what it inherits open, and a pipe would never end.
     with tempfile.TemporaryFile() as said:
         done = subprocess.run(
-            [*user, *map(str, command)], stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", check=False
+            [*map(str, command)], stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", check=False, **user
         )
         said.seek(0)
         if done.returncode:
