@@ -1,0 +1,114 @@
+"""Messages as files in a folder: what a new home does, so nothing leaves the machine by accident.
+
+One file a message, named by the message's key, so that the same dispatch never makes two. A file appears whole or not
+at all: it is written and synced under another name, and the fence stands just before the rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from connectors.base import Handoff, Message, Outcome
+
+_UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class FileConnector:
+    """Writes ``.eml`` (email) and ``.txt`` (SMS) files into ``folder``, made when needed, for its owner only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def send(self, message: Message, handoff: Handoff) -> Outcome:
+        """Write one message. A file of the same key that is already there is the proof that it went out."""
+        target = self._folder / _name(message)
+        draft = self._folder / f".{target.name}.draft"
+        try:
+            _write_draft(draft, _content(message))
+        except OSError as error:
+            _remove(draft)
+            return _failed(error)
+        if not handoff():
+            _remove(draft)
+            return Outcome("not_now", "fence", counts_attempt=False)
+        if target.exists():
+            _remove(draft)
+            return Outcome("sent", "already written", provider_id=target.name)
+        try:
+            draft.replace(target)
+        except OSError as error:
+            _remove(draft)
+            return _failed(error)
+        try:
+            _sync_folder(self._folder)
+        except OSError:
+            return Outcome("unknown", "not synced", provider_id=target.name, channel="failure")
+        return Outcome("sent", "written", provider_id=target.name)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def erase(folder: Path, keys: Iterable[str]) -> int:
+    """Delete the files of these messages, drafts of a crash included; give how many. ``OSError`` when one stays."""
+    gone = {_safe(key) for key in keys}
+    count = 0
+    if not gone or not folder.is_dir():
+        return count
+    for file in sorted(folder.iterdir()):
+        stem = file.name.removeprefix(".").removesuffix(".draft").rpartition(".")[0]
+        if stem.partition("~")[0] in gone:
+            file.unlink(missing_ok=True)
+            count += 1
+    if count:
+        _sync_folder(folder)
+    return count
+
+
+def _safe(text: str) -> str:
+    return _UNFIT_FOR_NAMES.sub("_", text)
+
+
+def _name(message: Message) -> str:
+    """``<key>~<template>.eml``: says what it is and not for whom."""
+    ending = "eml" if message.channel == "email" else "txt"
+    template = f"~{_safe(message.template)}" if message.template else ""
+    return f"{_safe(message.key)}{template}.{ending}"
+
+
+def _content(message: Message) -> bytes:
+    if isinstance(message.body, bytes):
+        return message.body
+    return f"From: {message.sender}\nTo: {message.recipient}\n\n{message.body}\n".encode()
+
+
+def _write_draft(draft: Path, content: bytes) -> None:
+    draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder; its rename is written through the journal
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
+def _failed(error: OSError) -> Outcome:
+    return Outcome("not_now", (error.strerror or "cannot write").lower(), channel="failure", counts_attempt=False)

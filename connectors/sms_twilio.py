@@ -1,0 +1,198 @@
+"""SMS by Twilio, through its official client with our own way to the network (``twilio_http``).
+
+Twilio has no idempotency key for messages, so everything hangs on knowing whether the first byte of the request left.
+Its replies are judged by HTTP status first; Twilio's own codes only refine.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from connectors.base import ChannelVerdict, EndpointVerdict, Handoff, Kind, Message, Outcome
+
+if TYPE_CHECKING:
+    from connectors.twilio_http import FencedHttpClient
+
+_SID = re.compile(r"(SM|MM)[0-9a-f]{32}")
+_LONGEST_VALIDITY = 36_000  # seconds; Twilio's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table of replies: the first that fits decides."""
+
+    what: str
+    statuses: str  #: regular expression
+    kind: Kind
+    codes: frozenset[int] | None = None  #: Twilio's codes; None: any or none
+    endpoint: EndpointVerdict = "ok"
+    channel: ChannelVerdict = "ok"
+    counts_attempt: bool = True
+
+
+_OPTED_OUT = frozenset({21610})
+#: Not a number, not reachable by SMS, a landline: the number's fault, not ours.
+_UNUSABLE = frozenset({21211, 21214, 21217, 21265, 21614, 21635})
+
+#: ``reference/dispatch.md``, section 5. A refusal that leaves the endpoint ``ok`` is our fault: three in a row from
+#: different customers stop the channel (the dispatch counts them).
+TABLE: tuple[Row, ...] = (
+    Row("accepted", "2..", "sent"),
+    Row("the account is refused", "401|403", "not_now", channel="stop", counts_attempt=False),
+    Row("the account is refused", "4..", "not_now", frozenset({20003}), channel="stop", counts_attempt=False),
+    Row("too fast", "429", "not_now"),
+    Row("too fast", "4..", "not_now", frozenset({20429})),
+    Row("opted out", "400", "no", _OPTED_OUT, endpoint="opted_out"),
+    Row("number unusable", "400", "no", _UNUSABLE, endpoint="unusable"),
+    Row("gave up waiting", "408", "unknown", channel="failure"),
+    Row("refused", "4..", "no"),
+    Row("trouble", "...", "unknown", channel="failure"),
+)
+
+
+class TwilioConnector:
+    """Sends SMS by Twilio.
+
+    ``sender`` is an E.164 number or the SID of a messaging service (``MG...``). ``clock`` gives the present moment, to
+    turn Retry-After into one. ``status_callback`` makes the URL to call back from a message's key; ``validity`` tells
+    for how many seconds a message may still be delivered. ``base_url`` is for tests against a server on this machine.
+    """
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        sender: str,
+        base_url: str | None = None,
+        *,
+        clock: Callable[[], datetime],
+        status_callback: Callable[[str], str] | None = None,
+        validity: Callable[[Message], int | None] | None = None,
+        connect_seconds: float = 15,
+        reply_seconds: float = 60,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._account_sid = account_sid
+        self._auth_token = auth_token
+        self._sender = sender
+        self._base_url = base_url
+        self._clock = clock
+        self._status_callback = status_callback
+        self._validity = validity
+        self._seconds = (connect_seconds, reply_seconds)
+        self._context = context
+        self._opened: tuple[Any, FencedHttpClient] | None = None
+
+    def send(self, message: Message, handoff: Handoff) -> Outcome:
+        """Send one SMS. The outcome follows ``TABLE``; nothing that the network or Twilio does raises."""
+        from connectors.twilio_http import FenceClosedError, LostError, NotReachedError
+
+        client, line = self._open()
+        line.fence(handoff)
+        try:
+            sent = client.messages.create(to=message.recipient, body=_text(message), **self._options(message))
+        except FenceClosedError:
+            return Outcome("not_now", "fence", counts_attempt=False)
+        except NotReachedError:
+            return Outcome("not_now", "not reached", channel="failure")
+        except LostError:
+            return Outcome("unknown", "no whole reply", channel="failure")
+        except Exception as error:
+            # Twilio's exceptions for refusals, and whatever its client raises on a body that is not what it expects.
+            # Their texts hold the number. Without a status it was not the reply that raised.
+            if line.status is None:
+                raise
+            return self._judge(line, getattr(error, "code", None))
+        if not isinstance(sent.sid, str) or not _SID.fullmatch(sent.sid):
+            return Outcome("unknown", f"http {line.status} without a sid", channel="failure")
+        return Outcome("sent", f"http {line.status}", provider_id=sent.sid)
+
+    def find(self, message: Message, since: datetime) -> str | None:
+        """Look an uncertain message up by number, date and text: its sid, or None where that does not settle it.
+
+        ``since`` is the moment of the hand-over. Two equal messages settle nothing. Never raises.
+        """
+        client, line = self._open()
+        line.fence(lambda: True)
+        text = _text(message)
+        try:
+            found = client.messages.list(to=message.recipient, date_sent_after=since.astimezone(UTC), limit=50)
+            sids = {
+                one.sid
+                for one in found
+                if isinstance(one.sid, str) and _SID.fullmatch(one.sid) and str(one.body).endswith(text)
+                if one.direction != "inbound" and one.status not in {"failed", "canceled"}
+            }
+        except Exception:  # noqa: BLE001 (the look-up is a courtesy; its exceptions hold the number)
+            return None
+        return sids.pop() if len(sids) == 1 else None
+
+    def close(self) -> None:
+        """Nothing is kept open between messages."""
+
+    def _open(self) -> tuple[Any, FencedHttpClient]:
+        if self._opened is None:
+            from twilio.rest import Client
+
+            from connectors.twilio_http import FencedHttpClient
+
+            line = FencedHttpClient(*self._seconds, self._context)
+            # A mapping of our own: TWILIO_EDGE in the environment shall not move the requests elsewhere.
+            client = Client(self._account_sid, self._auth_token, http_client=line, environment={"TWILIO_EDGE": ""})
+            if self._base_url:
+                client.api.base_url = self._base_url.rstrip("/")
+            self._opened = (client, line)
+        return self._opened
+
+    def _options(self, message: Message) -> dict[str, object]:
+        sender = message.sender or self._sender
+        options: dict[str, object] = {"messaging_service_sid" if sender.startswith("MG") else "from_": sender}
+        if self._status_callback is not None:
+            options["status_callback"] = self._status_callback(message.key)
+        seconds = self._validity(message) if self._validity is not None else None
+        if seconds is not None:
+            options["validity_period"] = max(1, min(seconds, _LONGEST_VALIDITY))
+        return options
+
+    def _judge(self, line: FencedHttpClient, code: object) -> Outcome:
+        status = line.status or 0
+        known = code if isinstance(code, int) and code != status else None
+        shown = f"twilio {known}" if known is not None else f"http {status}"
+        for row in TABLE:
+            if re.fullmatch(row.statuses, str(status)) and (row.codes is None or known in row.codes):
+                break
+        else:
+            return Outcome("unknown", shown, channel="failure")
+        if row.kind == "sent":  # accepted, perhaps, but in words that nobody can read
+            return Outcome("unknown", f"http {status} without a sid", channel="failure")
+        return Outcome(
+            row.kind,
+            shown,
+            retry_at=self._retry_at(line.retry_after) if row.what == "too fast" else None,
+            endpoint=row.endpoint,
+            channel=row.channel,
+            counts_attempt=row.counts_attempt,
+        )
+
+    def _retry_at(self, retry_after: str) -> datetime | None:
+        """Read Retry-After, in seconds or as a date; at least a second and at most an hour from now."""
+        now = self._clock()
+        if retry_after.strip().isdecimal():
+            wait = timedelta(seconds=min(int(retry_after), 3600))
+        else:
+            try:
+                at = parsedate_to_datetime(retry_after)
+            except ValueError:
+                return None
+            wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+        return now + max(timedelta(seconds=1), min(wait, timedelta(hours=1)))
+
+
+def _text(message: Message) -> str:
+    return message.body if isinstance(message.body, str) else message.body.decode()

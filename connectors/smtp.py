@@ -1,0 +1,206 @@
+"""Email over SMTP: one message, one recipient, and the fence just before the final dot.
+
+Everything up to the dot can be given up without a trace on the other side. So the connector writes the whole body but
+its last line break, asks ``handoff()``, and only then writes CR LF, dot, CR LF.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+
+from connectors.base import Handoff, Message, Outcome
+from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnfitError, UnsafeError, of_fault, of_reply
+from connectors.smtp_session import Session, Tls
+
+_CLOSING_DOWN = 421
+_STARTS_WITH_DOT = re.compile(rb"^\.", re.MULTILINE)
+_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
+_QUEUED_AS = re.compile(r"queued(?: mail for delivery)? as[ :]+([A-Za-z0-9._-]{4,80})(?![\w@.-])", re.IGNORECASE)
+_ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
+_UNPRINTABLE = re.compile(r"[^!-~]+")
+
+
+class SmtpConnector:
+    """Sends through one mail server and keeps the connection between messages.
+
+    ``tls`` is ``starttls`` (never falls back to plaintext), ``tls`` (from the first byte) or ``none``. ``context`` is
+    by default one that verifies against the system's certificates. ``deadlines`` are seconds by phase, for those that
+    shall differ. ``local_hostname`` is what EHLO says: by default the address of this end, which needs no look-up.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 587,
+        tls: Tls = "starttls",
+        user: str = "",
+        password: str = "",
+        *,
+        local_hostname: str | None = None,
+        context: ssl.SSLContext | None = None,
+        deadlines: Mapping[Phase, float] | None = None,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._tls: Tls = tls
+        self._user = user
+        self._password = password
+        self._local_hostname = local_hostname
+        self._context = context
+        self._deadlines = deadlines or {}
+        self._kept: Session | None = None
+
+    def send(self, message: Message, handoff: Handoff) -> Outcome:
+        """Send one message. The outcome follows the table in ``smtp_replies``; nothing that a server does raises."""
+        try:
+            letter = _Letter(message)
+        except UnfitError as unfit:
+            return Outcome("no", unfit.code)
+        return self._attempt(letter, handoff)
+
+    def close(self) -> None:
+        """Say QUIT on a kept connection and close it; what the server makes of it is of no interest."""
+        if self._kept is not None:
+            self._kept.hang_up(politely=True)
+            self._kept = None
+
+    def _attempt(self, letter: _Letter, handoff: Handoff) -> Outcome:
+        session, self._kept = self._usable(), None
+        stale = session is not None  # perhaps: only the server knows until MAIL is answered
+        session = session or Session(self._host, self._port, self._local_hostname, self._deadlines)
+        clean = False  # whether the conversation stands where a next message can begin
+        try:
+            if not stale:
+                session.open(self._tls, self._verifying(), self._user, self._password)
+            outcome = _hand_over(session, letter, handoff)
+            clean = outcome.code != "fence" and outcome.kind != "unknown"
+        except RefusedError as refused:
+            outcome = of_reply(session.phase, refused.reply)
+            stale = stale and refused.reply.code == _CLOSING_DOWN
+            clean = refused.reply.code != _CLOSING_DOWN and _reset(session)
+        except FaultError as fault:
+            outcome = of_fault(session.phase, fault.what)
+            stale = stale and fault.what == "dropped"
+        except UnsafeError as unsafe:
+            outcome = Outcome("not_now", unsafe.what, channel="stop", counts_attempt=False)
+        except UnfitError as unfit:
+            outcome, clean = Outcome("no", unfit.code), True
+        finally:
+            if clean:
+                self._kept = session
+            else:
+                session.hang_up()
+        if stale and not clean and session.phase == "MAIL":
+            return self._attempt(letter, handoff)  # the kept connection was gone; nothing had been said on it
+        return outcome
+
+    def _usable(self) -> Session | None:
+        """Give the kept connection unless the server has hung up or spoken in the meantime."""
+        kept = self._kept
+        try:
+            if kept is not None and not kept.spoke_out_of_turn():
+                return kept
+        except FaultError:
+            pass
+        if kept is not None:
+            kept.hang_up()
+        return None
+
+    def _verifying(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = ssl.create_default_context()
+        return self._context
+
+
+class _Letter:
+    """Envelope and body as they go over the wire. Raises ``UnfitError`` for what no server may be given."""
+
+    def __init__(self, message: Message) -> None:
+        self.sender = _envelope(message.sender)
+        self.recipient = _envelope(message.recipient)
+        self.utf8 = not (self.sender.isascii() and self.recipient.isascii())
+        body = message.body if isinstance(message.body, bytes) else message.body.encode()
+        if _BARE_LINE_END.search(body):
+            raise UnfitError(
+                "bare line end"
+            )  # servers that take one for a line end could be made to see a second message
+        self.size = len(body)
+        self.eight_bit = not body.isascii()
+        self.body = _STARTS_WITH_DOT.sub(b"..", body).removesuffix(b"\r\n")
+
+
+def _envelope(address: str) -> str:
+    if _UNFIT_FOR_ENVELOPE.search(address) or address.count("@") != 1:
+        raise UnfitError("bad address")
+    local, _, domain = address.partition("@")
+    try:
+        return f"{local}@{domain.encode('idna').decode()}" if not domain.isascii() else address
+    except UnicodeError:
+        raise UnfitError("bad address") from None
+
+
+def _hand_over(session: Session, letter: _Letter, handoff: Handoff) -> Outcome:
+    options = _options(session, letter)
+    session.command_encoding = "utf-8" if letter.utf8 else "ascii"
+    session.command("MAIL", f"MAIL FROM:<{letter.sender}>{options}", 250)
+    session.command("RCPT", f"RCPT TO:<{letter.recipient}>", 250, 251, 252)
+    session.command("DATA", "DATA", 354)
+    session.enter("body")
+    try:
+        session.send(letter.body)
+    finally:
+        # A reply before its time is a refusal, perhaps followed by a closed line; it must not be taken for the dot's.
+        if session.spoke_out_of_turn():
+            raise RefusedError(session.reply())
+    if not handoff():
+        return Outcome("not_now", "fence", counts_attempt=False)
+    session.enter("dot")
+    session.send(b"\r\n.\r\n")
+    reply = session.reply()
+    outcome = of_reply("dot", reply)
+    if outcome.kind != "sent":
+        return outcome
+    return Outcome("sent", outcome.code, provider_id=_provider_id(reply))
+
+
+def _options(session: Session, letter: _Letter) -> str:
+    """Give the parameters of MAIL that this letter needs and this server has."""
+    offered: dict[str, str] = session.esmtp_features
+    if letter.eight_bit and "8bitmime" not in offered:
+        raise UnfitError("no 8BITMIME")
+    if letter.utf8 and "smtputf8" not in offered:
+        raise UnfitError("no SMTPUTF8")
+    limit = offered.get("size", "")
+    if limit.isdecimal() and 0 < int(limit) < letter.size:
+        raise UnfitError("552 5.3.4")
+    return "".join(
+        option
+        for option, wanted in (
+            (f" SIZE={letter.size}", "size" in offered),
+            (" BODY=8BITMIME", letter.eight_bit),
+            (" SMTPUTF8", letter.utf8),
+        )
+        if wanted
+    )
+
+
+def _reset(session: Session) -> bool:
+    """Take back a transaction that was refused; tell whether the connection can be kept."""
+    if session.phase not in {"MAIL", "RCPT", "DATA"}:
+        return False
+    try:
+        session.command(session.phase, "RSET", 250)
+    except (FaultError, RefusedError):
+        return False
+    return True
+
+
+def _provider_id(reply: Reply) -> str | None:
+    """Give the queue id, else the reply's text without what could be an address."""
+    queued = _QUEUED_AS.search(reply.text)
+    if queued:
+        return queued[1]
+    return _UNPRINTABLE.sub(" ", _ADDRESS.sub("", reply.text)).strip()[:200] or None
