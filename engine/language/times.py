@@ -1,0 +1,39 @@
+"""Everything an owner says about time, in one place: durations, hours, schedules and business days."""
+
+from __future__ import annotations
+
+from engine.language.durations import Duration, clock, parse_clock, parse_date, parse_share
+from engine.language.hours import (
+    DAY_NAMES,
+    DAYS,
+    ClockRange,
+    Hours,
+    is_open,
+    next_slot,
+    parse_weekdays,
+    windows_meet,
+)
+from engine.language.schedules import Schedule
+from engine.language.zones import business_day, first_instant, parse_zone, start_of, wall
+
+__all__ = [
+    "DAYS",
+    "DAY_NAMES",
+    "ClockRange",
+    "Duration",
+    "Hours",
+    "Schedule",
+    "business_day",
+    "clock",
+    "first_instant",
+    "is_open",
+    "next_slot",
+    "parse_clock",
+    "parse_date",
+    "parse_share",
+    "parse_weekdays",
+    "parse_zone",
+    "start_of",
+    "wall",
+    "windows_meet",
+]
