@@ -147,7 +147,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without any table, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/regulars.db"
+        return f"sqlite:///{tmp_path}/empty.db"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
 

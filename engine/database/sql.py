@@ -112,6 +112,7 @@ def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> Colu
 class _Ours(FunctionElement[Any]):
     """A function that each dialect spells in its own way, below."""
 
+    word: str
     inherit_cache = True
 
     def __init__(self, *arguments: ColumnElement[Any], type_: TypeEngine[Any]) -> None:
@@ -120,21 +121,23 @@ class _Ours(FunctionElement[Any]):
 
 
 class _Least(_Ours):
+    word = "least_of"
     inherit_cache = True
 
 
 class _Greatest(_Ours):
+    word = "greatest_of"
     inherit_cache = True
 
 
 class _JsonText(_Ours):
+    word = "json_text"
     inherit_cache = True
 
 
 @compiles(_Ours)
 def _unknown_dialect(element: _Ours, compiler: SQLCompiler, **_: Any) -> str:
-    word = type(element).__name__.strip("_")
-    raise CompileError(f"{word} is not spelled out for {compiler.dialect.name}: see engine/database/sql.py")
+    raise CompileError(f"{element.word} is not spelled out for {compiler.dialect.name}: see engine/database/sql.py")
 
 
 @compiles(_Least, "sqlite")

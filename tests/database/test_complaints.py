@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, func, insert, inspect, select
+
+from engine.database import engines
+from engine.database.engines import explain, open_db, reading
+from engine.database.tables import zones
+
+
+def complaint(url: str) -> str | None:
+    """What is said when a row is written at ``url``."""
+    db = open_db(url)
+    try:
+        with db.begin() as conn:
+            conn.execute(insert(zones).values(name="Asia/Tokyo"))
+    except Exception as exc:  # noqa: BLE001 (whatever comes is what is explained)
+        return explain(exc)
+    finally:
+        db.dispose()
+    return "it could be written"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    db = open_db(f"sqlite:///{tmp_path}/regulars.db")
+    zones.create(db)
+    db.dispose()
+    return tmp_path / "regulars.db"
+
+
+def test_locked(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engines, "PATIENCE", 0)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    said = complaint(f"sqlite:///{file}")
+    other.close()
+    assert said == (
+        "The database is locked: another program has been writing to it for more than ten seconds. "
+        "Try again in a moment, or end the program that holds it."
+    )
+
+
+def test_read_only(file: Path):
+    url = f"sqlite:///file:{file}?mode=ro&uri=true"
+    assert complaint(url) == "The database is read-only: this user may not write to its file or its folder."
+    db = open_db(url)
+    with reading(db).connect() as conn:
+        assert conn.scalar(select(func.count()).select_from(zones)) == 0
+    db.dispose()
+
+
+def test_not_a_database(tmp_path: Path):
+    (tmp_path / "orders.csv").write_text("order_id,customer_id,total\n" * 100)
+    assert str(complaint(f"sqlite:///{tmp_path}/orders.csv")).startswith("The database file is not a SQLite database.")
+
+
+def test_damaged(file: Path):
+    kept = file.read_bytes()
+    file.write_bytes(kept[:100] + b"\xff" * (len(kept) - 100))
+    assert complaint(f"sqlite:///{file}") == "The database file is damaged. Restore it from a backup."
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path):
+    assert complaint(f"sqlite:///{tmp_path}/nowhere/regulars.db") == (
+        "The database file cannot be opened: its folder does not exist, or this user may not read and write there."
+    )
+
+
+def test_disk_full(file: Path):
+    db = open_db(f"sqlite:///{file}")
+    event.listen(db, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count = 4"))
+    with pytest.raises(Exception, match="full") as caught, db.begin() as conn:
+        conn.execute(insert(zones), [{"name": f"Zone/{number}"} for number in range(10_000)])
+    db.dispose()
+    assert str(explain(caught.value)).startswith("The disk is full, so the database could not be written.")
+
+
+def test_disk_full_beside_the_database():
+    assert str(explain(OSError(errno.ENOSPC, "No space left on device"))).startswith("The disk is full")
+    assert explain(FileNotFoundError(errno.ENOENT, "no such file")) is None
+
+
+def test_a_server_that_is_not_there():
+    assert complaint("postgresql://cafe:hush-hush@127.0.0.1:1/cafe") == (
+        "The PostgreSQL server cannot be reached. Check that it is running, and the host and port in `database` in "
+        "config/regulars.yaml."
+    )
+
+
+def test_a_wrong_password(postgres_server, empty_postgres_url: str):
+    postgres_server.run("DROP ROLE IF EXISTS locked_out")
+    postgres_server.run("CREATE ROLE locked_out LOGIN PASSWORD 'right'")
+    url = empty_postgres_url.replace("//postgres@", "//locked_out:hush-hush@")
+    said = str(complaint(url))
+    assert said.startswith("The PostgreSQL server refused the user or the password.")
+    assert "hush-hush" not in said
+    assert complaint(url.replace(":hush-hush", "")) == said
+
+
+def test_a_database_that_was_never_created(postgres_server):
+    said = complaint(postgres_server.url("no_such_database"))
+    assert said == "The PostgreSQL server has no database of that name. Create it first: createdb regulars"
+
+
+def test_a_user_without_rights(postgres_server, postgres_url: str):
+    postgres_server.run("DROP ROLE IF EXISTS onlooker")
+    postgres_server.run("CREATE ROLE onlooker LOGIN")
+    said = complaint(postgres_url.replace("//postgres@", "//onlooker@"))
+    assert said == "This PostgreSQL user may not do that. It needs the rights of the database's owner."
+
+
+def test_a_read_only_server(postgres_url: str):
+    said = complaint(f"{postgres_url}&options=-c%20default_transaction_read_only%3Don")
+    assert said == "The database is read-only: this user may not write to its file or its folder."
+
+
+def test_a_row_that_another_transaction_holds(postgres_url: str):
+    db = open_db(f"{postgres_url}&options=-c%20lock_timeout%3D1")
+    with db.begin() as conn:
+        conn.execute(insert(zones).values(name="Asia/Tokyo"))
+    with db.begin() as first, db.connect() as second:
+        first.execute(select(zones).with_for_update())
+        with pytest.raises(Exception, match="lock timeout") as caught:
+            second.execute(select(zones).with_for_update())
+    db.dispose()
+    assert str(explain(caught.value)).startswith("The database is locked")
+
+
+def test_a_server_that_goes_away_in_the_middle(postgres_server, postgres_url: str):
+    db = open_db(postgres_url)
+    with db.connect() as conn:
+        pid = conn.scalar(select(func.pg_backend_pid()))
+        postgres_server.run(f"SELECT pg_terminate_backend({pid})")
+        with pytest.raises(Exception, match="terminat") as caught:
+            conn.execute(insert(zones).values(name="Asia/Tokyo"))
+    assert explain(caught.value) == (
+        "The PostgreSQL server ended the connection. What was under way is undone: try again."
+    )
+    assert inspect(db).has_table("zones"), "the next use connects anew"
+    db.dispose()
+
+
+def test_a_mistake_of_the_program_is_not_explained_away(db: Engine):
+    with db.connect() as conn, pytest.raises(Exception) as caught:
+        conn.exec_driver_sql("SELECT nonsense FROM nowhere")
+    assert explain(caught.value) is None
+    assert explain(ValueError("something else")) is None
+
+
+def test_the_same_is_said_of_the_drivers_own_exceptions(file: Path, postgres_server):
+    with pytest.raises(sqlite3.Error) as caught:
+        sqlite3.connect(file.parent / "nowhere" / "x.db")
+    assert str(explain(caught.value)).startswith("The database file cannot be opened")
+    with pytest.raises(Exception) as caught:
+        create_engine(postgres_server.url("no_such_database")).raw_connection()
+    assert str(explain(caught.value)).startswith("The PostgreSQL server has no database of that name")
