@@ -258,7 +258,7 @@ class _Reader:
         start = place.column - 1
         in_braces = self.lines[place.line - 1][max(start - 1, 0) : start + 1] == "{{"
         self._say(place, *(yamlerrors.PLACEHOLDER if in_braces else yamlerrors.COLLECTION_KEY))
-        if frame.path is not None:
+        if frame.path:
             self.broken.add(frame.path)
         frame.key, frame.child = "", None
         if isinstance(event, yaml.CollectionStartEvent):

@@ -1,0 +1,401 @@
+"""Compare a document with a schema and say every difference in an owner's words, at its place.
+
+Schemas are JSON Schema draft-07 without ``oneOf`` and ``anyOf``. They may carry annotations of ours, none of which
+changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people try:
+word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words) and ``x-secret`` (never repeat the value).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.language.document import Document, Path
+from engine.language.formats import FORMATS, WANTS
+from engine.language.problems import Problem, ordered
+from engine.language.yamlerrors import colon_trouble
+
+if TYPE_CHECKING:
+    from jsonschema import Draft7Validator
+
+_SHOWN: Final = 60
+_ALL: Final = object()
+
+
+def check(document: Document, schema: Mapping[str, Any], at: Path = (), data: Any = _ALL) -> list[Problem]:
+    """Give all problems of a document, or of the part of it at ``at``, by a schema; sorted, never only the first.
+
+    Args:
+        document: what was read.
+        schema: for the part at ``at``.
+        at: the path of that part.
+        data: what to check instead of what stands there; its parts keep their places.
+    """
+    if data is _ALL:
+        data = document.data
+        for part in at:
+            data = data[part]
+    return _Check(document, schema, at).run(data)
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Give the word that was probably meant, or None. Case, hyphens, underscores and blanks do not count."""
+    plain = {_plain(one): one for one in words}
+    wanted = _plain(word)
+    if wanted in plain:
+        return plain[wanted]
+    close = get_close_matches(wanted, plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Give `` - did you mean "...?"`` for the end of a message, or nothing."""
+    near = nearest(word, words)
+    return f' - did you mean "{near}"?' if near else ""
+
+
+def found(value: Any) -> str:
+    """Name a value of YAML to its owner, such as ``the number 90``."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the value {str(value).lower()}"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f'the text "{_short(value)}"' if value else "an empty text"
+    return "a list" if isinstance(value, list) else "a section"
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_\s]", "", word).casefold()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _one_of(words: Iterable[Any]) -> str:
+    return ", ".join(str(word).lower() if isinstance(word, bool) else str(word) for word in words)
+
+
+@cache
+def _validator_class() -> type[Draft7Validator]:
+    from jsonschema import Draft7Validator, validators
+
+    types = Draft7Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    made: type[Draft7Validator] = validators.extend(Draft7Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    return made
+
+
+@cache
+def _format_checker() -> Any:
+    from jsonschema import FormatChecker
+
+    checker = FormatChecker(formats=())
+
+    def guarded(name: str, parse: Callable[[Any], object]) -> Callable[[object], bool]:
+        def fits(value: object) -> bool:
+            if isinstance(value, str) or (name == "money" and isinstance(value, (int, float))):
+                parse(value)
+            return True
+
+        return fits
+
+    for name, parse in FORMATS.items():
+        checker.checks(name, raises=ValueError)(guarded(name, parse))
+    return checker
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """One finding of jsonschema, with the types that our schemas give it."""
+
+    word: str  #: the keyword of the schema that is not met
+    path: Path
+    schema: Mapping[str, Any]
+    instance: Any
+    message: str
+    cause: object
+    is_name: bool  #: about the name of a key, not its value
+
+    @classmethod
+    def of(cls, error: Any) -> _Difference:
+        is_name = "propertyNames" in list(error.absolute_schema_path)[-2:]
+        path = tuple(error.absolute_path)
+        return cls(str(error.validator), path, error.schema, error.instance, error.message, error.cause, is_name)
+
+
+@dataclass(slots=True)
+class _Check:
+    document: Document
+    schema: Mapping[str, Any]
+    at: Path
+    problems: list[Problem] = field(default_factory=list)
+    misplaced: set[Path] = field(default_factory=set)  #: sections that are empty because their lines stand elsewhere
+    meant: set[Path] = field(default_factory=set)  #: keys that stand there misspelt, so that they are not missing
+
+    def run(self, data: Any) -> list[Problem]:
+        validator = _validator_class()(self.schema, format_checker=_format_checker())
+        differences = [_Difference.of(error) for error in validator.iter_errors(data)]
+        wrong_type = {one.path for one in differences if one.word == "type"}
+        order = {"additionalProperties": 0, "required": 2}  # misplaced words first: they explain what is missing
+        for one in sorted(differences, key=lambda one: order.get(one.word, 1)):
+            if one.word in {"enum", "format", "const"} and one.path in wrong_type:
+                continue
+            if not self.document.is_broken((*self.at, *one.path)) and one.path not in self.misplaced:
+                self._tell(one, one.path)
+        return ordered(self.problems)
+
+    def _tell(self, error: _Difference, path: Path) -> None:
+        if error.is_name:
+            text = str(error.cause or f"{error.instance!r} is not a name that may stand here")
+            self._say((*path, str(error.instance)), text, "bad-name", on_key=True)
+            return
+        teller = _TELLERS.get(error.word)
+        if teller is None:
+            self._say(path, f"{self._name(path, error.schema)}: {error.message}", "not-allowed")
+        else:
+            teller(self, error, path)
+
+    def _say(self, path: Path, message: str, code: str, hint: str = "", *, on_key: bool = False) -> None:
+        on: Any = "key" if on_key else "value"
+        self.problems.append(self.document.problem((*self.at, *path), message, code, on=on, hint=hint))
+
+    def _name(self, path: Path, schema: Any = None) -> str:
+        """How to call what stands at ``path``."""
+        if isinstance(schema, Mapping) and "x-name" in schema:
+            return str(schema["x-name"])
+        words = [part for part in (*self.at, *path) if isinstance(part, str)]
+        return f'"{words[-1]}"' if words else "this file"
+
+    # -- one method for each keyword of the schema --------------------------------------------------------------------
+
+    def unknown_key(self, error: _Difference, path: Path) -> None:
+        known = error.schema.get("properties", {})
+        patterns = error.schema.get("patternProperties", {})
+        also = error.schema.get("x-also", {})
+        for key in error.instance:
+            if key in known or any(re.search(pattern, key) for pattern in patterns):
+                continue
+            if self.document.is_broken((*self.at, *path, key)):
+                continue
+            name = self._name(path, error.schema)
+            message = f'"{_short(key)}" is not known in {name}'
+            hint = f"Known in {name}: {_one_of(known)}." if known else f"{name} takes no settings."
+            elsewhere = self._elsewhere(key, path, error.instance, known)
+            colon = colon_trouble(key)
+            if elsewhere:
+                hint = elsewhere
+            elif colon:
+                message, hint = f"{message}: {colon[0]}", colon[2]
+            else:
+                near = also.get(key) or nearest(key, known)
+                message += f' - did you mean "{near}"?' if near else ""
+                self.meant.add((*path, near or ""))
+            self._say((*path, key), message, "unknown-key", hint, on_key=True)
+
+    def missing_key(self, error: _Difference, path: Path) -> None:
+        key = next(name for name in error.schema["required"] if error.message.startswith(repr(name)))
+        if (*path, key) in self.meant:
+            return
+        about = _resolve(self.schema, error.schema.get("properties", {}).get(key, {})).get("description", "")
+        self._say(
+            path, f'{self._name(path, error.schema)} needs "{key}"', "missing-key", f"{key}: {about}" if about else ""
+        )
+
+    def wrong_type(self, error: _Difference, path: Path) -> None:
+        name, value, schema = self._name(path), error.instance, error.schema
+        wanted = _wanted(schema)
+        if schema.get("x-secret"):
+            self._say(path, f"{name} wants {wanted}", "secret-in-clear")
+        elif value is None:
+            self._say(path, f"{name} is empty; it wants {wanted}", "empty", _section_hint(schema))
+        else:
+            hint = _type_hint(schema, value, str(path[-1]) if path else "")
+            trouble = colon_trouble(value) if isinstance(value, str) and "object" in _types(schema) else None
+            if trouble:
+                hint = f"{trouble[0][0].upper()}{trouble[0][1:]}. {trouble[2]}"
+            self._say(path, f"{name} wants {wanted}, not {found(value)}", "wrong-type", hint)
+
+    def not_one_of(self, error: _Difference, path: Path) -> None:
+        allowed = error.schema["enum"] if "enum" in error.schema else [error.schema["const"]]
+        value = error.instance
+        near = did_you_mean(value, [one for one in allowed if isinstance(one, str)]) if isinstance(value, str) else ""
+        also = error.schema.get("x-also", {})
+        if isinstance(value, str) and value in also:
+            near = f' - did you mean "{also[value]}"?'
+        shown = f'"{_short(value)}"' if isinstance(value, str) else found(value)
+        self._say(
+            path, f"{shown} is not known for {self._name(path)}{near}", "not-one-of", f"Known: {_one_of(allowed)}."
+        )
+
+    def bad_format(self, error: _Difference, path: Path) -> None:
+        code = f"bad-{error.schema['format']}" if not error.schema.get("x-secret") else "secret-in-clear"
+        hint = "Such as env:SMTP_PASSWORD, with the secret in the environment of the account that runs Regulars."
+        self._say(path, f"{self._name(path)}: {error.cause}", code, hint if code == "secret-in-clear" else "")
+
+    def bad_pattern(self, error: _Difference, path: Path) -> None:
+        says = error.schema.get("x-says") or error.schema.get("description") or "another form"
+        self._say(path, f'{self._name(path)} wants {says}, not "{_short(error.instance)}"', "bad-form")
+
+    def too_small(self, error: _Difference, path: Path) -> None:
+        schema = error.schema
+        bound = f"{schema['minimum']} or more" if "minimum" in schema else f"more than {schema['exclusiveMinimum']}"
+        self._say(path, f"{self._name(path)} is {error.instance}; it must be {bound}", "too-small")
+
+    def too_large(self, error: _Difference, path: Path) -> None:
+        schema = error.schema
+        bound = f"{schema['maximum']} or less" if "maximum" in schema else f"less than {schema['exclusiveMaximum']}"
+        self._say(path, f"{self._name(path)} is {error.instance}; it must be {bound}", "too-large")
+
+    def too_short(self, error: _Difference, path: Path) -> None:
+        least = error.schema["minLength"]
+        said = "is an empty text" if not error.instance else f"must have {least} letters or more"
+        self._say(path, f"{self._name(path)} {said}", "empty" if not error.instance else "too-short")
+
+    def too_long(self, error: _Difference, path: Path) -> None:
+        most = error.schema["maxLength"]
+        said = f"{self._name(path)} has {len(error.instance)} letters; {most} are the most"
+        self._say(path, said, "too-long")
+
+    def too_few(self, error: _Difference, path: Path) -> None:
+        least = error.schema.get("minItems") or error.schema.get("minProperties")
+        name = self._name(path, error.schema)
+        if not error.instance:
+            self._say(path, f"{name} is empty; it wants {_wanted(error.schema)}", "empty", _section_hint(error.schema))
+        else:
+            self._say(path, f"{name} has {len(error.instance)} entries; it wants {least} or more", "too-few")
+
+    def too_many(self, error: _Difference, path: Path) -> None:
+        most = error.schema.get("maxItems") or error.schema.get("maxProperties")
+        name = self._name(path, error.schema)
+        self._say(path, f"{name} has {len(error.instance)} entries; {most} is the most", "too-many")
+
+    def repeated(self, error: _Difference, path: Path) -> None:
+        values = error.instance
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                self._say((*path, number), f"{self._name(path)} names {_short(str(value))} twice", "repeated")
+
+    def _elsewhere(self, key: str, path: Path, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+        """Say where a misplaced word belongs: a wrong indentation is the usual cause."""
+        for sibling in section:
+            inner = _resolve(self.schema, known.get(sibling, {}))
+            if section[sibling] is None and key in inner.get("properties", {}):
+                self.misplaced.add((*path, sibling))
+                return f'"{key}" belongs to "{sibling}": indent it further, below "{sibling}:".'
+        above = list(_sections(self.schema, path))
+        for length in range(len(path) - 1, -1, -1):
+            if key in above[length].get("properties", {}):
+                return f'"{key}" belongs to {self._name(path[:length], above[length])}: indent it less.'
+        return ""
+
+
+_TELLERS: Final[dict[str, Callable[[_Check, _Difference, Path], None]]] = {
+    "additionalProperties": _Check.unknown_key,
+    "required": _Check.missing_key,
+    "type": _Check.wrong_type,
+    "enum": _Check.not_one_of,
+    "const": _Check.not_one_of,
+    "format": _Check.bad_format,
+    "pattern": _Check.bad_pattern,
+    "minimum": _Check.too_small,
+    "exclusiveMinimum": _Check.too_small,
+    "maximum": _Check.too_large,
+    "exclusiveMaximum": _Check.too_large,
+    "minLength": _Check.too_short,
+    "maxLength": _Check.too_long,
+    "minItems": _Check.too_few,
+    "minProperties": _Check.too_few,
+    "maxItems": _Check.too_many,
+    "maxProperties": _Check.too_many,
+    "uniqueItems": _Check.repeated,
+}
+
+_TYPE_WORDS: Final = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a section, its lines indented below it",
+}
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _wanted(schema: Mapping[str, Any]) -> str:
+    """Name what a schema wants, such as ``a duration such as 90 days``."""
+    wanted = []
+    for kind in _types(schema):
+        if kind == "string" and schema.get("format") in WANTS:
+            wanted.append(WANTS[schema["format"]])
+        elif kind in {"number", "integer"} and schema.get("format") == "money":
+            wanted.append(WANTS["money"])
+        elif kind == "string" and "enum" in schema:
+            wanted.append(f"one of {_one_of(schema['enum'])}")
+        elif kind in _TYPE_WORDS:
+            wanted.append(_TYPE_WORDS[kind])
+    said = " or ".join(dict.fromkeys(wanted)) or "something else"
+    example = next(iter(schema.get("examples", ())), None)
+    if example is not None and "such as" not in said and not isinstance(example, (dict, list)):
+        said += f" such as {example}"
+    return said
+
+
+def _section_hint(schema: Mapping[str, Any]) -> str:
+    known = schema.get("properties")
+    return f"Known: {_one_of(known)}." if known else ""
+
+
+def _type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
+    types, kind = _types(schema), schema.get("format")
+    label = f"{key}: " if key and not key.isdigit() else ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and "string" in types:
+        written = {"duration": f"{value} days", "share": f"{value * 100 if 0 < value < 1 else value:g}%"}.get(str(kind))
+        if kind == "phone":
+            written = f'"+{value}"'
+        return f"Write: {label}{written}" if written else f'To have it as text: {label}"{value}"'
+    if isinstance(value, bool) and "string" in types:
+        return f'To have it as text: {label}"{str(value).lower()}"'
+    if isinstance(value, str) and {"number", "integer"} & set(types):
+        number = re.sub(r"(?<=[0-9])[,' \u00a0](?=[0-9]{3}(?![0-9]))", "", value)
+        number = re.sub(r"[^0-9.\-]", "", re.sub(r",(?=[0-9]{1,2}\b)", ".", number))
+        if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number):
+            return f"Write: {label}{number}"
+    if "array" in types and not isinstance(value, (list, dict)):
+        return f"As a list of one: {label}[{value}]"
+    if "array" in types and isinstance(value, dict):
+        return 'Each entry of a list begins with "- ".'
+    return _section_hint(schema)
+
+
+def _resolve(root: Mapping[str, Any], schema: Any) -> Mapping[str, Any]:
+    for _ in range(10):
+        if not isinstance(schema, Mapping) or "$ref" not in schema:
+            break
+        target: Any = root
+        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
+            target = target.get(part, {}) if isinstance(target, Mapping) else {}
+        schema = target
+    return schema if isinstance(schema, Mapping) else {}
+
+
+def _sections(root: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, Any]]:
+    """Give the schema of the top and of each step of the path."""
+    schema = _resolve(root, root)
+    yield schema
+    for part in path:
+        inner = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
+        schema = _resolve(root, inner)
+        yield schema

@@ -1,0 +1,241 @@
+"""The kinds of text that a setting may want: ``format`` in our schemas, its parser, and how to name it to an owner.
+
+A parser takes what the YAML holds and raises ``ValueError`` with a whole sentence where it is written otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from engine.language.durations import Duration, parse_clock, parse_date, parse_share
+from engine.language.hours import ClockRange, Hours
+from engine.language.schedules import Schedule
+from engine.language.zones import parse_zone
+
+OFF: Final = "off"
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_MAILBOX = re.compile(r"\s*(?:\"(?P<quoted>[^\"<>]*)\"|(?P<name>[^\"<>]*?))\s*<(?P<address>[^<>]*)>\s*")
+_LONGEST_SLUG: Final = 64
+_MOST_MONEY: Final = 10**12
+
+
+class Mailbox(NamedTuple):
+    """Who a message comes from: a name that guests read (perhaps empty) and an address."""
+
+    name: str
+    address: str
+
+
+def parse_slug(text: str) -> str:
+    """Read a name such as ``win-back-90``: small letters, digits, single hyphens."""
+    if len(text) > _LONGEST_SLUG:
+        raise ValueError(f"this name has {len(text)} letters; {_LONGEST_SLUG} are the most")
+    if _SLUG.fullmatch(text):
+        return text
+    near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    instead = f' - did you mean "{near}"?' if near else ""
+    raise ValueError(f'"{text}" is not a name such as win-back-90 (small letters a to z, digits, hyphens){instead}')
+
+
+def parse_email_address(text: str) -> str:
+    """Read an email address and give it normalised; nothing is asked of the network."""
+    from email_validator import EmailNotValidError, validate_email
+
+    if "." not in text.rpartition("@")[2]:
+        raise ValueError(f'"{text}" is not an email address such as hello@corner.example')
+    try:
+        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
+    except EmailNotValidError as error:
+        raise ValueError(f'"{text}" is not an email address: {str(error).rstrip(".")}') from None
+
+
+def parse_mailbox(text: str) -> Mailbox:
+    """Read ``Corner Café <hello@corner.example>``, or an address alone."""
+    found = _MAILBOX.fullmatch(text)
+    if not found:
+        return Mailbox("", parse_email_address(text.strip()))
+    return Mailbox(
+        found.group("quoted") or found.group("name") or "", parse_email_address(found.group("address").strip())
+    )
+
+
+def parse_phone(text: str) -> str:
+    """Read a phone number with ``+`` and country code and give it as E.164."""
+    import phonenumbers
+
+    if not text.strip().startswith("+"):
+        raise ValueError(f'"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"')
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        raise ValueError(f'"{text}" is not a phone number such as "+1 500 555 0100"') from None
+    if not phonenumbers.is_possible_number(number):
+        raise ValueError(f'"{text}" is too short or too long for a phone number of its country')
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def parse_country(text: str) -> str:
+    """Read an ISO country code such as ``US``."""
+    from babel.core import get_global
+
+    if text.upper() in get_global("territory_currencies"):
+        if text != text.upper():
+            raise ValueError(f'"{text}" is not a country code - did you mean "{text.upper()}"?')
+        return text
+    from babel import Locale
+
+    names = {str(name).casefold(): code for code, name in Locale("en").territories.items() if code.isalpha()}
+    names |= {"uk": "GB", "usa": "US", "england": "GB", "scotland": "GB", "wales": "GB", "america": "US"}
+    close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
+    instead = f' - did you mean "{names[close[0]]}"?' if close else ""
+    raise ValueError(f'"{text}" is not a country code of two letters such as US, GB or CN{instead}')
+
+
+def parse_currency(text: str) -> str:
+    """Read an ISO currency code such as ``USD``."""
+    from babel import Locale
+    from babel.core import get_global
+
+    known = {code for entries in get_global("territory_currencies").values() for code, *_ in entries}
+    if text in known:
+        return text
+    locale = Locale("en")
+    names = {str(name).casefold(): code for code, name in locale.currencies.items() if code in known}
+    names |= {code.casefold(): code for code in known} | {"$": "USD", "€": "EUR", "£": "GBP", "rmb": "CNY", "¥": "CNY"}
+    close = get_close_matches(text.casefold(), names, n=1, cutoff=0.6)
+    instead = f' - did you mean "{names[close[0]]}"?' if close else ""
+    raise ValueError(f'"{text}" is not a currency code of three letters such as USD, EUR or CNY{instead}')
+
+
+def parse_language(text: str) -> str:
+    """Read a language tag such as ``en``, ``pt-BR`` or ``zh-Hans``."""
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        Locale.parse(text, sep="-")
+    except (UnknownLocaleError, ValueError):
+        names = {str(name).casefold(): code.replace("_", "-") for code, name in Locale("en").languages.items()}
+        close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
+        near = names[close[0]] if close else text.replace("_", "-") if "_" in text else ""
+        instead = f' - did you mean "{near}"?' if near else ""
+        raise ValueError(f'"{text}" is not a language such as en, de or zh-Hans{instead}') from None
+    return text
+
+
+def parse_url(text: str) -> str:
+    """Read the address of a web page, without blanks, question mark or fragment; a last ``/`` is dropped."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
+        raise ValueError(f'"{text}" is not a web address such as https://corner.example/r')
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError(f'"{text}" must end with the path: nothing of the kind ?a=b, #c or user@')
+    return text.rstrip("/")
+
+
+def parse_host(text: str) -> str:
+    """Read the name or number of a server."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9a-fA-F:]+", text):
+        raise ValueError(f'"{text}" is not the name of a server such as mail.corner.example (no https://, no port)')
+    return text
+
+
+def parse_secret(text: str) -> str:
+    """Read a reference to a secret, ``env:NAME`` or ``file:PATH``; the secret itself is refused and not repeated."""
+    if re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*", text):
+        return text
+    raise ValueError("a secret does not stand in this file; say where it is, env:NAME or file:PATH")
+
+
+def parse_freshness(text: str) -> Duration | None:
+    """Read how old data may be; ``off`` is None: any age."""
+    return None if text == OFF else Duration.parse(text)
+
+
+def parse_money(value: float | str) -> Decimal:
+    """Read an amount in the home's currency such as 50 or 49.50."""
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        raise ValueError(f'"{value}" is not an amount such as 50 or 49.50') from None
+    if not amount.is_finite() or not 0 <= amount <= _MOST_MONEY:
+        raise ValueError(f"{value} is not an amount: it must be 0 or more")
+    return amount
+
+
+def currency_digits(currency: str) -> int:
+    """Give how many digits a currency has after the point: 2 for USD, 0 for JPY, 3 for KWD."""
+    from babel.numbers import get_currency_precision
+
+    return int(get_currency_precision(currency))
+
+
+def minor_units(value: float | str, currency: str) -> int:
+    """Give an amount in whole minor units. ``ValueError`` where it has more digits than the currency."""
+    amount = parse_money(value).scaleb(digits := currency_digits(currency))
+    if amount != amount.to_integral_value():
+        has = f"{digits} digits" if digits else "no digits"
+        raise ValueError(f"{value} is too exact: {currency} has {has} after the point")
+    return int(amount)
+
+
+def _check_hours(value: Any) -> object:
+    # The ranges of a map are checked one by one where they stand.
+    return Hours.parse(value) if isinstance(value, str) else None
+
+
+#: Format -> parser. What is not text (or, for money, a number) is the business of ``type``.
+FORMATS: Final[dict[str, Callable[[Any], object]]] = {
+    "clock": parse_clock,
+    "clock-range": ClockRange.parse,
+    "country": parse_country,
+    "currency": parse_currency,
+    "date": parse_date,
+    "duration": Duration.parse,
+    "email-address": parse_email_address,
+    "freshness": parse_freshness,
+    "host": parse_host,
+    "hours": _check_hours,
+    "language": parse_language,
+    "mailbox": parse_mailbox,
+    "money": parse_money,
+    "phone": parse_phone,
+    "schedule": Schedule.parse,
+    "secret": parse_secret,
+    "share": parse_share,
+    "slug": parse_slug,
+    "url": parse_url,
+    "zone": parse_zone,
+}
+
+#: Format -> what to tell an owner that is wanted.
+WANTS: Final[dict[str, str]] = {
+    "clock": 'a time of day such as "10:00"',
+    "clock-range": "a range of hours such as 08:00-21:00",
+    "country": "a country code such as US",
+    "currency": "a currency code such as USD",
+    "date": "a date such as 2026-05-04",
+    "duration": "a duration such as 90 days",
+    "email-address": "an email address",
+    "freshness": "a duration such as 2 days, or off",
+    "host": "the name of a server such as mail.corner.example",
+    "hours": "hours such as 08:00-21:00",
+    "language": "a language such as en or zh-Hans",
+    "mailbox": "a sender such as Corner Café <hello@corner.example>",
+    "money": "an amount such as 50 or 49.50",
+    "phone": 'a phone number in quotes such as "+1 500 555 0100"',
+    "schedule": "a schedule such as daily at 10:00",
+    "secret": "a reference such as env:SMTP_PASSWORD",
+    "share": "a share such as 10%",
+    "slug": "a name such as win-back-90",
+    "url": "a web address such as https://corner.example/r",
+    "zone": "a time zone such as America/Chicago",
+}
