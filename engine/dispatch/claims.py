@@ -1,0 +1,240 @@
+"""Who holds which dispatch: claims in batches, leases, and what becomes of those that were abandoned.
+
+Leases are a courtesy between workers; the compare-and-set on state and token is the guarantee. A wrong guess here (a
+process taken for dead) can make a send ``uncertain``, never double.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, update
+
+from engine.database.consent import Purpose
+from engine.database.tables import customers, dispatches, matches, runs, zones
+from engine.dispatch.outbox import channel_shut, earlier_step_open, move, stopped
+
+LEASE = timedelta(minutes=15)
+#: So often may a dispatch be found abandoned while it was being prepared before it counts as poison.
+RESCUES = 3
+
+#: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
+Grouping = Callable[[Connection, int, int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A dispatch that this worker holds, with what every stage needs of its match. ``token`` proves the lease."""
+
+    id: int
+    token: int
+    match_id: int
+    rule_id: int
+    run_id: int
+    version_id: int
+    customer_id: int
+    step: int
+    channel: str
+    purpose: Purpose
+    endpoint_id: int | None
+    content_id: int | None
+    due_at: datetime
+    expires_at: datetime
+    attempts: int
+    matched_at: datetime
+    store_id: int | None
+    order_id: int | None
+    rating_id: int | None
+    zone: ZoneInfo  #: the customer's
+
+    def mine(self) -> ColumnElement[bool]:
+        """SQL: the row is this dispatch and the lease is still ours."""
+        return and_(dispatches.c.id == self.id, dispatches.c.lease_token == self.token)
+
+
+def claimable(now: datetime, usable: Sequence[str]) -> list[ColumnElement[bool]]:
+    """SQL: what a worker may claim at ``now`` on one of the channels in ``usable``."""
+    return [
+        dispatches.c.state == "pending",
+        dispatches.c.due_at <= now,
+        dispatches.c.expires_at > now,
+        dispatches.c.channel.in_(usable),
+        not_(channel_shut(now)),
+        not_(earlier_step_open()),
+        not_(stopped()),
+    ]
+
+
+def claim(conn: Connection, *, now: datetime, holder: str, usable: Sequence[str], limit: int) -> list[Claim]:
+    """Take up to ``limit`` due dispatches, soonest first, then by priority (1 before 2), then by id."""
+    free = conn.scalars(
+        select(dispatches.c.id)
+        .where(*claimable(now, usable))
+        .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=dispatches)
+    ).all()
+    return _take(conn, free, now=now, holder=holder)
+
+
+def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:
+    """Take one due alert to staff, with all others that go into the same message (``grouping`` tells which).
+
+    Claims of one run's alerts wait for each other at the run's row: two workers must not make two halves of one list.
+    """
+    while (first := _first_alert(conn, now)) is not None:
+        conn.execute(select(runs.c.id).where(runs.c.id == first.run_id).with_for_update())
+        together: list[ColumnElement[bool]] = [dispatches.c.id == first.id]
+        once_per = grouping(conn, first.version_id, first.step)
+        if once_per != "guest":
+            together = [
+                matches.c.run_id == first.run_id,
+                matches.c.version_id == first.version_id,
+                dispatches.c.step == first.step,
+            ]
+        if once_per == "store":
+            together.append(matches.c.store_id.is_not_distinct_from(first.store_id))
+        free = conn.scalars(
+            select(dispatches.c.id)
+            .join(matches, matches.c.id == dispatches.c.match_id)
+            .where(*claimable(now, ["alert"]), *together)
+            .order_by(dispatches.c.id)
+            .with_for_update(of=dispatches)
+        ).all()
+        if free:  # else another worker was first: look again
+            return _take(conn, free, now=now, holder=holder)
+    return []
+
+
+def _first_alert(conn: Connection, now: datetime) -> Row[Any, Any, Any, Any, Any] | None:
+    return conn.execute(
+        select(dispatches.c.id, matches.c.run_id, matches.c.version_id, matches.c.store_id, dispatches.c.step)
+        .join(matches, matches.c.id == dispatches.c.match_id)
+        .where(*claimable(now, ["alert"]))
+        .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
+        .limit(1)
+    ).one_or_none()
+
+
+def _take(conn: Connection, ids: Sequence[int], *, now: datetime, holder: str) -> list[Claim]:
+    if not ids:
+        return []
+    taken = move(
+        conn,
+        "pending",
+        "claimed",
+        dispatches.c.id.in_(ids),
+        who="worker",
+        now=now,
+        values={
+            "lease_token": dispatches.c.lease_token + 1,
+            "leased_until": now + LEASE,
+            "lease_holder": holder,
+        },
+    )
+    return read_claims(conn, taken)
+
+
+def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
+    """Read the dispatches as claims, in the order in which they are worked on."""
+    d, m = dispatches.c, matches.c
+    rows = conn.execute(
+        select(
+            d.id, d.lease_token, d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step, d.channel,
+            d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at, m.store_id,
+            m.order_id, m.rating_id, zones.c.name,
+        )
+        .join(matches, m.id == d.match_id)
+        .join(customers, customers.c.id == d.customer_id)
+        .join(zones, zones.c.id == customers.c.zone_id)
+        .where(d.id.in_(ids))
+        .order_by(d.due_at, d.priority, d.id)
+    )  # fmt: skip
+    found: list[tuple[Any, ...]] = [tuple(row) for row in rows]
+    return [Claim(*row[:-1], ZoneInfo(row[-1])) for row in found]
+
+
+def renew(conn: Connection, held: Sequence[Claim], now: datetime) -> list[Claim]:
+    """Make the leases last from ``now`` again; give those that are still ours."""
+    still = set()
+    for each in held:
+        still |= set(
+            conn.scalars(
+                update(dispatches)
+                .where(each.mine(), dispatches.c.state == "claimed")
+                .values(leased_until=now + LEASE)
+                .returning(dispatches.c.id)
+            )
+        )
+    return [each for each in held if each.id in still]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The abandoned.
+
+
+def this_worker() -> str:
+    """Name this process for its leases: ``host:pid:start``."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def rescue(conn: Connection, now: datetime) -> dict[str, int]:
+    """Free what was abandoned: leases that ran out, and at once those of processes of this machine that are gone.
+
+    ``claimed`` goes back to ``pending`` (nothing has left the machine), at the third time to ``dead``; ``handoff``
+    becomes ``uncertain``: it may have been delivered. Gives counts by new state.
+    """
+    holders = conn.scalars(
+        select(dispatches.c.lease_holder)
+        .where(dispatches.c.state.in_(("claimed", "handoff")), dispatches.c.lease_holder.is_not(None))
+        .distinct()
+    )
+    gone = [holder for holder in holders if _is_gone(holder)]
+    abandoned = or_(
+        dispatches.c.leased_until.is_(None), dispatches.c.leased_until <= now, dispatches.c.lease_holder.in_(gone)
+    )
+    again = {"rescues": dispatches.c.rescues + 1}
+    worn = dispatches.c.rescues + 1 >= RESCUES
+    common: dict[str, Any] = {"who": "anyone", "now": now}
+    dead = move(conn, "claimed", "dead", abandoned, worn, reason="poison", values=again, **common)
+    freed = move(conn, "claimed", "pending", abandoned, reason="abandoned", values=again, **common)
+    uncertain = move(conn, "handoff", "uncertain", abandoned, reason="abandoned", **common)
+    return {"pending": len(freed), "dead": len(dead), "uncertain": len(uncertain)}
+
+
+def _is_gone(holder: str) -> bool:
+    host, _, rest = holder.partition(":")
+    number, _, start = rest.partition(":")
+    if host != socket.gethostname() or not number.isdigit():
+        return False
+    return _started(int(number)) != start
+
+
+def _started(pid: int) -> str:
+    """Tell when a process of this machine began, as a word that no later one of the same number has.
+
+    Empty when there is no such process. Where the system does not tell (Windows) every process counts as alive, with
+    the word ``unknown``, and the lease has to run out.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return ""
+    else:
+        return "" if fields[0] in "ZX" else f"{fields[19]}-{boot}"
+    if os.name != "posix":
+        return "unknown"
+    told = subprocess.run(  # noqa: S603 (a fixed command and a number)
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return "-".join(told.stdout.replace(":", ".").split())

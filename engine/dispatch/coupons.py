@@ -1,0 +1,131 @@
+"""Coupon steps: a code is drawn in the transaction of the claim, so that a coupon exists exactly once.
+
+Before that its row has no code: what is held, blocked or expired leaks none. Redeeming is ``engine/intake/redeem.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import IntegrityError
+
+from engine.database.tables import coupons, dispatches
+from engine.dispatch.claims import Claim
+from engine.dispatch.fence import Policy, Verdict, carry_out, decide
+from engine.dispatch.outbox import MESSAGES, UNSEEN, move
+from engine.language import codes
+from engine.language.times import Duration, business_day, start_of
+
+#: Two equal codes among 30 ** 12 are so rare that more tries than this mean a broken source of chance.
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A coupon as a message shows it. ``terms`` are the offer's when the match was made."""
+
+    code: str
+    offer: str
+    terms: Mapping[str, Any]
+    valid_until: datetime | None  #: exclusive
+
+
+def issue(
+    conn: Connection, claim: Claim, policy: Policy, at: datetime, *, draw: Callable[[], str] = codes.draw
+) -> Verdict:
+    """Do one claimed coupon step, in the transaction in which it was claimed; give what became of it."""
+    verdict = decide(conn, claim, policy, at)
+    coupon = conn.execute(select(coupons).where(coupons.c.dispatch_id == claim.id)).one()
+    if verdict.passed and not coupon.terms.get("always") and not _message_to_come(conn, claim):
+        verdict = Verdict("cancelled", "no_message")
+    if not verdict.passed:
+        carry_out(conn, claim, verdict, at)
+        return verdict
+    _draw(conn, coupon.id, valid_until(coupon.terms, at, claim.zone, policy.day_starts), at, draw)
+    move(conn, "claimed", "sent", claim.mine(), who="holder", now=at)
+    return Verdict("sent")
+
+
+def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issued]:
+    """Read the coupons that a message of the match shows: those of earlier steps, drawn and not taken back."""
+    rows = conn.execute(
+        select(coupons.c.code, coupons.c.offer, coupons.c.terms, coupons.c.valid_until)
+        .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
+        .where(
+            dispatches.c.match_id == match_id,
+            dispatches.c.step < before_step,
+            coupons.c.code.is_not(None),
+            coupons.c.revoked_at.is_(None),
+        )
+        .order_by(dispatches.c.step)
+    )
+    return [Issued(row.code, row.offer, row.terms, row.valid_until) for row in rows]
+
+
+def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:
+    """Give the first instant at which a coupon issued at ``at`` is no longer good, or None where it is good for ever.
+
+    ``terms["valid"]``: a duration (days are business days in the guest's zone, the last one whole), ``until month
+    end``, or a date (``YYYY-MM-DD``, that day included).
+    """
+    valid = terms.get("valid")
+    if valid is None:
+        return None
+    today = business_day(at, zone, day_starts)
+    if valid == "until month end":
+        last = (today.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    elif valid[:4].isdigit() and valid[4:5] == "-":
+        last = date.fromisoformat(valid)
+    else:
+        duration = Duration.parse(valid)
+        if not duration.is_calendar:
+            return at + duration.delta()
+        last = duration.after(today)
+    return start_of(last + timedelta(days=1), zone, day_starts)
+
+
+def _message_to_come(conn: Connection, claim: Claim) -> bool:
+    """Tell whether a later step can still show the code to the guest."""
+    later = (
+        select(dispatches.c.id)
+        .where(
+            dispatches.c.match_id == claim.match_id,
+            dispatches.c.step > claim.step,
+            dispatches.c.channel.in_(MESSAGES),
+            dispatches.c.state.not_in(UNSEEN),
+        )
+        .limit(1)
+    )
+    return conn.scalar(later) is not None
+
+
+def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime, draw: Callable[[], str]) -> None:
+    row = update(coupons).where(coupons.c.id == coupon_id, coupons.c.code.is_(None))
+    for _ in range(TRIES):
+        try:
+            with conn.begin_nested():
+                conn.execute(row.values(code=draw(), issued_at=at, valid_until=until))
+        except IntegrityError:  # somebody has that code
+            continue
+        return
+    raise RuntimeError(f"{TRIES} codes in a row were taken: the source of random numbers is broken")
+
+
+def issue_all(
+    conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, draw: Callable[[], str] = codes.draw
+) -> list[Verdict]:
+    """Do the claimed coupon steps of one transaction; terms that cannot be read make one step ``dead``, not all."""
+    done = []
+    for claim in claims:
+        try:
+            with conn.begin_nested():
+                done.append(issue(conn, claim, policy, at, draw=draw))
+        except ValueError:
+            move(conn, "claimed", "dead", claim.mine(), who="holder", now=at, reason="bad_terms")
+            done.append(Verdict("dead", "bad_terms"))
+    return done

@@ -1,0 +1,173 @@
+"""The fence: the last question before a message leaves, in one transaction with the commit that it leaves.
+
+It locks the guest's and the endpoint's rows, reads permission, the red button, the rule, ``stop_if``, hours and caps
+again, and moves ``claimed -> handoff`` only when all of them still say yes. An opt-out that commits first wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection, literal, null, select
+
+from engine.database.consent import block_reason, lock_endpoint
+from engine.database.sql import Id
+from engine.database.tables import customers, rules
+from engine.dispatch.caps import first_free_day, handed_days
+from engine.dispatch.claims import Claim
+from engine.dispatch.outbox import MESSAGES, State, move, postpone_later, stopped
+from engine.language.rule import Rule
+from engine.language.times import Hours, business_day, next_slot, start_of
+
+
+class Limits(Protocol):
+    """What the config says about pressure; both at least 1."""
+
+    @property
+    def marketing_per_day(self) -> int:
+        """How many marketing messages a guest, and an endpoint, gets on one calendar day."""
+        ...
+
+    @property
+    def marketing_per_week(self) -> int:
+        """The same for any seven days in a row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the fence asks besides the database. ``why_stopped`` gives the reason why the match is off, or None."""
+
+    hours: dict[str, Hours]
+    limits: Limits
+    day_starts: time
+    rule: Callable[[Connection, int], Rule]
+    why_stopped: Callable[[Connection, Rule, Claim, datetime], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a claimed dispatch. ``after`` is ``handoff`` where it may go; then ``day`` is the guest's day."""
+
+    after: State
+    reason: str | None = None
+    due_at: datetime | None = None
+    day: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether it may go now."""
+        return self.after == "handoff"
+
+
+class LostLease(Exception):  # noqa: N818 (nothing went wrong: somebody else holds the dispatch now)
+    """The lease ran out and another worker took over: nothing may be sent, nothing written."""
+
+
+def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verdict:
+    """Ask everything about one dispatch at ``at``; writes nothing and locks nothing."""
+    rule = policy.rule(conn, claim.version_id)
+    refused = _permission(conn, claim, rule)
+    if refused is not None:
+        return refused
+    if at >= claim.expires_at:
+        return Verdict("expired", "late")
+    why = policy.why_stopped(conn, rule, claim, at)
+    if why is not None:
+        return Verdict("cancelled", why)
+    return _when(conn, claim, rule, policy, at) if claim.channel in MESSAGES else Verdict("handoff")
+
+
+def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
+    """Read the red button, erasure, suppression, consent and the rule's switch; None where all of them say yes."""
+    blocked: ColumnElement[Any] = null()
+    if claim.channel in MESSAGES:  # staff gave no consent and needs none
+        blocked = block_reason(literal(claim.endpoint_id, Id), purpose=claim.purpose, topic=rule.topic)
+    now = conn.execute(
+        select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked")).where(
+            customers.c.id == claim.customer_id, rules.c.id == claim.rule_id
+        )
+    ).one()
+    if now.stopped:
+        return Verdict("pending", "stopped", claim.due_at)
+    if now.erased_at is not None:
+        return Verdict("blocked", "erased")
+    if now.blocked is not None:
+        return Verdict("blocked", now.blocked)
+    return None if now.active else Verdict("cancelled", "rule_off")
+
+
+def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime) -> Verdict:
+    """Hours and caps of a message to a guest: now, later, or too late."""
+
+    def slot(earliest: datetime) -> datetime:
+        return next_slot(earliest, claim.zone, policy.hours[claim.channel], rule.send.between, rule.send.on)
+
+    try:
+        due = slot(at)
+    except ValueError:  # the home's hours were changed since, and leave this rule no moment of the week
+        return Verdict("expired", "never_open")
+    if due > at:
+        return Verdict("pending", "hours", due) if due < claim.expires_at else Verdict("expired", "late")
+    today = business_day(at, claim.zone, policy.day_starts).toordinal()
+    if claim.purpose == "marketing":
+        handed = handed_days(
+            conn, customer_id=claim.customer_id, endpoint_id=claim.endpoint_id, other_than=claim.id, today=today
+        )
+        limits = policy.limits
+        free = first_free_day(today, handed, per_day=limits.marketing_per_day, per_week=limits.marketing_per_week)
+        if free > today:
+            due = slot(start_of(date.fromordinal(free), claim.zone, policy.day_starts))
+            return Verdict("pending", "capped", due) if due < claim.expires_at else Verdict("blocked", "capped")
+    return Verdict("handoff", day=today)
+
+
+def carry_out(
+    conn: Connection, claim: Claim, verdict: Verdict, now: datetime, *, content_hash: bytes | None = None
+) -> None:
+    """Write the verdict on the row. Raises ``LostLease`` where the lease is no longer ours."""
+    values: dict[str, object] = {}
+    if verdict.after == "pending":
+        values = {"due_at": verdict.due_at}
+    elif verdict.passed:
+        values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
+    if not move(
+        conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
+    ):
+        raise LostLease
+    if verdict.due_at is not None and verdict.due_at > claim.due_at:
+        postpone_later(
+            conn,
+            match_id=claim.match_id,
+            step=claim.step,
+            expires_at=claim.expires_at,
+            delay=verdict.due_at - claim.due_at,
+        )
+
+
+def pass_fence(
+    conn: Connection, together: Sequence[Claim], policy: Policy, at: datetime, *, content_hash: bytes
+) -> bool:
+    """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
+
+    All pass, or those that may not go are written down and the others stay claimed. Locks endpoints before customers,
+    by id: so does whoever else takes both. Raises ``LostLease``; then the caller rolls back.
+    """
+    for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
+        lock_endpoint(conn, endpoint_id)
+    guests = sorted({each.customer_id for each in together})
+    conn.execute(
+        select(customers.c.id)
+        .where(customers.c.id.in_(guests))
+        .order_by(customers.c.id)
+        .with_for_update(key_share=True)
+    )
+    verdicts = [(each, decide(conn, each, policy, at)) for each in together]
+    passed = all(verdict.passed for _, verdict in verdicts)
+    for each, verdict in verdicts:
+        if passed or not verdict.passed:
+            carry_out(conn, each, verdict, at, content_hash=content_hash)
+    return passed

@@ -1,0 +1,110 @@
+"""What the answers of a provider did to its channel: the breaker, and the stop that waits for a person.
+
+Kept in the database: the next run, and every other worker, must not learn the same lesson again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, or_, select, update
+
+from connectors.base import Outcome
+from engine.database.sql import upsert
+from engine.database.tables import audit, channels, switch
+
+#: So many failures in a row open the breaker; each further one doubles the pause, from 5 minutes up to an hour.
+FAILURES = 5
+FIRST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(hours=1)
+#: So many definite noes in a row, to different guests, are our fault and not theirs.
+REFUSALS = 3
+
+
+def pause(failures: int) -> timedelta | None:
+    """Give how long a channel rests after so many failures in a row; None: it does not."""
+    if failures < FAILURES:
+        return None
+    return min(FIRST_PAUSE * (1 << min(failures - FAILURES, 10)), LONGEST_PAUSE)
+
+
+def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, another_guest: bool = True) -> None:
+    """Write down what one outcome says about its channel.
+
+    ``another_guest`` is whether the last refusal in a row was to somebody else. A no that a connector calls a failure
+    of the channel is a refusal: three of them stop it.
+    """
+    if outcome.channel == "ok":
+        if outcome.kind in ("sent", "no"):  # it answers; without a row to clear, no lock is taken
+            conn.execute(
+                update(channels)
+                .where(channels.c.channel == channel, or_(channels.c.failures > 0, channels.c.refusals > 0))
+                .values(failures=0, refusals=0, open_until=None)
+            )
+        return
+    conn.execute(upsert(conn, channels).values(channel=channel).on_conflict_do_nothing())
+    row = conn.execute(select(channels).where(channels.c.channel == channel).with_for_update()).one()
+    mine = update(channels).where(channels.c.channel == channel)
+    if outcome.channel == "stop":
+        conn.execute(mine.where(channels.c.stopped_at.is_(None)).values(stopped_at=now, stopped_why=outcome.code))
+    elif outcome.channel == "failure" and outcome.kind == "no":
+        refusals = row.refusals + 1 if another_guest else row.refusals
+        stop = {"stopped_at": now, "stopped_why": f"refused: {outcome.code}"} if refusals >= REFUSALS else {}
+        conn.execute(mine.values(refusals=refusals, **stop))
+    else:
+        failures = row.failures + 1
+        if outcome.channel == "breaker":
+            failures = max(failures, FAILURES)
+        rest = pause(failures)
+        conn.execute(mine.values(failures=failures, open_until=row.open_until if rest is None else now + rest))
+
+
+def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None:
+    """Tell until when nothing may be sent on the channel; None when it is open.
+
+    A stopped channel has no such time: it says a quarter of an hour from ``now``.
+    """
+    row = conn.execute(
+        select(channels.c.stopped_at, channels.c.open_until).where(channels.c.channel == channel)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.stopped_at is not None:
+        return now + timedelta(minutes=15)
+    return row.open_until if row.open_until is not None and row.open_until > now else None
+
+
+def stop(conn: Connection, *, by: str, now: datetime) -> bool:
+    """Press the big red button: nothing passes the fence any more. False when it was pressed before."""
+    conn.execute(upsert(conn, switch).values(id=1).on_conflict_do_nothing())
+    free = update(switch).where(switch.c.id == 1, switch.c.stopped_at.is_(None))
+    if not conn.scalars(free.values(stopped_at=now, stopped_by=by).returning(switch.c.id)).all():
+        return False
+    conn.execute(insert(audit).values(at=now, actor=by, action="stop", subject="all", before="on", after="off"))
+    return True
+
+
+def start(conn: Connection, *, by: str, now: datetime) -> list[str]:
+    """Let dispatches go again, and every channel that a provider's answer had stopped; give what was started.
+
+    ``all`` stands for the big red button.
+    """
+    started: list[str] = []
+    if conn.scalars(
+        update(switch)
+        .where(switch.c.stopped_at.is_not(None))
+        .values(stopped_at=None, stopped_by=None)
+        .returning(switch.c.id)
+    ).all():
+        started.append("all")
+    started += sorted(
+        conn.scalars(
+            update(channels)
+            .where(or_(channels.c.stopped_at.is_not(None), channels.c.open_until > now))
+            .values(stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0)
+            .returning(channels.c.channel)
+        )
+    )
+    for each in started:
+        conn.execute(insert(audit).values(at=now, actor=by, action="start", subject=each, before="off", after="on"))
+    return started
