@@ -152,6 +152,14 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture
+def empty_db(empty_url: str) -> Iterator[Engine]:
+    """A database without any table, on SQLite and on PostgreSQL."""
+    db = open_db(empty_url)
+    yield db
+    db.dispose()
+
+
 def _programs() -> Path:
     """The folder of PostgreSQL's programs, the newest installed."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: float(file.parts[4]))

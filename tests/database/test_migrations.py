@@ -57,16 +57,14 @@ def test_the_migrations_make_what_the_tables_say(db: Engine):
         assert missing.as_diffs() == [], render_python_code(missing, render_as_batch=True, migration_context=context)
 
 
-def test_nothing_differs_that_alembic_does_not_compare(empty_url: str):
+def test_nothing_differs_that_alembic_does_not_compare(empty_db: Engine):
     """Checks, defaults, partial indexes, comments: as the database itself describes them."""
-    db = open_db(empty_url)
-    metadata.create_all(db)
-    expected = described(inspect(db))
-    metadata.drop_all(db)
-    migrate(db)
+    metadata.create_all(empty_db)
+    expected = described(inspect(empty_db))
+    metadata.drop_all(empty_db)
+    migrate(empty_db)
     assert len(expected) == len(metadata.tables)
-    assert described(inspect(db)) == expected
-    db.dispose()
+    assert described(inspect(empty_db)) == expected
 
 
 def test_ids_are_never_used_again(db: Engine):
@@ -91,17 +89,15 @@ def test_a_migration_stays_what_it_was_when_the_tables_change():
                 assert node.module in {"__future__", "alembic", "engine.database.migrations.first"}, file
 
 
-def test_an_empty_database_is_not_current_until_it_is_migrated(empty_url: str):
-    db = open_db(empty_url)
-    assert not schema_is_current(db)
-    migrate(db)
-    assert schema_is_current(db)
-    with db.begin() as conn:
+def test_an_empty_database_is_not_current_until_it_is_migrated(empty_db: Engine):
+    assert not schema_is_current(empty_db)
+    migrate(empty_db)
+    assert schema_is_current(empty_db)
+    with empty_db.begin() as conn:
         conn.execute(insert(zones).values(name="Asia/Tokyo"))
-    migrate(db)
-    with db.connect() as conn:
+    migrate(empty_db)
+    with empty_db.connect() as conn:
         assert conn.scalar(select(zones.c.name)) == "Asia/Tokyo"
-    db.dispose()
 
 
 def test_processes_that_migrate_at_once_take_turns(empty_url: str):
@@ -138,28 +134,24 @@ def test_a_database_of_a_newer_version_is_refused(db: Engine):
         )
 
 
-def test_a_database_with_the_tables_of_another_program_is_left_alone(empty_url: str):
-    db = open_db(empty_url)
-    with db.begin() as conn:
+def test_a_database_with_the_tables_of_another_program_is_left_alone(empty_db: Engine):
+    with empty_db.begin() as conn:
         conn.exec_driver_sql("CREATE TABLE customers (whatever INTEGER)")
     with pytest.raises(DatabaseUnavailable, match=r"Another program keeps its tables in this database \(customers\)"):
-        migrate(db)
-    assert inspect(db).get_table_names() == ["customers"]
-    db.dispose()
+        migrate(empty_db)
+    assert inspect(empty_db).get_table_names() == ["customers"]
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_migration_that_fails_leaves_nothing_behind(empty_db: Engine, monkeypatch: pytest.MonkeyPatch):
     from engine.database.migrations.first import decisions
 
-    db = open_db(empty_url)
     monkeypatch.setattr(decisions, "create", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        migrate(db)
-    assert inspect(db).get_table_names() == []
+        migrate(empty_db)
+    assert inspect(empty_db).get_table_names() == []
     monkeypatch.undo()
-    migrate(db)
-    assert schema_is_current(db)
-    db.dispose()
+    migrate(empty_db)
+    assert schema_is_current(empty_db)
 
 
 def test_rows_that_point_at_nothing_after_a_migration_undo_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
