@@ -1,28 +1,29 @@
 """Compare a document with a schema and say every difference in an owner's words, at its place.
 
 Schemas are JSON Schema draft-07 without ``oneOf`` and ``anyOf``. They may carry annotations of ours, none of which
-changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people try:
-word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words) and ``x-secret`` (never repeat the value).
+changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people
+try: word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words) and ``x-secret`` (never repeat the value).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.document import Document, Path
-from engine.language.formats import FORMATS, WANTS
+from engine.language.formats import FORMATS
 from engine.language.problems import Problem, ordered
+from engine.language.wording import did_you_mean, found, nearest, one_of, section_hint, short, type_hint, types, wanted
 from engine.language.yamlerrors import colon_trouble
 
 if TYPE_CHECKING:
     from jsonschema import Draft7Validator
 
-_SHOWN: Final = 60
+__all__ = ["FORMATS", "check", "did_you_mean", "found", "nearest"]
+
 _ALL: Final = object()
 
 
@@ -42,55 +43,14 @@ def check(document: Document, schema: Mapping[str, Any], at: Path = (), data: An
     return _Check(document, schema, at).run(data)
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Give the word that was probably meant, or None. Case, hyphens, underscores and blanks do not count."""
-    plain = {_plain(one): one for one in words}
-    wanted = _plain(word)
-    if wanted in plain:
-        return plain[wanted]
-    close = get_close_matches(wanted, plain, n=1, cutoff=0.6)
-    return plain[close[0]] if close else None
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Give `` - did you mean "...?"`` for the end of a message, or nothing."""
-    near = nearest(word, words)
-    return f' - did you mean "{near}"?' if near else ""
-
-
-def found(value: Any) -> str:
-    """Name a value of YAML to its owner, such as ``the number 90``."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return f"the value {str(value).lower()}"
-    if isinstance(value, (int, float)):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return f'the text "{_short(value)}"' if value else "an empty text"
-    return "a list" if isinstance(value, list) else "a section"
-
-
-def _plain(word: str) -> str:
-    return re.sub(r"[-_\s]", "", word).casefold()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _one_of(words: Iterable[Any]) -> str:
-    return ", ".join(str(word).lower() if isinstance(word, bool) else str(word) for word in words)
-
-
 @cache
 def _validator_class() -> type[Draft7Validator]:
     from jsonschema import Draft7Validator, validators
 
-    types = Draft7Validator.TYPE_CHECKER.redefine(
+    exact = Draft7Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
-    made: type[Draft7Validator] = validators.extend(Draft7Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    made: type[Draft7Validator] = validators.extend(Draft7Validator, type_checker=exact)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -187,8 +147,8 @@ class _Check:
             if self.document.is_broken((*self.at, *path, key)):
                 continue
             name = self._name(path, error.schema)
-            message = f'"{_short(key)}" is not known in {name}'
-            hint = f"Known in {name}: {_one_of(known)}." if known else f"{name} takes no settings."
+            message = f'"{short(key)}" is not known in {name}'
+            hint = f"Known in {name}: {one_of(known)}." if known else f"{name} takes no settings."
             elsewhere = self._elsewhere(key, path, error.instance, known)
             colon = colon_trouble(key)
             if elsewhere:
@@ -212,17 +172,17 @@ class _Check:
 
     def wrong_type(self, error: _Difference, path: Path) -> None:
         name, value, schema = self._name(path), error.instance, error.schema
-        wanted = _wanted(schema)
+        wants = wanted(schema)
         if schema.get("x-secret"):
-            self._say(path, f"{name} wants {wanted}", "secret-in-clear")
+            self._say(path, f"{name} wants {wants}", "secret-in-clear")
         elif value is None:
-            self._say(path, f"{name} is empty; it wants {wanted}", "empty", _section_hint(schema))
+            self._say(path, f"{name} is empty; it wants {wants}", "empty", section_hint(schema))
         else:
-            hint = _type_hint(schema, value, str(path[-1]) if path else "")
-            trouble = colon_trouble(value) if isinstance(value, str) and "object" in _types(schema) else None
+            hint = type_hint(schema, value, str(path[-1]) if path else "")
+            trouble = colon_trouble(value) if isinstance(value, str) and "object" in types(schema) else None
             if trouble:
                 hint = f"{trouble[0][0].upper()}{trouble[0][1:]}. {trouble[2]}"
-            self._say(path, f"{name} wants {wanted}, not {found(value)}", "wrong-type", hint)
+            self._say(path, f"{name} wants {wants}, not {found(value)}", "wrong-type", hint)
 
     def not_one_of(self, error: _Difference, path: Path) -> None:
         allowed = error.schema["enum"] if "enum" in error.schema else [error.schema["const"]]
@@ -231,9 +191,9 @@ class _Check:
         also = error.schema.get("x-also", {})
         if isinstance(value, str) and value in also:
             near = f' - did you mean "{also[value]}"?'
-        shown = f'"{_short(value)}"' if isinstance(value, str) else found(value)
+        shown = f'"{short(value)}"' if isinstance(value, str) else found(value)
         self._say(
-            path, f"{shown} is not known for {self._name(path)}{near}", "not-one-of", f"Known: {_one_of(allowed)}."
+            path, f"{shown} is not known for {self._name(path)}{near}", "not-one-of", f"Known: {one_of(allowed)}."
         )
 
     def bad_format(self, error: _Difference, path: Path) -> None:
@@ -243,7 +203,7 @@ class _Check:
 
     def bad_pattern(self, error: _Difference, path: Path) -> None:
         says = error.schema.get("x-says") or error.schema.get("description") or "another form"
-        self._say(path, f'{self._name(path)} wants {says}, not "{_short(error.instance)}"', "bad-form")
+        self._say(path, f'{self._name(path)} wants {says}, not "{short(error.instance)}"', "bad-form")
 
     def too_small(self, error: _Difference, path: Path) -> None:
         schema = error.schema
@@ -269,7 +229,7 @@ class _Check:
         least = error.schema.get("minItems") or error.schema.get("minProperties")
         name = self._name(path, error.schema)
         if not error.instance:
-            self._say(path, f"{name} is empty; it wants {_wanted(error.schema)}", "empty", _section_hint(error.schema))
+            self._say(path, f"{name} is empty; it wants {wanted(error.schema)}", "empty", section_hint(error.schema))
         else:
             self._say(path, f"{name} has {len(error.instance)} entries; it wants {least} or more", "too-few")
 
@@ -282,7 +242,7 @@ class _Check:
         values = error.instance
         for number, value in enumerate(values):
             if value in values[:number]:
-                self._say((*path, number), f"{self._name(path)} names {_short(str(value))} twice", "repeated")
+                self._say((*path, number), f"{self._name(path)} names {short(str(value))} twice", "repeated")
 
     def _elsewhere(self, key: str, path: Path, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """Say where a misplaced word belongs: a wrong indentation is the usual cause."""
@@ -318,66 +278,6 @@ _TELLERS: Final[dict[str, Callable[[_Check, _Difference, Path], None]]] = {
     "maxProperties": _Check.too_many,
     "uniqueItems": _Check.repeated,
 }
-
-_TYPE_WORDS: Final = {
-    "string": "a text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a section, its lines indented below it",
-}
-
-
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    types = schema.get("type", [])
-    return [types] if isinstance(types, str) else list(types)
-
-
-def _wanted(schema: Mapping[str, Any]) -> str:
-    """Name what a schema wants, such as ``a duration such as 90 days``."""
-    wanted = []
-    for kind in _types(schema):
-        if kind == "string" and schema.get("format") in WANTS:
-            wanted.append(WANTS[schema["format"]])
-        elif kind in {"number", "integer"} and schema.get("format") == "money":
-            wanted.append(WANTS["money"])
-        elif kind == "string" and "enum" in schema:
-            wanted.append(f"one of {_one_of(schema['enum'])}")
-        elif kind in _TYPE_WORDS:
-            wanted.append(_TYPE_WORDS[kind])
-    said = " or ".join(dict.fromkeys(wanted)) or "something else"
-    example = next(iter(schema.get("examples", ())), None)
-    if example is not None and "such as" not in said and not isinstance(example, (dict, list)):
-        said += f" such as {example}"
-    return said
-
-
-def _section_hint(schema: Mapping[str, Any]) -> str:
-    known = schema.get("properties")
-    return f"Known: {_one_of(known)}." if known else ""
-
-
-def _type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
-    types, kind = _types(schema), schema.get("format")
-    label = f"{key}: " if key and not key.isdigit() else ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and "string" in types:
-        written = {"duration": f"{value} days", "share": f"{value * 100 if 0 < value < 1 else value:g}%"}.get(str(kind))
-        if kind == "phone":
-            written = f'"+{value}"'
-        return f"Write: {label}{written}" if written else f'To have it as text: {label}"{value}"'
-    if isinstance(value, bool) and "string" in types:
-        return f'To have it as text: {label}"{str(value).lower()}"'
-    if isinstance(value, str) and {"number", "integer"} & set(types):
-        number = re.sub(r"(?<=[0-9])[,' \u00a0](?=[0-9]{3}(?![0-9]))", "", value)
-        number = re.sub(r"[^0-9.\-]", "", re.sub(r",(?=[0-9]{1,2}\b)", ".", number))
-        if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number):
-            return f"Write: {label}{number}"
-    if "array" in types and not isinstance(value, (list, dict)):
-        return f"As a list of one: {label}[{value}]"
-    if "array" in types and isinstance(value, dict):
-        return 'Each entry of a list begins with "- ".'
-    return _section_hint(schema)
 
 
 def _resolve(root: Mapping[str, Any], schema: Any) -> Mapping[str, Any]:
