@@ -109,8 +109,8 @@ class SmtpConnector:
             kept.hang_up()
         return None
 
-    def _verifying(self) -> ssl.SSLContext:
-        if self._context is None:
+    def _verifying(self) -> ssl.SSLContext | None:
+        if self._context is None and self._tls != "none":
             self._context = ssl.create_default_context()
         return self._context
 

@@ -59,8 +59,8 @@ class Session(smtplib.SMTP):
         self.phase = phase
         self._deadline = Deadline(self._deadlines[phase])
 
-    def open(self, tls: Tls, context: ssl.SSLContext, user: str, password: str) -> None:
-        """Connect, secure the line as asked (never less), and sign in when there is a user."""
+    def open(self, tls: Tls, context: ssl.SSLContext | None, user: str, password: str) -> None:
+        """Connect, secure the line as asked (never less; ``context`` is for that), and sign in when there is a user."""
         self._connect()
         if tls == "tls":
             self._secure(context)
@@ -171,7 +171,7 @@ class Session(smtplib.SMTP):
             code, text = self.helo()
         self._need((code, text), 250)
 
-    def _start_tls(self, context: ssl.SSLContext) -> None:
+    def _start_tls(self, context: ssl.SSLContext | None) -> None:
         if not self.has_extn("starttls"):
             raise UnsafeError("no STARTTLS")
         self.command("STARTTLS", "STARTTLS", 220)
@@ -183,12 +183,12 @@ class Session(smtplib.SMTP):
         self.does_esmtp = False
         self._greet()
 
-    def _secure(self, context: ssl.SSLContext) -> None:
+    def _secure(self, context: ssl.SSLContext | None) -> None:
         self.enter("TLS")
         sock = self._line()
         try:
             sock.settimeout(self._deadline.left())
-            self.sock = context.wrap_socket(sock, server_hostname=self._address[0])
+            self.sock = (context or ssl.create_default_context()).wrap_socket(sock, server_hostname=self._address[0])
         except ssl.SSLCertVerificationError:
             raise UnsafeError("bad certificate") from None
         except TimeoutError:

@@ -114,6 +114,8 @@ class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no 
         self.retry_after = reply.headers.get("Retry-After", "")
         try:
             text = reply.read(_LARGEST_BODY).decode("utf-8", "replace")
+            if reply.length:
+                raise http.client.IncompleteRead(b"", reply.length)
         except (OSError, http.client.HTTPException, ValueError):
             if not 400 <= reply.status < 500:  # noqa: PLR2004 (a client's error stands, whatever becomes of its text)
                 raise LostError from None

@@ -1,0 +1,323 @@
+"""The table of dispatch.md section 5, by the official client against a server on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import socket
+import struct
+import threading
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import pytest
+
+from connectors.base import Outcome
+from connectors.sms_twilio import TwilioConnector
+
+SID = "SM" + "0123456789abcdef" * 2
+ACCOUNT = "AC" + "f" * 32
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+CLOSE, RESET, STALL, DRIP = "close", "reset", "stall", "drip"
+
+
+def reply(status, payload=None, *, headers="", text=None, promised=None):
+    body = (json.dumps(payload) if text is None else text).encode()
+    length = len(body) if promised is None else promised
+    return (
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n".encode()
+        + body
+    )
+
+
+def created(sid=SID, **more):
+    return reply(201, {"sid": sid, "status": "queued", **more})
+
+
+def refused(status, code):
+    return reply(
+        status, {"code": code, "message": "The 'To' number +15005550101 is bad", "status": status, "more_info": "x"}
+    )
+
+
+class ScriptedTwilio:
+    def __init__(self, answer, *, context=None, before_request=None):
+        self.answer = answer
+        self.context = context
+        self.before_request = before_request
+        self.requests = []
+        self.fence_open = threading.Event()
+        self.byte_before_fence = False
+        self._gone = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._gone.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+        assert not self._thread.is_alive()
+
+    def _serve(self):
+        while not self._gone.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.settimeout(5)
+            with contextlib.suppress(OSError):
+                if self.context is not None:
+                    sock = self.context.wrap_socket(sock, server_side=True)
+                self._talk(sock)
+            sock.close()
+
+    def _talk(self, sock):
+        got = sock.recv(65536)
+        if not got:
+            return
+        self.byte_before_fence |= not self.fence_open.is_set()
+        while b"\r\n\r\n" not in got:
+            got += sock.recv(65536)
+        head, _, body = got.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        while len(body) < int(headers.get("content-length", "0")):
+            body += sock.recv(65536)
+        self.requests.append((lines[0], headers, {key: values[0] for key, values in parse_qs(body.decode()).items()}))
+        if isinstance(self.answer, bytes):
+            sock.sendall(self.answer)
+        elif self.answer == RESET:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif self.answer == STALL:
+            while sock.recv(65536):
+                pass
+        elif self.answer == DRIP:
+            sock.sendall(b"HTTP/1.1 201 Created\r\n")
+            while not self._gone.wait(0.01):
+                sock.sendall(b"X-Drip: 1\r\n")
+
+
+def connector(server, **options):
+    options.setdefault("clock", lambda: NOW)
+    scheme = options.pop("scheme", "http://127.0.0.1")
+    return TwilioConnector(ACCOUNT, "t0ken", "+15005550006", f"{scheme}:{server.port}", **options)
+
+
+def send(server, message, *, permitted=True, **options):
+    asked = []
+
+    def handoff():
+        asked.append(list(server.requests))
+        server.fence_open.set()
+        return permitted
+
+    outcome = connector(server, **options).send(message, handoff)
+    return outcome, asked
+
+
+def verdict(outcome):
+    return outcome.kind, outcome.code, outcome.endpoint, outcome.channel, outcome.counts_attempt
+
+
+def unknown(code):
+    return "unknown", code, "ok", "failure", True
+
+
+TABLE = [
+    (created(), ("sent", "http 201", "ok", "ok", True)),
+    (created("MM" + "a" * 32), ("sent", "http 201", "ok", "ok", True)),
+    (created("SMshort"), unknown("http 201 without a sid")),
+    (created(None), unknown("http 201 without a sid")),
+    (created(7), unknown("http 201 without a sid")),
+    (reply(200, text="<html>welcome to the hotel wifi</html>"), unknown("http 200 without a sid")),
+    (reply(201, ["a list"]), unknown("http 201 without a sid")),
+    (reply(201, text=""), unknown("http 201 without a sid")),
+    (refused(400, 21610), ("no", "twilio 21610", "opted_out", "ok", True)),
+    (refused(400, 21211), ("no", "twilio 21211", "unusable", "ok", True)),
+    (refused(400, 21614), ("no", "twilio 21614", "unusable", "ok", True)),
+    (refused(400, 21217), ("no", "twilio 21217", "unusable", "ok", True)),
+    (refused(400, 21606), ("no", "twilio 21606", "ok", "ok", True)),
+    (refused(404, 20404), ("no", "twilio 20404", "ok", "ok", True)),
+    (reply(422, {}), ("no", "http 422", "ok", "ok", True)),
+    (reply(400, text="<html>bad</html>"), ("no", "http 400", "ok", "ok", True)),
+    (refused(401, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
+    (reply(403, {}), ("not_now", "http 403", "ok", "stop", False)),
+    (refused(400, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
+    (refused(429, 20429), ("not_now", "twilio 20429", "ok", "ok", True)),
+    (reply(408, {}), unknown("http 408")),
+    (reply(307, {}, headers="Location: http://evil.example/\r\n"), unknown("http 307")),
+    (refused(500, 20500), unknown("twilio 20500")),
+    (reply(503, text="<html>busy</html>"), unknown("http 503")),
+    (reply(201, {"sid": SID}, promised=9000), unknown("no whole reply")),
+    (reply(503, {}, promised=9000), unknown("no whole reply")),
+    (refused(400, 21610)[:-20], ("no", "http 400", "ok", "ok", True)),
+    (b"wibble\r\n\r\n", unknown("no whole reply")),
+    (b"", unknown("no whole reply")),
+    (CLOSE, unknown("no whole reply")),
+    (RESET, unknown("no whole reply")),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), TABLE)
+def test_a_reply_is_judged_by_its_status_first(text_message, answer, expected):
+    with ScriptedTwilio(answer) as server:
+        outcome, asked = send(server, text_message)
+        assert verdict(outcome) == expected
+        assert asked == [[]]  # once, and before the server had seen a request
+        assert len(server.requests) == 1
+        assert not server.byte_before_fence
+        assert outcome.provider_id is None or outcome.kind == "sent"
+
+
+@pytest.mark.parametrize("answer", [STALL, DRIP])
+def test_a_silent_or_a_dripping_server_is_unknown_at_the_deadline(text_message, answer):
+    with ScriptedTwilio(answer) as server:
+        outcome, _ = send(server, text_message, reply_seconds=0.1)
+        assert verdict(outcome) == unknown("no whole reply")
+
+
+def test_the_request_is_what_twilio_asks_for(text_message):
+    with ScriptedTwilio(created()) as server:
+        outcome, _ = send(
+            server,
+            text_message,
+            status_callback=lambda key: f"https://corner.example/r/s/{key}",
+            validity=lambda _: 90_000,
+        )
+        assert outcome == Outcome("sent", "http 201", provider_id=SID)
+        line, headers, form = server.requests[0]
+        assert line == f"POST /2010-04-01/Accounts/{ACCOUNT}/Messages.json HTTP/1.1"
+        assert headers["authorization"].startswith("Basic ")
+        assert headers["host"] == f"127.0.0.1:{server.port}"
+        assert form == {
+            "To": "+15005550101",
+            "From": "+15005550006",
+            "Body": "See you soon, Li",
+            "StatusCallback": "https://corner.example/r/s/a1b2c3",
+            "ValidityPeriod": "36000",
+        }
+
+
+def test_a_messaging_service_can_be_the_sender(text_message):
+    with ScriptedTwilio(created()) as server:
+        send(server, dataclasses.replace(text_message, sender="MG" + "1" * 32))
+        assert server.requests[0][2]["MessagingServiceSid"] == "MG" + "1" * 32
+
+
+def test_a_closed_fence_sends_no_byte(text_message):
+    with ScriptedTwilio(created()) as server:
+        outcome, asked = send(server, text_message, permitted=False)
+        assert outcome == Outcome("not_now", "fence", counts_attempt=False)
+        assert len(asked) == 1
+    assert server.requests == []
+
+
+def test_a_fence_that_breaks_sends_no_byte_and_raises(text_message):
+    def handoff():
+        raise ValueError("the database is gone")
+
+    with ScriptedTwilio(created()) as server:
+        carrier = connector(server)
+        with pytest.raises(ValueError, match="the database is gone"):
+            carrier.send(text_message, handoff)
+    assert server.requests == []
+
+
+def test_a_server_that_cannot_be_reached_was_given_nothing(text_message):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    asked = []
+    for base_url in (f"http://127.0.0.1:{port}", "http://no-such-host.invalid"):
+        carrier = TwilioConnector(ACCOUNT, "t0ken", "+15005550006", base_url, clock=lambda: NOW)
+        assert carrier.send(text_message, lambda: not asked.append(1)) == Outcome(
+            "not_now", "not reached", channel="failure"
+        )
+    assert asked == []
+
+
+@pytest.mark.parametrize("bad", ["expired", "other"])
+def test_a_failed_tls_handshake_is_before_the_fence(text_message, certificates, bad):
+    with ScriptedTwilio(created(), context=certificates[bad]) as server:
+        outcome, asked = send(server, text_message, scheme="https://localhost", context=certificates["trusting"])
+        assert outcome == Outcome("not_now", "not reached", channel="failure")
+        assert asked == []
+
+
+def test_the_request_goes_out_under_tls(text_message, certificates):
+    with ScriptedTwilio(created(), context=certificates["good"]) as server:
+        outcome, _ = send(server, text_message, scheme="https://localhost", context=certificates["trusting"])
+        assert outcome.kind == "sent"
+        assert server.requests[0][1]["host"] == f"localhost:{server.port}"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Retry-After: 30\r\n", 30),
+        ("Retry-After: 0\r\n", 1),
+        ("Retry-After: 999999\r\n", 3600),
+        ("Retry-After: Mon, 04 May 2026 10:05:00 GMT\r\n", 300),
+        ("Retry-After: Mon, 04 May 2020 10:05:00 GMT\r\n", 1),
+        ("Retry-After: soon\r\n", None),
+        ("", None),
+    ],
+)
+def test_too_fast_waits_as_told_a_second_to_an_hour(text_message, header, seconds):
+    with ScriptedTwilio(reply(429, {"code": 20429}, headers=header)) as server:
+        outcome, _ = send(server, text_message)
+        assert outcome.retry_at == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def test_neither_number_nor_text_nor_token_reaches_a_log(text_message, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    for answer in (created(), refused(400, 21211), CLOSE):
+        with ScriptedTwilio(answer) as server:
+            outcome, _ = send(server, text_message)
+            assert "15005550101" not in repr(outcome)
+    said = caplog.text + "".join(capfd.readouterr())
+    for secret in ("15005550101", "See you soon", "t0ken"):
+        assert secret not in said
+
+
+def test_the_environment_cannot_move_the_requests_elsewhere(text_message, monkeypatch):
+    monkeypatch.setenv("TWILIO_EDGE", "dublin")
+    monkeypatch.setenv("TWILIO_REGION", "ie1")
+    with ScriptedTwilio(created()) as server:
+        assert send(server, text_message)[0].kind == "sent"
+
+
+def listed(*messages):
+    return reply(200, {"messages": list(messages), "page": 0, "page_size": 50, "next_page_uri": None, "uri": "x"})
+
+
+def one(sid=SID, body="See you soon, Li", direction="outbound-api", status="delivered"):
+    return {"sid": sid, "body": body, "direction": direction, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (listed(one()), SID),
+        (listed(one(body="Sent from a trial account - See you soon, Li")), SID),
+        (listed(one(body="Other")), None),
+        (listed(one(direction="inbound")), None),
+        (listed(one(status="failed")), None),
+        (listed(one(), one(sid="SM" + "b" * 32)), None),
+        (listed(), None),
+        (reply(500, {}), None),
+        (CLOSE, None),
+    ],
+)
+def test_a_look_up_settles_only_what_is_beyond_doubt(text_message, answer, found):
+    with ScriptedTwilio(answer) as server:
+        assert connector(server).find(text_message, NOW) == found
+        assert server.requests[0][0].startswith(f"GET /2010-04-01/Accounts/{ACCOUNT}/Messages.json?")
