@@ -30,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
 )
 
 from engine.database.counting import (
@@ -44,7 +45,7 @@ from engine.database.counting import (
     points_balance,
     store_of,
 )
-from engine.database.sql import greatest_of, least_of, upsert
+from engine.database.sql import EpochSeconds, greatest_of, least_of, upsert
 from engine.database.tables import customer_facts, customers, orders, points, refunds
 
 __all__ = ["bring_to", "counts", "facts_select", "net_total", "points_balance", "rebuild", "recompute"]
@@ -191,8 +192,8 @@ def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
         "gaps": gaps_of(visits),
         "gap_days": func.coalesce(h.gap_days, 0),
         "points": func.coalesce(purse.c.points, 0),
-        "stands_from": func.nullif(past, 0),
-        "refresh_at": func.nullif(coming, _FAR),
+        "stands_from": type_coerce(func.nullif(past, 0), EpochSeconds()),
+        "refresh_at": type_coerce(func.nullif(coming, _FAR), EpochSeconds()),
     }
     joined = c.outerjoin(history, h.customer_id == c.c.id).outerjoin(purse, purse.c.customer_id == c.c.id)
     return (
