@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import engine
-from engine.language.keys import make_key
+from engine.language.config_schema import SAMPLE_ADDRESS
+from engine.language.keys import KeyFileError, make_key
 
 #: What may lie in a folder that still counts as empty.
 HARMLESS: Final = frozenset({".git", ".DS_Store", "desktop.ini", "Thumbs.db"})
@@ -25,6 +26,7 @@ regulars.key
 *.journal
 inbox/
 outbox/
+secrets/
 .env
 """
 
@@ -64,13 +66,13 @@ class HomeAnswers:
     """What only the owner knows. Left out, it is the sample café's, with which no real message goes out."""
 
     name: str = "Corner Café"
-    address: str = "12 Mill Lane, Springfield, IL 62701"
+    address: str = SAMPLE_ADDRESS
     country: str = "US"
     language: str = "en"
     timezone: str = "America/Chicago"
     currency: str = "USD"
     sender: str = "hello@corner.example"  #: the address that guests see and answer to
-    manager_email: str = "manager@corner.example"
+    manager_email: str = "manager@corner.example"  #: this or the phone may be empty
     manager_phone: str = "+15005550100"  #: with the country's code
     fresh: str | None = None  #: how old the newest order may be for rules of absence; None keeps the shipped value
 
@@ -88,6 +90,8 @@ def create_home(root: Path, *, answers: HomeAnswers, source: Path | None = None)
     be written. ``source`` is where the shipped files lie (``starter_files()``).
     """
     root = root.expanduser().absolute()
+    if not (answers.manager_email or answers.manager_phone):
+        raise HomeError("Alerts need somebody to go to: give the manager's email address or phone number.")
     source = source or starter_files()
     try:
         existed = _check_empty(root)
@@ -98,6 +102,8 @@ def create_home(root: Path, *, answers: HomeAnswers, source: Path | None = None)
             for entry in sorted(stage.iterdir()):
                 entry.rename(root / entry.name)
             stage.rmdir()
+    except KeyFileError as error:
+        raise HomeError(f"{error}. Nothing was left behind.") from error
     except OSError as error:
         raise HomeError(f"{root} could not be made: {error.strerror or error}. Nothing was left behind.") from error
     return root
@@ -165,9 +171,8 @@ def with_answers(text: str, answers: HomeAnswers) -> str:
     }
     if answers.fresh is not None:
         values["data", "fresh"] = answers.fresh
-    sample = HomeAnswers()
     text = _set(text, values)
-    if answers.address != sample.address:
+    if answers.address != SAMPLE_ADDRESS:
         text = text.replace(_SAMPLE_NOTE, "  # Stands at the foot of every email, as the law asks.\n")
     return text
 
@@ -178,21 +183,24 @@ _SAMPLE_NOTE = """\
 """
 
 _SETTING = re.compile(
-    r"^(?P<indent> *)(?P<key>[a-z_]+):(?P<value>(?: +(?:\"[^\"]*\"|[^#\s][^#]*?))?)(?P<rest> *(?: #.*)?)$"
+    r"(?P<indent> *)(?P<key>[a-z_]+):"
+    r'(?P<value>(?: +(?:"[^"]*"|[^#\s][^#]*?))?)'
+    r"(?P<rest> *(?: #.*)?)"
 )
 
 
 def _set(text: str, values: Mapping[tuple[str, ...], str]) -> str:
-    """Write ``values`` at their keys. ``KeyError`` names a key that the text has not: the shipped file has changed."""
+    """Write ``values`` at their keys; an empty one takes its line away. ``KeyError`` names a key that the text has not: the shipped file has changed."""
     missing = dict(values)
     path: list[str] = []
     lines = []
     for line in text.splitlines():
-        if found := _SETTING.match(line):
+        if found := _SETTING.fullmatch(line):
             depth = len(found["indent"]) // 2
             path[depth:] = [found["key"]]
             if (value := missing.pop(tuple(path), None)) is not None:
-                lines.append(_line(found, value))
+                if value:
+                    lines.append(_line(found, value))
                 continue
         lines.append(line)
     if missing:

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.language import yamlfile
+from engine.language.config import load_config
+from engine.language.keys import load_key
+from engine.language.offers import load_offers
 from engine.starter import home as home_module
 from engine.starter.home import HomeAnswers, HomeError, create_home, starter_files, with_answers
 
@@ -92,6 +95,35 @@ def test_whatever_an_owner_answers_comes_back_from_the_config(name, address):
     assert document.data["business"]["address"] == address
     sender = document.data["email"]["from"]
     assert sender.count("<") == sender.count(">") == 1
+
+
+def test_a_manager_without_a_phone_has_none_in_the_config(tmp_path):
+    data = config_of(create_home(tmp_path / "cafe", answers=HomeAnswers(manager_phone="")))
+    assert data["contacts"]["manager"] == {"email": "manager@corner.example"}
+
+
+def test_somebody_must_be_there_for_alerts(tmp_path):
+    with pytest.raises(HomeError, match="give the manager's email address or phone number"):
+        create_home(tmp_path / "cafe", answers=HomeAnswers(manager_phone="", manager_email=""))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_config_of_a_new_home_has_no_problem_and_says_what_was_answered(tmp_path):
+    root = create_home(tmp_path / "cafe", answers=ANSWERS)
+    config, _, problems = load_config(root, {})
+    assert not problems
+    assert config.business.name == ANSWERS.name
+    assert config.email.sender.address == "hallo@kaffee.example"
+    assert config.contacts["manager"].phone == "+4930901820"
+    assert config.fresh is None
+    assert load_key(root)
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "KWD"])
+def test_the_shipped_offers_are_sound_in_any_currency(currency):
+    offers, problems = load_offers(starter_files(), currency)
+    assert not problems
+    assert len(offers) == 6
 
 
 def test_a_shipped_config_without_a_key_is_noticed():
