@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -131,6 +132,9 @@ def _set_up_sqlite(raw: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     raw.execute("PRAGMA synchronous = FULL")  # in WAL mode NORMAL loses the last commits on power loss (measured)
     (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
     if mode not in {"wal", "memory"}:  # it stays with the file, and a file that is read-only now can still be read
+        if raw.execute("PRAGMA page_count").fetchone() == (0,):
+            _, _, file = raw.execute("PRAGMA database_list").fetchone()
+            Path(file).chmod(0o600)  # guests' names and numbers are nobody else's; the log beside it gets the same
         raw.execute("PRAGMA journal_mode = WAL")
 
 

@@ -99,6 +99,24 @@ def test_postgresql_is_set_up_whatever_the_servers_habits_and_keeps_the_owners_o
     db.dispose()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps rights in another way")
+def test_a_new_database_is_its_owners_alone_and_an_old_one_keeps_its_rights(tmp_path: Path):
+    db = open_db(f"sqlite:///{tmp_path}/regulars.db")
+    with db.begin() as conn:
+        zones.create(conn)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        "regulars.db": 0o600,
+        "regulars.db-wal": 0o600,
+        "regulars.db-shm": 0o600,
+    }
+    db.dispose()
+    (tmp_path / "regulars.db").chmod(0o640)
+    with db.connect() as conn:
+        conn.scalar(select(func.count()).select_from(zones))
+    db.dispose()
+    assert (tmp_path / "regulars.db").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_database_in_memory_is_one_database_for_all_its_connections():
     db = open_db("sqlite://")
     with db.begin() as conn:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, column, insert, literal, null, select
+from sqlalchemy import Engine, column, insert, literal, null, select, true
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.expression import Executable
 
-from engine.database.sql import greatest_of, json_text, least_of, values_cte
+from engine.database.sql import greatest_of, json_text, least_of, upsert, values_cte
 from engine.database.tables import orders, stores, zones
 
 DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.dialect(paramstyle="named")}
@@ -148,6 +148,24 @@ def test_text_comes_out_of_json_the_same_on_both(db: Engine, key: str, expected:
         assert value(conn, json_text(stores.c.attributes, key)) == expected
         told = value(conn, literal("is ") + json_text(stores.c.attributes, key))
         assert told == (None if expected is None else f"is {expected}")
+
+
+def test_what_is_there_already_is_kept_or_brought_up_to_date(db: Engine):
+    with db.begin() as conn:
+        conn.execute(insert(zones).values(id=1, name="Asia/Tokyo"))
+        named = upsert(conn, zones).from_select(["id", "name"], select(zones.c.id, zones.c.name + "-2").where(true()))
+        conn.execute(named.on_conflict_do_nothing(index_elements=["id"]))
+        assert value(conn, zones.c.name) == "Asia/Tokyo"
+        conn.execute(named.on_conflict_do_update(index_elements=["id"], set_={"name": named.excluded.name}))
+        assert value(conn, zones.c.name) == "Asia/Tokyo-2"
+
+
+def test_an_upsert_for_a_database_that_nobody_thought_of_raises():
+    class Elsewhere:
+        dialect = mysql.dialect()
+
+    with pytest.raises(CompileError, match="upsert is not spelled out for mysql"):
+        upsert(Elsewhere(), zones)
 
 
 @pytest.mark.parametrize("key", ['say "yes"', "back\\slash"])
