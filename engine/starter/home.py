@@ -211,12 +211,11 @@ def _set(text: str, values: Mapping[tuple[str, ...], str]) -> str:
 def _line(found: re.Match[str], value: str) -> str:
     """One line with a new value; its comment keeps its column where there is room."""
     setting = f"{found['indent']}{found['key']}: {_scalar(value)}"
-    comment = found["rest"].strip()
-    return (
-        f"{setting:<{found.start('rest') + len(found['rest']) - len(comment)}}{comment}".rstrip()
-        if comment
-        else setting
-    )
+    comment = found["rest"].lstrip()
+    if not comment:
+        return setting
+    column = found.end("rest") - len(comment)
+    return f"{setting} ".ljust(column) + comment
 
 
 def _scalar(value: str) -> str:
