@@ -148,9 +148,9 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
     d, m = dispatches.c, matches.c
     rows = conn.execute(
         select(
-            d.id, d.lease_token, d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step, d.channel,
-            d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at, m.store_id,
-            m.order_id, m.rating_id, zones.c.name,
+            d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
+            d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at, m.store_id,
+            m.order_id, m.rating_id, zones.c.name.label("zone"),
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)
@@ -158,8 +158,7 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
         .where(d.id.in_(ids))
         .order_by(d.due_at, d.priority, d.id)
     )  # fmt: skip
-    found: list[tuple[Any, ...]] = [tuple(row) for row in rows]
-    return [Claim(*row[:-1], ZoneInfo(row[-1])) for row in found]
+    return [Claim(**{**row._mapping, "zone": ZoneInfo(row.zone)}) for row in rows]  # noqa: SLF001 (public, by a tuple's habit)
 
 
 def renew(conn: Connection, held: Sequence[Claim], now: datetime) -> list[Claim]:

@@ -19,6 +19,7 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, Verdict, carry_out, decide
 from engine.dispatch.outbox import MESSAGES, UNSEEN, move
 from engine.language import codes
+from engine.language.formats import parse_validity
 from engine.language.times import Duration, business_day, start_of
 
 #: Two equal codes among 30 ** 12 are so rare that more tries than this mean a broken source of chance.
@@ -70,22 +71,19 @@ def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issue
 def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:
     """Give the first instant at which a coupon issued at ``at`` is no longer good, or None where it is good for ever.
 
-    ``terms["valid"]``: a duration (days are business days in the guest's zone, the last one whole), ``until month
-    end``, or a date (``YYYY-MM-DD``, that day included).
+    ``terms["valid"]`` is ``14 days``, ``month end`` or ``2026-12-31``: business days in the guest's zone, the last one
+    whole. ``ValueError`` for anything else.
     """
-    valid = terms.get("valid")
-    if valid is None:
+    if terms.get("valid") is None:
         return None
     today = business_day(at, zone, day_starts)
-    if valid == "until month end":
-        last = (today.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-    elif valid[:4].isdigit() and valid[4:5] == "-":
-        last = date.fromisoformat(valid)
-    else:
-        duration = Duration.parse(valid)
-        if not duration.is_calendar:
-            return at + duration.delta()
-        last = duration.after(today)
+    match parse_validity(terms["valid"]):
+        case Duration() as duration:
+            last = duration.after(today)
+        case date() as last:
+            pass
+        case "month end":
+            last = (today.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
     return start_of(last + timedelta(days=1), zone, day_starts)
 
 

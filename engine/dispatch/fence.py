@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, literal, null, select
 
 from engine.database.consent import block_reason, lock_endpoint
 from engine.database.sql import Id
-from engine.database.tables import customers, rules
+from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
 from engine.dispatch.outbox import MESSAGES, State, move, postpone_later, stopped
@@ -87,9 +87,11 @@ def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
     if claim.channel in MESSAGES:  # staff gave no consent and needs none
         blocked = block_reason(literal(claim.endpoint_id, Id), purpose=claim.purpose, topic=rule.topic)
     now = conn.execute(
-        select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked")).where(
-            customers.c.id == claim.customer_id, rules.c.id == claim.rule_id
-        )
+        select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked"))
+        .select_from(dispatches)
+        .join(customers, customers.c.id == dispatches.c.customer_id)
+        .join(rules, rules.c.id == dispatches.c.rule_id)
+        .where(dispatches.c.id == claim.id)
     ).one()
     if now.stopped:
         return Verdict("pending", "stopped", claim.due_at)

@@ -144,7 +144,14 @@ class Cafe:
             zone_id = conn.scalars(select(zones.c.id)).first()
             if zone_id is None:
                 zone_id = conn.scalar(insert(zones).values(name="America/Chicago").returning(zones.c.id))
-        given = {"source": "csv", "external_id": f"s{number}", "name": name, "zone_id": zone_id, "attributes": {}}
+        given = {
+            "source": "csv",
+            "external_id": f"s{number}",
+            "name": name,
+            "name_key": name.casefold(),
+            "zone_id": zone_id,
+            "attributes": {},
+        }
         return self._insert(stores, **(given | values))
 
     def rule(self, *steps: Step, **changes: Any) -> tuple[int, int]:
