@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.document import Document, Path
-from engine.language.formats import FORMATS
+from engine.language.formats import FORMATS, fits
 from engine.language.problems import Problem, ordered
 from engine.language.wording import did_you_mean, found, nearest, one_of, section_hint, short, type_hint, types, wanted
 from engine.language.yamlerrors import colon_trouble
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "check", "did_you_mean", "found", "nearest"]
 
 _ALL: Final = object()
+_CURE_OF_CLEAR_TEXT: Final = "The secret itself belongs into the environment that Regulars runs in, or into a file."
 
 
 def check(document: Document, schema: Mapping[str, Any], at: Path = (), data: Any = _ALL) -> list[Problem]:
@@ -61,12 +62,12 @@ def _format_checker() -> Any:
     checker = FormatChecker(formats=())
 
     def guarded(name: str, parse: Callable[[Any], object]) -> Callable[[object], bool]:
-        def fits(value: object) -> bool:
-            if isinstance(value, str) or (name == "money" and isinstance(value, (int, float))):
+        def is_right(value: object) -> bool:
+            if fits(name, value):
                 parse(value)
             return True
 
-        return fits
+        return is_right
 
     for name, parse in FORMATS.items():
         checker.checks(name, raises=ValueError)(guarded(name, parse))
@@ -173,10 +174,10 @@ class _Check:
     def wrong_type(self, error: _Difference, path: Path) -> None:
         name, value, schema = self._name(path), error.instance, error.schema
         wants = wanted(schema)
-        if schema.get("x-secret"):
-            self._say(path, f"{name} wants {wants}", "secret-in-clear")
-        elif value is None:
+        if value is None:
             self._say(path, f"{name} is empty; it wants {wants}", "empty", section_hint(schema))
+        elif schema.get("x-secret"):
+            self._say(path, f"{name} wants {wants}", "secret-in-clear", _CURE_OF_CLEAR_TEXT)
         else:
             hint = type_hint(schema, value, str(path[-1]) if path else "")
             trouble = colon_trouble(value) if isinstance(value, str) and "object" in types(schema) else None
@@ -197,9 +198,11 @@ class _Check:
         )
 
     def bad_format(self, error: _Difference, path: Path) -> None:
-        code = f"bad-{error.schema['format']}" if not error.schema.get("x-secret") else "secret-in-clear"
-        hint = "Such as env:SMTP_PASSWORD, with the secret in the environment of the account that runs Regulars."
-        self._say(path, f"{self._name(path)}: {error.cause}", code, hint if code == "secret-in-clear" else "")
+        message = f"{self._name(path)}: {error.cause}"
+        if error.schema.get("x-secret"):
+            self._say(path, message, "secret-in-clear", _CURE_OF_CLEAR_TEXT)
+        else:
+            self._say(path, message, f"bad-{error.schema['format']}")
 
     def bad_pattern(self, error: _Difference, path: Path) -> None:
         says = error.schema.get("x-says") or error.schema.get("description") or "another form"

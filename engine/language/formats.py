@@ -6,14 +6,15 @@ A parser takes what the YAML holds and raises ``ValueError`` with a whole senten
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from engine.language.durations import Duration, parse_clock, parse_date, parse_share
-from engine.language.hours import ClockRange, Hours
+from engine.language.hours import CLOSED, ClockRange, Hours
 from engine.language.schedules import Schedule
 from engine.language.zones import parse_zone
 
@@ -155,6 +156,36 @@ def parse_secret(text: str) -> str:
     raise ValueError("a secret does not stand in this file; say where it is, env:NAME or file:PATH")
 
 
+def parse_since(text: str) -> date | Literal["match"]:
+    """Read a date, or ``match``: after the match that a journey began with."""
+    if text == "match":
+        return "match"
+    try:
+        return parse_date(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, and not the word match") from None
+
+
+def parse_validity(text: str) -> Duration | date | Literal["month end"]:
+    """Read how long a coupon is valid: ``14 days``, ``2026-12-31`` or ``month end``."""
+    if text == "month end":
+        return "month end"
+    if re.match(r"[0-9]{4}-", text):
+        return parse_date(text)
+    duration = Duration.parse(text)
+    if not duration.is_calendar or not duration.amount:
+        raise ValueError(f'"{text}" is too short: a coupon is valid for whole days, such as 14 days')
+    return duration
+
+
+def parse_exact_duration(text: str) -> Duration:
+    """Read hours or minutes."""
+    duration = Duration.parse(text)
+    if duration.is_calendar:
+        raise ValueError(f'"{text}" counts days; hours or minutes are wanted, such as 2 hours')
+    return duration
+
+
 def parse_freshness(text: str) -> Duration | None:
     """Read how old data may be; ``off`` is None: any age."""
     return None if text == OFF else Duration.parse(text)
@@ -187,23 +218,41 @@ def minor_units(value: float | str, currency: str) -> int:
     return int(amount)
 
 
-def _check_hours(value: Any) -> object:
-    # The ranges of a map are checked one by one where they stand.
-    return Hours.parse(value) if isinstance(value, str) else None
+def parse_day_hours(text: str) -> ClockRange | None:
+    """Read the hours of one day, or ``closed``: None."""
+    return None if text == CLOSED else ClockRange.parse(text)
 
 
-#: Format -> parser. What is not text (or, for money, a number) is the business of ``type``.
+def _parse_hours(value: str | Mapping[str, Any]) -> object:
+    """Read hours; what is wrong with a single day of a section is told where that day stands."""
+    if isinstance(value, str):
+        return Hours.parse(value)
+    if value and all(opened == CLOSED for opened in value.values()):
+        raise ValueError("no day of the week is open")
+    return None
+
+
+def fits(name: str, value: object) -> bool:
+    """Whether a value is of a type that the format speaks about; other types are the business of ``type``."""
+    more = {"money": (int, float), "hours": (dict,)}.get(name, ())
+    return isinstance(value, (str, *more)) and not isinstance(value, bool)
+
+
+#: Format -> parser of what ``fits``.
 FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "clock": parse_clock,
     "clock-range": ClockRange.parse,
     "country": parse_country,
     "currency": parse_currency,
     "date": parse_date,
+    "date-or-match": parse_since,
+    "day-hours": parse_day_hours,
     "duration": Duration.parse,
     "email-address": parse_email_address,
+    "exact-duration": parse_exact_duration,
     "freshness": parse_freshness,
     "host": parse_host,
-    "hours": _check_hours,
+    "hours": _parse_hours,
     "language": parse_language,
     "mailbox": parse_mailbox,
     "money": parse_money,
@@ -213,6 +262,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "share": parse_share,
     "slug": parse_slug,
     "url": parse_url,
+    "validity": parse_validity,
     "zone": parse_zone,
 }
 
@@ -223,8 +273,11 @@ WANTS: Final[dict[str, str]] = {
     "country": "a country code such as US",
     "currency": "a currency code such as USD",
     "date": "a date such as 2026-05-04",
+    "day-hours": "hours such as 10:00-18:00, or closed",
+    "date-or-match": "a date such as 2026-05-04, or match",
     "duration": "a duration such as 90 days",
     "email-address": "an email address",
+    "exact-duration": "hours or minutes such as 2 hours",
     "freshness": "a duration such as 2 days, or off",
     "host": "the name of a server such as mail.corner.example",
     "hours": "hours such as 08:00-21:00",
@@ -237,5 +290,6 @@ WANTS: Final[dict[str, str]] = {
     "share": "a share such as 10%",
     "slug": "a name such as win-back-90",
     "url": "a web address such as https://corner.example/r",
+    "validity": "a duration such as 14 days, a date, or month end",
     "zone": "a time zone such as America/Chicago",
 }

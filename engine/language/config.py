@@ -1,0 +1,320 @@
+"""``config/regulars.yaml`` as the engine uses it: every setting with its type, and every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from engine.language import config_meaning, config_schema
+from engine.language.check import check
+from engine.language.config_schema import CONFIG_SCHEMA
+from engine.language.durations import Duration, parse_clock, parse_share
+from engine.language.formats import (
+    Mailbox,
+    currency_digits,
+    parse_country,
+    parse_currency,
+    parse_email_address,
+    parse_freshness,
+    parse_host,
+    parse_language,
+    parse_mailbox,
+    parse_phone,
+    parse_secret,
+    parse_url,
+)
+from engine.language.hours import Hours
+from engine.language.problems import Problem, errors, ordered, whole_file
+from engine.language.schedules import Schedule
+from engine.language.secret import Secret, SecretError
+from engine.language.yamlfile import Document, load
+from engine.language.zones import parse_zone
+
+__all__ = [
+    "CONFIG_FILE",
+    "CONFIG_SCHEMA",
+    "Business",
+    "Config",
+    "Contact",
+    "EmailConfig",
+    "LimitsConfig",
+    "LinksConfig",
+    "Secret",
+    "SecretError",
+    "SmsConfig",
+    "SmtpConfig",
+    "TwilioConfig",
+    "load_config",
+]
+
+CONFIG_FILE: Final = "config/regulars.yaml"
+AttributeType = Literal["text", "number", "date", "yes_no"]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """Who writes to the guests. ``address`` is empty where none is given."""
+
+    name: str
+    address: str
+    country: str
+    language: str
+    timezone: ZoneInfo
+    currency: str
+
+    @property
+    def minor_units(self) -> int:
+        """How many of the smallest unit make one of the currency: 100 for USD, 1 for JPY."""
+        return int(10 ** currency_digits(self.currency))
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One of the staff. ``email`` is normalised, ``phone`` is E.164; at least one is given."""
+
+    name: str | None
+    email: str | None
+    phone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpConfig:
+    """The mail server. ``user`` and ``password`` are both given or both None."""
+
+    host: str
+    port: int
+    tls: Literal["starttls", "tls", "none"]
+    user: str | None
+    password: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class EmailConfig:
+    """How email goes out. ``smtp`` is given where the connector is smtp."""
+
+    connector: Literal["file", "smtp"]
+    sender: Mailbox
+    smtp: SmtpConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioConfig:
+    """The account at Twilio. ``sender`` is E.164."""
+
+    account_sid: Secret
+    auth_token: Secret
+    sender: str
+    base_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmsConfig:
+    """How SMS go out. ``twilio`` is given where the connector is twilio."""
+
+    connector: Literal["file", "twilio"]
+    twilio: TwilioConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """Caps, for each guest and each endpoint, at least 1; ``blast_bp`` is a share in hundredths of a percent."""
+
+    marketing_per_day: int
+    marketing_per_week: int
+    blast_bp: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinksConfig:
+    """Where links lead; None: there is no page, and messages carry no links of ours."""
+
+    base_url: str | None
+    secret: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A home's settings. ``sound`` is false where a wrong value was replaced by its default: check, but do not run."""
+
+    root: Path
+    business: Business
+    contacts: Mapping[str, Contact]
+    database_url: str = field(repr=False)
+    schedule: Schedule
+    day_starts: time
+    email: EmailConfig
+    sms: SmsConfig
+    limits: LimitsConfig
+    hours: Mapping[str, Hours]  #: "email" and "sms"
+    links: LinksConfig
+    fresh: Duration | None  #: None: rules of absence never wait
+    inbox: Path
+    approvals: Literal["first", "always", "two"]
+    exclude: Mapping[str, Any] | None  #: conditions as written; the vocabulary reads them
+    topics: tuple[str, ...]
+    attributes: Mapping[str, AttributeType]
+    sound: bool = True
+
+
+def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, Document | None, list[Problem]]:
+    """Read ``config/regulars.yaml`` of the home at ``root``.
+
+    Returns:
+        The config (None where the file cannot be read at all), the document, and all problems. Where some are errors
+        the config stands in with defaults, so that rules can still be checked against it, and is not ``sound``.
+    """
+    root = root.absolute()
+    file = root / CONFIG_FILE
+    if not file.exists() and not file.with_name(file.name + ".txt").exists():
+        said = f"{root} is not a home of Regulars: this file is missing"
+        cure = "`regulars init` makes a home; `regulars --home DIR ...` names another one."
+        return None, None, [whole_file(CONFIG_FILE, said, "missing-file", hint=cure)]
+    document, problems = load(file, CONFIG_FILE)
+    if document is None:
+        return None, None, problems
+    problems.extend(check(document, CONFIG_SCHEMA))
+    problems.extend(config_meaning.problems_of(document))
+    database_url, found = config_meaning.database_url(document, root, environ)
+    problems.extend(found)
+    sound = not errors(problems)
+    return _Settings(document, root, environ).config(database_url, sound), document, ordered(problems)
+
+
+class _Settings:
+    """Takes settings out of a document; whatever is wrong has been told and becomes its default."""
+
+    def __init__(self, document: Document, root: Path, environ: Mapping[str, str]) -> None:
+        self.document, self.root, self.environ = document, root, environ
+
+    def config(self, database_url: str, sound: bool) -> Config:
+        data = self.document.data
+        name = self.text("business", "name", default="")
+        exclude = data.get("exclude")
+        topics = data.get("topics")
+        return Config(
+            root=self.root,
+            business=Business(
+                name=name,
+                address=self.text("business", "address", default=""),
+                country=self.parsed(parse_country, "US", "business", "country"),
+                language=self.parsed(parse_language, config_schema.LANGUAGE, "business", "language"),
+                timezone=self.parsed(parse_zone, ZoneInfo("UTC"), "business", "timezone"),
+                currency=self.parsed(parse_currency, "USD", "business", "currency"),
+            ),
+            contacts=self.contacts(),
+            database_url=database_url,
+            schedule=self.parsed(Schedule.parse, Schedule.parse(config_schema.SCHEDULE), "schedule"),
+            day_starts=self.parsed(_time, _time(config_schema.DAY_STARTS), "day_starts"),
+            email=EmailConfig(
+                connector=self.chosen("file", "smtp", at=("email", "connector")),
+                sender=self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from"),
+                smtp=self.smtp(),
+            ),
+            sms=SmsConfig(connector=self.chosen("file", "twilio", at=("sms", "connector")), twilio=self.twilio()),
+            limits=LimitsConfig(
+                marketing_per_day=self.number(config_schema.PER_DAY, "limits", "marketing_per_day"),
+                marketing_per_week=self.number(config_schema.PER_WEEK, "limits", "marketing_per_week"),
+                blast_bp=self.parsed(parse_share, parse_share(config_schema.BLAST), "limits", "blast"),
+            ),
+            hours={
+                "email": self.opening(config_schema.EMAIL_HOURS, "email"),
+                "sms": self.opening(config_schema.SMS_HOURS, "sms"),
+            },
+            links=LinksConfig(self.parsed(parse_url, None, "links", "base_url"), self.secret("links", "secret")),
+            fresh=self.parsed(parse_freshness, parse_freshness(config_schema.FRESH), "data", "fresh"),
+            inbox=self.root / self.text("data", "inbox", default=config_schema.INBOX),
+            approvals=self.chosen("first", "always", "two", at=("approvals",)),
+            exclude=exclude if isinstance(exclude, dict) else None,
+            topics=tuple(topics) if isinstance(topics, list) else config_schema.TOPICS,
+            attributes=self.attributes(),
+            sound=sound,
+        )
+
+    def at(self, *path: str) -> Any:
+        """Give what stands at a path, or None."""
+        value: Any = self.document.data
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    def text(self, *path: str, default: str) -> str:
+        value = self.at(*path)
+        return value if isinstance(value, str) and value else default
+
+    def number(self, default: int, *path: str) -> int:
+        value = self.at(*path)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+    def chosen(self, default: Any, *others: Any, at: tuple[str, ...]) -> Any:
+        value = self.at(*at)
+        return value if value in (default, *others) else default
+
+    def parsed(self, parse: Callable[[str], _T], default: _T, *path: str) -> _T:
+        value = self.at(*path)
+        if not isinstance(value, str):
+            return default
+        try:
+            return parse(value)
+        except ValueError:
+            return default
+
+    def secret(self, *path: str) -> Secret | None:
+        reference = self.parsed(parse_secret, "", *path)
+        return Secret(reference, self.root, self.environ) if reference else None
+
+    def opening(self, default: Any, channel: str) -> Hours:
+        value = self.at("hours", channel)
+        try:
+            return Hours.parse(value if isinstance(value, (str, dict)) else default)
+        except (ValueError, AttributeError):
+            return Hours.parse(default)
+
+    def contacts(self) -> dict[str, Contact]:
+        section = self.at("contacts")
+        return {
+            name: Contact(
+                name=self.text("contacts", name, "name", default="") or None,
+                email=self.parsed(parse_email_address, None, "contacts", name, "email"),
+                phone=self.parsed(parse_phone, None, "contacts", name, "phone"),
+            )
+            for name in (section if isinstance(section, dict) else ())
+        }
+
+    def attributes(self) -> dict[str, AttributeType]:
+        section = self.at("attributes")
+        named = section if isinstance(section, dict) else {}
+        return {name: kind for name, kind in named.items() if kind in {"text", "number", "date", "yes_no"}}
+
+    def smtp(self) -> SmtpConfig | None:
+        host = self.parsed(parse_host, None, "email", "smtp", "host")
+        if host is None:
+            return None
+        user = self.text("email", "smtp", "user", default="") or None
+        return SmtpConfig(
+            host=host,
+            port=self.number(config_schema.PORT, "email", "smtp", "port"),
+            tls=self.chosen("starttls", "tls", "none", at=("email", "smtp", "tls")),
+            user=user,
+            password=self.secret("email", "smtp", "password"),
+        )
+
+    def twilio(self) -> TwilioConfig | None:
+        account_sid, auth_token = (
+            self.secret("sms", "twilio", "account_sid"),
+            self.secret("sms", "twilio", "auth_token"),
+        )
+        sender = self.parsed(parse_phone, "", "sms", "twilio", "from")
+        if account_sid is None or auth_token is None or not sender:
+            return None
+        base_url = self.parsed(parse_url, None, "sms", "twilio", "base_url")
+        return TwilioConfig(account_sid, auth_token, sender, base_url)
+
+
+def _time(text: str) -> time:
+    minutes = parse_clock(text)
+    return time(minutes // 60, minutes % 60)

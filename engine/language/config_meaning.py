@@ -1,0 +1,225 @@
+"""What a schema cannot say of ``config/regulars.yaml``: settings that need each other, samples, the database."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from engine.language.check import did_you_mean
+from engine.language.config_schema import DATABASE, PER_DAY, PER_WEEK, SAMPLE_ADDRESS
+from engine.language.document import Document
+from engine.language.problems import Problem
+
+# RFC 2606: names that belong to nobody. Twilio's magic numbers and the numbers of films are the same for phones.
+_RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|example\.(?:com|org|net))$", re.IGNORECASE)
+_RESERVED_PHONE = re.compile(r"\+1500555\d{4}|\+1\d{3}55501\d\d")
+_RESERVED_CONTACTS: Final = {"store": "the store's own manager, from the stores' file"}
+_POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+def problems_of(document: Document) -> list[Problem]:
+    """Give all problems of meaning."""
+    return [
+        *_business(document),
+        *_contacts(document),
+        *_limits(document),
+        *_smtp(document),
+        *_twilio(document),
+        *_samples(document),
+    ]
+
+
+def database_url(document: Document, root: Path, environ: Mapping[str, str]) -> tuple[str, list[Problem]]:
+    """Give the database's URL as SQLAlchemy takes it; a file's path is made absolute from the home.
+
+    A URL may hold a password, so no message repeats it.
+    """
+    default = _address(DATABASE, root)
+    setting: object = document.data.get("database", DATABASE)
+    if not isinstance(setting, str) or not setting:
+        return default, []
+    address: str = setting
+    if setting.startswith("env:"):
+        variable = setting.removeprefix("env:").strip()
+        address = environ.get(variable, "").strip()
+        if not address:
+            said = f'"database": the environment variable {variable} is not set'
+            cure = "Set it in the environment of the account that runs Regulars."
+            return default, [document.problem(("database",), said, "missing-variable", hint=cure)]
+    try:
+        return _address(address, root), []
+    except ValueError as error:
+        cure = (
+            "sqlite:///regulars.db, postgresql://USER:PASSWORD@HOST/NAME, or env:NAME with one of them in the variable."
+        )
+        return default, [document.problem(("database",), f'"database": {error}', "bad-database", hint=cure)]
+
+
+def _address(text: str, root: Path) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z0-9+]+", scheme):
+        raise ValueError("this is not the address of a database")
+    if scheme == "sqlite":
+        if not rest.strip("/") or not rest.startswith("/") or ":memory:" in rest or "?" in rest:
+            raise ValueError("a SQLite database is a file in the home: sqlite:///regulars.db")
+        return f"sqlite:///{(root / rest[1:]).as_posix()}"
+    if scheme not in _POSTGRES:
+        near = did_you_mean(scheme.split("+")[0], ("sqlite", "postgresql"))
+        raise ValueError(f'"{scheme}" is no database that Regulars can use{near}')
+    try:
+        parts = urlsplit(text)
+        complete = parts.port != 0 and len(parts.path) > 1
+    except ValueError:
+        complete = False
+    if not complete:
+        raise ValueError("the address of a PostgreSQL database lacks its name, or its port is no number")
+    return f"postgresql+psycopg://{rest}"
+
+
+def _at(document: Document, *path: str) -> Any:
+    value: Any = document.data
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _sends(document: Document, section: str, connector: str) -> bool:
+    """Whether real messages leave this machine by a connector."""
+    if _at(document, section, "connector") != connector:
+        return False
+    server = (
+        _at(document, "email", "smtp", "host") if connector == "smtp" else _at(document, "sms", "twilio", "base_url")
+    )
+    return not _is_this_machine(server)
+
+
+def _is_this_machine(server: object) -> bool:
+    if not isinstance(server, str):
+        return False
+    host = urlsplit(server).hostname or "" if "://" in server else server
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _business(document: Document) -> list[Problem]:
+    business = _at(document, "business")
+    if not isinstance(business, dict) or business.get("address"):
+        return []
+    sends = _sends(document, "email", "smtp")
+    said = 'without "address" no advertising email goes out: the law wants it at the foot of each'
+    return [
+        document.problem(
+            ("business", "address"),
+            said,
+            "missing-address",
+            hint=f"address: such as {SAMPLE_ADDRESS}",
+            severity="error" if sends else "warning",
+        )
+    ]
+
+
+def _contacts(document: Document) -> list[Problem]:
+    problems = []
+    contacts = _at(document, "contacts")
+    for name, contact in contacts.items() if isinstance(contacts, dict) else ():
+        at = ("contacts", name)
+        if name in _RESERVED_CONTACTS:
+            said = f'"{name}" cannot be the name of a contact: it means {_RESERVED_CONTACTS[name]}'
+            problems.append(document.problem(at, said, "reserved-name", on="key"))
+        if isinstance(contact, dict) and not contact.get("email") and not contact.get("phone"):
+            said = f'"{name}" has neither email nor phone, so no alert can reach them'
+            problems.append(document.problem(at, said, "missing-key", on="key"))
+    return problems
+
+
+def _limits(document: Document) -> list[Problem]:
+    problems = []
+    day, week = _at(document, "limits", "marketing_per_day"), _at(document, "limits", "marketing_per_week")
+    day, week = PER_DAY if day is None else day, PER_WEEK if week is None else week
+    if isinstance(day, int) and isinstance(week, int) and 1 <= week < day:
+        said = f"{day} a day are never reached: the limit of a week is {week}"
+        at = ("limits", "marketing_per_day") if _at(document, "limits", "marketing_per_day") else ("limits",)
+        problems.append(document.problem(at, said, "useless-limit", severity="warning"))
+    blast = _at(document, "limits", "blast")
+    if isinstance(blast, str) and re.fullmatch(r"0+(\.0+)? ?%", blast.strip()):
+        said = '"blast" is 0%, so every run would wait; 1% is the least'
+        problems.append(document.problem(("limits", "blast"), said, "too-small"))
+    return problems
+
+
+def _smtp(document: Document) -> list[Problem]:
+    problems = []
+    at, smtp = ("email", "smtp"), _at(document, "email", "smtp")
+    settings = smtp if isinstance(smtp, dict) else {}
+    if _at(document, "email", "connector") == "smtp":
+        if not settings.get("host"):
+            said = 'connector smtp needs "smtp" with "host": the name of your mail server'
+            problems.append(document.problem((*at, "host"), said, "missing-key"))
+        if not _at(document, "email", "from"):
+            said = 'connector smtp needs "from": who the emails come from'
+            problems.append(document.problem(("email", "from"), said, "missing-key"))
+    for given, needed in (("user", "password"), ("password", "user")):
+        if settings.get(given) and not settings.get(needed):
+            said = f'"{given}" without "{needed}": to log in the server wants both'
+            problems.append(document.problem((*at, given), said, "missing-key", on="key"))
+    if settings.get("tls") == "none" and settings.get("password") and not _is_this_machine(settings.get("host")):
+        said = "with tls none the password travels readable for everyone on the way"
+        problems.append(document.problem((*at, "tls"), said, "open-password", hint="tls: starttls", severity="warning"))
+    return problems
+
+
+def _twilio(document: Document) -> list[Problem]:
+    if _at(document, "sms", "connector") != "twilio":
+        return []
+    twilio = _at(document, "sms", "twilio")
+    settings = twilio if isinstance(twilio, dict) else {}
+    return [
+        document.problem(("sms", "twilio", name), f'connector twilio needs "{name}": {what}', "missing-key")
+        for name, what in (
+            ("account_sid", "env:TWILIO_ACCOUNT_SID"),
+            ("auth_token", "env:TWILIO_AUTH_TOKEN"),
+            ("from", "the number that you rent there"),
+        )
+        if not settings.get(name)
+    ]
+
+
+def _samples(document: Document) -> list[Problem]:
+    """Refuse the shipped examples where real messages would go out with them."""
+    email, sms = _sends(document, "email", "smtp"), _sends(document, "sms", "twilio")
+    contacts = _at(document, "contacts")
+    names = list(contacts) if isinstance(contacts, dict) else []
+    asked: list[tuple[str, ...]] = []
+    if email:
+        asked += [("business", "address"), ("email", "from"), ("email", "smtp", "host"), ("email", "smtp", "user")]
+        asked += [("contacts", name, "email") for name in names]
+    if sms:
+        asked += [("sms", "twilio", "from"), *(("contacts", name, "phone") for name in names)]
+    if email or sms:
+        asked.append(("links", "base_url"))
+    cure = "Put in your own, or keep the connector on file until you know it."
+    return [
+        document.problem(
+            path,
+            f'"{path[-1]}" is still the sample value, and real messages would go out with it',
+            "sample-value",
+            hint=cure,
+        )
+        for path in asked
+        if _is_sample(_at(document, *path))
+    ]
+
+
+def _is_sample(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    if value.startswith("+"):
+        return bool(_RESERVED_PHONE.fullmatch(re.sub(r"[^\d+]", "", value)))
+    host = urlsplit(value).hostname or "" if "://" in value else value.strip(" >").rpartition("@")[2]
+    return value == SAMPLE_ADDRESS or bool(_RESERVED_DOMAIN.search(host))

@@ -1,0 +1,246 @@
+"""The schema of ``config/regulars.yaml``: for the check, for the owner's editor and for the reference page.
+
+``default`` stands wherever leaving a setting out means something; ``config.py`` reads the same constants.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from engine.language.hours import DAYS, GROUPS
+
+JsonSchema = dict[str, Any]
+
+DATABASE: Final = "sqlite:///regulars.db"
+SCHEDULE: Final = "daily at 10:00"
+DAY_STARTS: Final = "04:00"
+LANGUAGE: Final = "en"
+PORT: Final = 587
+TLS: Final = "starttls"
+PER_DAY: Final = 1
+PER_WEEK: Final = 2
+BLAST: Final = "20%"
+EMAIL_HOURS: Final = "08:00-21:00"
+SMS_HOURS: Final = {"weekdays": "10:00-18:00", "sat": "10:00-17:00", "sun": "12:00-17:00"}
+FRESH: Final = "2 days"
+INBOX: Final = "inbox"
+APPROVALS: Final = "first"
+TOPICS: Final = ("news", "offers", "surveys")
+
+#: The sample address of the shipped config: with it no real mail goes out.
+SAMPLE_ADDRESS: Final = "12 Mill Lane, Springfield, IL 62701"
+
+
+def _section(description: str, properties: JsonSchema, *, required: tuple[str, ...] = (), **more: Any) -> JsonSchema:
+    schema: JsonSchema = {"type": "object", "description": description, "additionalProperties": False, **more}
+    return {**schema, **({"required": list(required)} if required else {}), "properties": properties}
+
+
+def _text(description: str, **more: Any) -> JsonSchema:
+    return {"type": "string", "minLength": 1, "description": description, **more}
+
+
+def _secret(description: str) -> JsonSchema:
+    where = f"{description} Never the secret itself: env:NAME (a variable of the environment) or file:PATH."
+    return {"type": "string", "format": "secret", "x-secret": True, "description": where}
+
+
+def _hours(description: str, default: Any) -> JsonSchema:
+    day = {"type": "string", "format": "day-hours"}
+    names = {**dict.fromkeys(GROUPS, "these days"), **dict.fromkeys(DAYS, "this day alone")}
+    return {
+        "type": ["string", "object"],
+        "format": "hours",
+        "description": f"{description} One range for all days, or a section with {', '.join((*GROUPS, *DAYS))}; "
+        "a day that is not named is closed.",
+        "default": default,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {name: {**day, "description": f"The hours of {about}."} for name, about in names.items()},
+    }
+
+
+_BUSINESS: Final = _section(
+    "Who writes to the guests.",
+    {
+        "name": _text("The name that guests know.", maxLength=100),
+        "address": _text("Postal address: it stands at the foot of every advertising email, as the law asks."),
+        "country": _text(
+            "Two letters, such as US. Phone numbers without + are read as numbers of this country.", format="country"
+        ),
+        "language": _text(
+            "Language of guests whose own is not known, such as en or zh-Hans.", format="language", default=LANGUAGE
+        ),
+        "timezone": _text("Time zone of the business, such as America/Chicago.", format="zone"),
+        "currency": _text("The one currency of all stores, such as USD.", format="currency"),
+    },
+    required=("name", "country", "timezone", "currency"),
+)
+
+_CONTACTS: Final[JsonSchema] = {
+    "type": "object",
+    "description": "Staff who get alerts, by a name that rules use: alert: to: manager.",
+    "propertyNames": {"format": "slug"},
+    "additionalProperties": _section(
+        "One person, or one shared inbox.",
+        {
+            "name": _text("How to address them."),
+            "email": _text("Where alerts go by email.", format="email-address"),
+            "phone": _text("Where alerts go by SMS, with + and the country's code.", format="phone"),
+        },
+    ),
+}
+
+_EMAIL: Final = _section(
+    "How email goes out.",
+    {
+        "connector": _text(
+            "file writes .eml files into the home and sends nothing; smtp sends.",
+            enum=["file", "smtp"],
+            default="file",
+        ),
+        "from": _text("Who emails come from: Corner Café <hello@corner.example>", format="mailbox"),
+        "smtp": _section(
+            "The mail server, for connector smtp.",
+            {
+                "host": _text("Its name.", format="host"),
+                "port": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 65535,
+                    "description": "587 for starttls, 465 for tls.",
+                    "default": PORT,
+                },
+                "tls": _text(
+                    "starttls (usual), tls (from the first byte), none (only on this machine).",
+                    enum=["starttls", "tls", "none"],
+                    default=TLS,
+                ),
+                "user": _text("Name to log in with; none: no login."),
+                "password": _secret("Password to log in with."),
+            },
+        ),
+    },
+)
+
+_SMS: Final = _section(
+    "How SMS go out.",
+    {
+        "connector": _text(
+            "file writes .txt files into the home and sends nothing; twilio sends.",
+            enum=["file", "twilio"],
+            default="file",
+        ),
+        "twilio": _section(
+            "The account at Twilio, for connector twilio.",
+            {
+                "account_sid": _secret("The account's SID."),
+                "auth_token": _secret("The account's token."),
+                "from": _text("The number that you rent there, with +.", format="phone"),
+                "base_url": {
+                    "type": ["string", "null"],
+                    "format": "url",
+                    "description": "Only for tests against a server on this machine.",
+                    "default": None,
+                },
+            },
+        ),
+    },
+)
+
+_LIMITS: Final = _section(
+    "How much advertising a guest gets. A limit moves a message to a later day; it does not lose it.",
+    {
+        "marketing_per_day": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "For each guest, and for each address that guests share.",
+            "default": PER_DAY,
+        },
+        "marketing_per_week": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The same in any seven days.",
+            "default": PER_WEEK,
+        },
+        "blast": _text(
+            "A run that would write to more than this share of the reachable guests waits for `regulars approve`.",
+            format="share",
+            default=BLAST,
+        ),
+    },
+)
+
+CONFIG_SCHEMA: Final[JsonSchema] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "Settings of a home of Regulars",
+    "x-name": "the config",
+    "x-also": {"company": "business", "cafe": "business", "mail": "email", "text": "sms", "timezone": "business"},
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["business"],
+    "properties": {
+        "business": _BUSINESS,
+        "contacts": _CONTACTS,
+        "database": _text(
+            "sqlite:///FILE (relative to the home), postgresql://USER@HOST/NAME, or env:NAME.", default=DATABASE
+        ),
+        "schedule": _text("When rules are checked that name no schedule.", format="schedule", default=SCHEDULE),
+        "day_starts": _text(
+            "When a business day begins, in quotes: an order at 01:30 belongs to the evening before.",
+            format="clock",
+            default=DAY_STARTS,
+        ),
+        "email": _EMAIL,
+        "sms": _SMS,
+        "limits": _LIMITS,
+        "hours": _section(
+            "When guests may be written to, on their own clock. What falls outside waits for the next opening.",
+            {
+                "email": _hours("Hours for email.", EMAIL_HOURS),
+                "sms": _hours("Hours for SMS.", SMS_HOURS),
+            },
+        ),
+        "links": _section(
+            "Where links in messages lead.",
+            {
+                "base_url": _text("The address under which `regulars serve` is reached.", format="url"),
+                "secret": _secret("Signs the links where that page runs on another machine."),
+            },
+        ),
+        "data": _section(
+            "What the rules know.",
+            {
+                "fresh": _text(
+                    "Rules of absence wait while the newest order is older than this; off: they never wait.",
+                    format="freshness",
+                    default=FRESH,
+                ),
+                "inbox": _text("The folder whose files a run imports, relative to the home.", default=INBOX),
+            },
+        ),
+        "approvals": _text(
+            "first: a new rule waits for you once; always: after each change too; two: two people must agree.",
+            enum=["first", "always", "two"],
+            default=APPROVALS,
+        ),
+        "exclude": {"type": "object", "description": "Conditions: guests who meet them never get advertising."},
+        "topics": {
+            "type": "array",
+            "uniqueItems": True,
+            "items": {"type": "string", "format": "slug"},
+            "description": "What a guest can agree to or refuse separately.",
+            "default": list(TOPICS),
+        },
+        "attributes": {
+            "type": "object",
+            "description": "Columns of your own in the customers' file, and what is in them; text if not named here.",
+            "propertyNames": {"minLength": 1},
+            "additionalProperties": _text(
+                "text, number, date or yes_no.",
+                enum=["text", "number", "date", "yes_no"],
+                **{"x-also": {"boolean": "yes_no", "bool": "yes_no", "string": "text", "integer": "number"}},
+            ),
+        },
+    },
+}

@@ -1,0 +1,168 @@
+"""``config/offers.yaml``: what a coupon can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from engine.language.check import check
+from engine.language.document import Document
+from engine.language.durations import Duration, parse_share
+from engine.language.formats import minor_units
+from engine.language.problems import Problem, errors, ordered
+from engine.language.textkey import text_key
+from engine.language.yamlfile import load
+
+OFFERS_FILE: Final = "config/offers.yaml"
+KINDS: Final = ("percent", "amount", "item")
+
+OFFERS_SCHEMA: Final[dict[str, Any]] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "Offers of a home of Regulars",
+    "x-name": "the offers",
+    "type": "object",
+    "description": "What a coupon can be. A rule issues one: coupon: offer: free-drink.",
+    "propertyNames": {"format": "slug"},
+    "additionalProperties": {
+        "type": "object",
+        "description": "One offer: exactly one of percent, amount and item, and its terms.",
+        "additionalProperties": False,
+        "required": ["name"],
+        "x-also": {
+            "discount": "percent",
+            "percentage": "percent",
+            "value": "amount",
+            "free": "item",
+            "expires": "valid",
+            "minimum": "minimum_spend",
+            "store": "stores",
+        },
+        "properties": {
+            "name": {
+                "type": ["string", "object"],
+                "minLength": 1,
+                "minProperties": 1,
+                "description": "What the guest reads: one text, or one for each language (en, zh, ...).",
+                "propertyNames": {"format": "language"},
+                "additionalProperties": {"type": "string", "minLength": 1, "description": "In this language."},
+            },
+            "percent": {"type": "string", "format": "share", "description": "Off the bill: 20%."},
+            "amount": {"type": "number", "format": "money", "description": "Off the bill, in your currency: 5.00."},
+            "item": {"type": "string", "minLength": 1, "description": "What is free: a slice of cake."},
+            "valid": {
+                "type": "string",
+                "format": "duration",
+                "description": "How long from the day on which the coupon goes out: 14 days. A rule may say otherwise.",
+            },
+            "minimum_spend": {
+                "type": "number",
+                "format": "money",
+                "description": "The least that the bill must be, in your currency.",
+            },
+            "stores": {
+                "type": "array",
+                "minItems": 1,
+                "uniqueItems": True,
+                "items": {"type": ["string", "integer"]},
+                "description": "Only at these stores, by their store_id; at all if left out.",
+            },
+            "till": {
+                "type": "string",
+                "minLength": 1,
+                "description": "The till's name of the discount: an imported order with it redeems the guest's coupon.",
+            },
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One offer. ``value``: hundredths of a percent for percent, minor units for amount, None for item."""
+
+    key: str
+    name: str | Mapping[str, str]
+    kind: Literal["percent", "amount", "item"]
+    value: int | None
+    item: str | None
+    valid: Duration | None
+    minimum_spend: int | None
+    stores: tuple[str, ...]
+    till: str | None
+
+
+def load_offers(root: Path, currency: str) -> tuple[dict[str, Offer], list[Problem]]:
+    """Read the offers of the home at ``root``; amounts are in ``currency``.
+
+    A broken offer is left out and told; a home without the file has no offers.
+    """
+    file = root / OFFERS_FILE
+    if not file.exists() and not file.with_name(file.name + ".txt").exists():
+        return {}, []
+    document, problems = load(file, OFFERS_FILE)
+    if document is None:
+        return {}, problems
+    problems.extend(check(document, OFFERS_SCHEMA))
+    offers: dict[str, Offer] = {}
+    tills: dict[str, str] = {}
+    for key in document.data:
+        at = (key,)
+        wrong = errors(check(document, OFFERS_SCHEMA["additionalProperties"], at)) or document.is_broken(at)
+        if wrong or not isinstance(document.data[key], dict):
+            continue
+        offer, found = _offer(document, key, currency)
+        till = text_key(offer.till) if offer and offer.till else ""
+        if till and till in tills:
+            said = f'the till\'s discount of "{tills[till]}" is the same: an order with it could not be told apart'
+            found.append(document.problem((key, "till"), said, "same-till"))
+        problems.extend(found)
+        if offer and not errors(found):
+            offers[key] = offer
+            if till:
+                tills[till] = key
+    return offers, ordered(problems)
+
+
+def _offer(document: Document, key: str, currency: str) -> tuple[Offer | None, list[Problem]]:
+    terms = document.data[key]
+    kinds = [kind for kind in KINDS if kind in terms]
+    if len(kinds) != 1:
+        said = f'"{key}" needs one of percent, amount and item' if not kinds else f'"{key}" has {" and ".join(kinds)}'
+        cure = "percent: 20%, amount: 5.00 or item: a slice of cake" if not kinds else "Keep one of them."
+        at = (key,) if not kinds else (key, kinds[1])
+        return None, [document.problem(at, said, "which-offer", on="key", hint=cure)]
+    problems: list[Problem] = []
+
+    def money(name: str) -> int | None:
+        if name not in terms:
+            return None
+        try:
+            amount = minor_units(terms[name], currency)
+        except ValueError as error:
+            problems.append(document.problem((key, name), f'"{name}": {error}', "bad-money"))
+            return None
+        if not amount:
+            problems.append(document.problem((key, name), f'"{name}" is 0; leave it out', "too-small"))
+        return amount
+
+    valid = Duration.parse(terms["valid"]) if "valid" in terms else None
+    if valid is not None and not (valid.is_calendar and valid.amount):
+        said = f'"valid" is {valid}; a coupon is valid for whole days, such as 14 days'
+        problems.append(document.problem((key, "valid"), said, "too-small"))
+    percent = parse_share(terms["percent"]) if "percent" in terms else None
+    if percent == 0:
+        problems.append(document.problem((key, "percent"), '"percent" is 0%, which is no offer', "too-small"))
+    offer = Offer(
+        key=key,
+        name=terms["name"] if isinstance(terms["name"], str) else dict(terms["name"]),
+        kind=kinds[0],  # type: ignore[arg-type]
+        value=percent if percent is not None else money("amount"),
+        item=terms.get("item"),
+        valid=valid,
+        minimum_spend=money("minimum_spend"),
+        stores=tuple(str(store) for store in terms.get("stores", ())),
+        till=terms.get("till"),
+    )
+    return offer, problems
