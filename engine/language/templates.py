@@ -95,7 +95,7 @@ def file_name(name: str) -> FileName | None:
 
 
 def languages(wanted: Iterable[str | None]) -> tuple[str, ...]:
-    """Give the languages to look for, best first; ``zh-Hant-HK`` falls to ``zh-Hant``, then ``zh``; plain comes last."""
+    """Give the languages to look for, best first: ``zh-Hant-HK`` falls to ``zh-Hant``, then ``zh``; last the plain."""
     chain: list[str] = []
     for tag in wanted:
         parts = (tag or "").replace("_", "-").split("-")
