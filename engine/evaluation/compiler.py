@@ -1,0 +1,212 @@
+"""A rule and a moment become one statement: who is matched, with the verdict on each.
+
+Its parts, each a CTE: ``days`` and ``open_days``, what Python worked out about time, zone by zone; ``candidates``, open
+now (or closed unseen), all conditions hold, no match exists; ``permission``, why email or SMS cannot go, looked up once
+a candidate; ``ranked``, of two guests with one address the first; ``judged``, refused and why, control, or act.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+
+from engine.database.consent import block_reason
+from engine.database.sql import upsert
+from engine.database.tables import matches, stores
+from engine.evaluation.permission import bucket, too_soon
+from engine.language.rule import Rule
+from engine.vocabulary.actions import ACTIONS
+from engine.vocabulary.conditions import Condition, all_hold
+from engine.vocabulary.occasions import Candidates
+from engine.vocabulary.scope import Scope
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that matches refer to."""
+
+    rule: int
+    version: int
+    run: int
+
+
+#: The columns of ``matches`` that the statement fills, in its order.
+MATCH_COLUMNS = (
+    "rule_id",
+    "customer_id",
+    "occasion",
+    "run_id",
+    "version_id",
+    "matched_at",
+    "closes",
+    "verdict",
+    "reason",
+    "email_block",
+    "sms_block",
+    "email_id",
+    "sms_id",
+    "store_id",
+    "order_id",
+    "rating_id",
+)
+
+
+def compile_rule(rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = ()) -> Select[Any]:
+    """Give the rule's matches at the scope's moment, one row each, with the columns ``MATCH_COLUMNS``.
+
+    ``exclude`` are the conditions of the config under which a guest never gets marketing.
+    """
+    found = rule.trigger.candidates(scope)
+    excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
+    judged = _judged(rule, _ranked(_permission(rule, _candidates(rule, scope, rows, found, excluded))))
+    verdict = case((judged.c.reason.is_not(None), "refused"), (judged.c.bucket < rule.holdout, "control"), else_="act")
+    fixed: dict[str, ColumnElement[Any]] = {
+        "rule_id": literal(rows.rule, BigInteger),
+        "run_id": literal(rows.run, BigInteger),
+        "version_id": literal(rows.version, BigInteger),
+        "matched_at": scope.as_of,
+        "verdict": verdict,
+    }
+    # SQLite needs a WHERE before the ON CONFLICT that follows.
+    columns = (fixed[name].label(name) if name in fixed else judged.c[name] for name in MATCH_COLUMNS)
+    return select(*columns).where(true())
+
+
+def write_matches(conn: Connection, rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = ()) -> None:
+    """Write the rule's matches. The unique key (rule, customer, occasion) lets none in twice, whoever else runs."""
+    chosen = compile_rule(rule, scope, rows, exclude)
+    conn.execute(
+        upsert(conn, matches)
+        .from_select(MATCH_COLUMNS, chosen)
+        .on_conflict_do_nothing(index_elements=["rule_id", "customer_id", "occasion"])
+    )
+
+
+def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, excluded: ColumnElement[bool] | None) -> CTE:
+    facts, earlier = scope.facts, matches.alias("m")
+    matched = (
+        select(earlier.c.id)
+        .where(
+            earlier.c.rule_id == rows.rule,
+            earlier.c.customer_id == facts.c.customer_id,
+            earlier.c.occasion == found.occasion,
+        )
+        .exists()
+    )
+    chosen: Select[Any] = (
+        select(
+            facts.c.customer_id,
+            facts.c.email_id,
+            facts.c.sms_id,
+            cast(found.occasion, BigInteger).label("occasion"),
+            type_coerce(found.closes, BigInteger).label("closes"),
+            found.expired.label("expired"),
+            too_soon(scope, rows.rule, rule.limits.again_after).label("soon"),
+            (literal(0) if excluded is None else case((excluded, 1), else_=0)).label("excluded"),
+            _store(scope, found).label("store_id"),
+            (cast(null(), BigInteger) if found.order_id is None else found.order_id).label("order_id"),
+            (cast(null(), BigInteger) if found.rating_id is None else found.rating_id).label("rating_id"),
+        )
+        .select_from(found.source)
+        .where(*found.where, all_hold(rule.conditions, scope) if rule.conditions else true(), ~matched)
+    )
+    return chosen.add_cte(scope.days_table()).cte("candidates")
+
+
+def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:
+    """SQL: the store of what fired, else the guest's; never one that has shut for good."""
+
+    def still_open(store_id: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        shop = stores.alias(name)
+        trading = or_(shop.c.closed_on.is_(None), shop.c.closed_on > scope.today)
+        return select(shop.c.id).where(shop.c.id == store_id, trading).correlate_except(shop).scalar_subquery()
+
+    own = still_open(scope.facts.c.store_id, "own_store")
+    return own if found.store_id is None else func.coalesce(still_open(found.store_id, "fired_store"), own)
+
+
+def _permission(rule: Rule, candidates: CTE) -> CTE:
+    def block(endpoint: ColumnElement[Any]) -> ColumnElement[Any]:
+        return block_reason(endpoint, purpose=rule.purpose, topic=rule.topic)
+
+    blocks = {channel: block(candidates.c[f"{channel}_id"]) for channel in ("email", "sms")}
+    # MATERIALIZED: PostgreSQL would else look every block up once for each of its uses below.
+    return (
+        select(*candidates.c, *(each.label(f"{channel}_block") for channel, each in blocks.items()))
+        .cte("permission")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+def _ranked(permission: CTE) -> CTE:
+    """Rank guests who share an address, among those who could use it; the guest first known goes first."""
+    ranks = []
+    for channel in ("email", "sms"):
+        endpoint, block = permission.c[f"{channel}_id"], permission.c[f"{channel}_block"]
+        usable = case(
+            (
+                and_(block.is_(None), permission.c.expired == 0, permission.c.soon == 0, permission.c.excluded == 0),
+                1,
+            ),
+            else_=0,
+        )
+        # rank(), not row_number(): two occasions of one guest are not two guests.
+        place = func.rank().over(partition_by=(endpoint, usable), order_by=permission.c.customer_id)
+        ranks.append(case((usable == 1, place), else_=0).label(f"{channel}_rank"))
+    return select(*permission.c, *ranks).cte("ranked")
+
+
+def _judged(rule: Rule, ranked: CTE) -> CTE:
+    blocks = {
+        channel: case((ranked.c[f"{channel}_rank"] > 1, "duplicate_endpoint"), else_=ranked.c[f"{channel}_block"])
+        for channel in ("email", "sms")
+    }
+    reason = case(
+        (ranked.c.expired == 1, "expired"),
+        (ranked.c.soon == 1, "again_too_soon"),
+        (ranked.c.excluded == 1, "excluded"),
+        else_=_nothing_left(rule, blocks),
+    )
+    kept = ("customer_id", "occasion", "closes", "email_id", "sms_id", "store_id", "order_id", "rating_id")
+    return select(
+        *(ranked.c[name] for name in kept),
+        reason.label("reason"),
+        blocks["email"].label("email_block"),
+        blocks["sms"].label("sms_block"),
+        (bucket(ranked.c.customer_id, rule.id) if rule.holdout else literal(0, Integer)).label("bucket"),
+    ).cte("judged")
+
+
+def _nothing_left(rule: Rule, blocks: dict[str, Any]) -> ColumnElement[Any]:
+    """SQL: the first message step's block where no step is left that does anything, else NULL."""
+    nothing: ColumnElement[Any] = cast(null(), String)
+    channels: list[str] = []
+    for step in rule.steps:
+        channel = ACTIONS[step.word].channel
+        if channel is not None:
+            channels.append(channel)
+        elif ACTIONS[step.word].does_something or getattr(step.settings, "always", False):
+            return nothing
+    if not channels:
+        return nothing
+    return case((and_(*(blocks[channel].is_not(None) for channel in channels)), blocks[channels[0]]), else_=nothing)

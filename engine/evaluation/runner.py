@@ -1,0 +1,252 @@
+"""One evaluation at one logical time: which rules are due, whom they match, what is queued, and whether it adds up."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.database.complaints import explain
+from engine.database.facts import bring_to
+from engine.database.tables import dispatches, matches, orders, runs
+from engine.evaluation.compiler import Rows, write_matches
+from engine.evaluation.permission import reachable
+from engine.evaluation.queue import Queue, write_dispatches
+from engine.evaluation.register import (
+    Registered,
+    content_rows,
+    register,
+    remember_watermark,
+    version_row,
+    zones_in_use,
+)
+from engine.evaluation.results import RuleResult, RunResult
+from engine.language.rule import Rule
+from engine.language.times import business_day
+from engine.vocabulary.home import Home
+from engine.vocabulary.scope import Scope, Zone
+
+#: A clock may be set right by this much without anybody having to know.
+CLOCK_SLACK = timedelta(seconds=60)
+#: However small the base, this many matches of one rule need no brake.
+BLAST_FLOOR = 50
+
+#: Called inside the transaction, before a dry run is rolled back: (connection, run id, results).
+Look = Callable[[Connection, int, Sequence[RuleResult]], None]
+
+
+def run_due(
+    db: Engine,
+    home: Home,
+    as_of: datetime,
+    *,
+    only: str | None = None,
+    dry_run: bool = False,
+    started_at: datetime | None = None,
+    look: Look | None = None,
+) -> RunResult:
+    """Evaluate the rules that are due at ``as_of``, each with one statement, and queue what they decide.
+
+    ``only`` forces the rule of that id and leaves the others. A dry run is the same statements in one transaction, a
+    savepoint a rule, rolled back. A live run commits rule by rule: one that fails undoes nothing of the others.
+    ``started_at`` is the clock's time where ``as_of`` is another.
+    """
+    evaluation = _Evaluation(db, home, as_of, only, started_at or as_of)
+    if not dry_run:
+        return evaluation.live(look)
+    with db.connect() as conn, conn.begin() as transaction:
+        result = evaluation.dry(conn, look)
+        transaction.rollback()
+    return result
+
+
+@contextmanager
+def _savepoint(conn: Connection) -> Iterator[Connection]:
+    with conn.begin_nested():
+        yield conn
+
+
+@dataclass
+class _Evaluation:
+    db: Engine
+    home: Home
+    as_of: datetime
+    only: str | None
+    started_at: datetime
+    run: int = 0
+    reach: Mapping[str, int] = field(default_factory=dict)
+    newest: datetime | None = None
+    zones: Sequence[Zone] = ()
+    registered: Mapping[str, Registered] = field(default_factory=dict)
+
+    def dry(self, conn: Connection, look: Look | None) -> RunResult:
+        self._prepare(conn)
+        results = [self._guarded(rule, _savepoint(conn)) for rule in self._chosen()]
+        if look is not None:
+            look(conn, self.run, results)
+        return self._result(results, run=None)
+
+    def live(self, look: Look | None) -> RunResult:
+        with self.db.begin() as conn:
+            notice = self._clock_went_back(conn)
+            if notice is None:
+                self._prepare(conn)
+        if notice is not None:
+            return replace(self._result([], run=None), dry_run=False, notice=notice)
+        results = [self._guarded(rule, self.db.begin()) for rule in self._chosen()]
+        result = self._result(results, run=self.run)
+        with self.db.begin() as conn:
+            state = "done" if result.balanced else "red"
+            row = update(runs).where(runs.c.id == self.run)
+            conn.execute(row.values(state=state, finished_at=self.started_at, summary=result.to_json()))
+            if look is not None:
+                look(conn, self.run, results)
+        return result
+
+    def _prepare(self, conn: Connection) -> None:
+        bring_to(conn, self.as_of)
+        self.registered = register(conn, self.home, self.as_of)
+        self.zones = zones_in_use(conn)
+        self.reach = reachable(conn)
+        self.newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= self.as_of))
+        made = conn.execute(
+            insert(runs).values(
+                as_of=self.as_of, started_at=self.started_at, host=socket.gethostname(), pid=os.getpid()
+            )
+        )
+        assert made.inserted_primary_key is not None
+        self.run = int(made.inserted_primary_key[0])
+
+    def _clock_went_back(self, conn: Connection) -> str | None:
+        last = conn.scalar(select(func.max(runs.c.as_of)))
+        if last is None or self.as_of >= last - CLOCK_SLACK:
+            return None
+        zone = self.home.config.business.timezone
+        return (
+            f"nothing is evaluated: this run is at {self.as_of.astimezone(zone):%Y-%m-%d %H:%M}, and the last one was "
+            f"at {last.astimezone(zone):%Y-%m-%d %H:%M}, which is later; what is queued goes out"
+        )
+
+    def _chosen(self) -> list[Rule]:
+        return [rule for rule in self.home.rules if self.only is None or rule.id == self.only]
+
+    def _result(self, results: Sequence[RuleResult], run: int | None) -> RunResult:
+        return RunResult(run, self.as_of, run is None, tuple(results), self.reach, self.newest)
+
+    def _guarded(self, rule: Rule, transaction: AbstractContextManager[Connection]) -> RuleResult:
+        """Evaluate one rule; what the database refuses about it is its own problem, what ails the database is not."""
+        row = self.registered[rule.id]
+        if not self._is_due(rule, row):
+            return RuleResult(rule.id, rule.path, due=False)
+        waiting = self._waits_for_data(rule)
+        if waiting is not None:
+            return RuleResult(rule.id, rule.path, due=True, problems=(waiting,))
+        try:
+            with transaction as conn:
+                return self._evaluate(conn, rule, row)
+        except SQLAlchemyError as error:
+            if explain(error) is not None:
+                raise
+            problem = f"the database refused this rule's query ({type(error).__name__}); the other rules go on"
+            return RuleResult(rule.id, rule.path, due=True, problems=(problem,), failed=True)
+
+    def _is_due(self, rule: Rule, row: Registered) -> bool:
+        config = self.home.config
+        if not rule.active.on(business_day(self.as_of, config.business.timezone, config.day_starts)):
+            return False
+        if self.only is not None or row.watermark is None:
+            return True
+        return rule.schedule.latest(row.watermark, self.as_of, config.business.timezone) is not None
+
+    def _waits_for_data(self, rule: Rule) -> str | None:
+        """Absence cannot be told from missing data: say which file is missing."""
+        config = self.home.config
+        if not rule.trigger.absence or config.fresh is None:
+            return None
+        if self.newest is None:
+            return "waits for data: there are no orders yet; import the till's orders"
+        zone = config.business.timezone
+        newest = business_day(self.newest, zone, config.day_starts)
+        fresh_until = config.fresh.after(newest) if config.fresh.is_calendar else None
+        stale = (
+            business_day(self.as_of, zone, config.day_starts) > fresh_until
+            if fresh_until is not None
+            else self.as_of - self.newest > config.fresh.delta()
+        )
+        if not stale:
+            return None
+        return (
+            f"waits for data: the newest order is of {self.newest.astimezone(zone):%Y-%m-%d %H:%M}, older than "
+            f"{config.fresh}; import the till's orders since then (data: fresh in config/regulars.yaml)"
+        )
+
+    def _evaluate(self, conn: Connection, rule: Rule, row: Registered) -> RuleResult:
+        home = self.home
+        contents = content_rows(conn, rule, home.templates)
+        rows = Rows(rule=row.id, version=version_row(conn, rule, row.id, self.as_of), run=self.run)
+        scope = Scope(
+            moment=self.as_of,
+            zones=self.zones,
+            day_starts=home.config.day_starts,
+            segments=home.segments,
+            topic=rule.topic,
+            watermark=row.watermark,
+        )
+        write_matches(conn, rule, scope, rows, home.exclude)
+        verdicts = self._verdicts(conn, row.id)
+        act = sum(count for verdict, _, count in verdicts if verdict == "act")
+        held = self._brake(rule, row, act)
+        queue = Queue(
+            rule, row.id, self.run, self.as_of, self.zones, home.config, contents, home.offers, held if act else None
+        )
+        write_dispatches(conn, queue)
+        remember_watermark(conn, row.id, self.as_of)
+        queued = self._queued(conn, row.id)
+        return RuleResult(
+            rule=rule.id,
+            path=rule.path,
+            due=True,
+            matched=sum(count for _, _, count in verdicts),
+            act=act,
+            control=sum(count for verdict, _, count in verdicts if verdict == "control"),
+            refused={str(reason): count for verdict, reason, count in verdicts if verdict == "refused"},
+            queued=queued,
+            held=held if act else None,
+            balanced=sum(queued.values()) == act * len(rule.steps),
+        )
+
+    def _verdicts(self, conn: Connection, rule_row: int) -> list[tuple[str, str | None, int]]:
+        counted = (
+            select(matches.c.verdict, matches.c.reason, func.count())
+            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
+            .group_by(matches.c.verdict, matches.c.reason)
+        )
+        return [(verdict, reason, int(count)) for verdict, reason, count in conn.execute(counted)]
+
+    def _queued(self, conn: Connection, rule_row: int) -> dict[str, int]:
+        counted = (
+            select(dispatches.c.state, func.count())
+            .select_from(dispatches.join(matches, matches.c.id == dispatches.c.match_id))
+            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
+            .group_by(dispatches.c.state)
+        )
+        return {state: int(count) for state, count in sorted(conn.execute(counted).tuples())}
+
+    def _brake(self, rule: Rule, row: Registered, act: int) -> str | None:
+        """Say why a person must approve before anything of this run goes out, or None."""
+        config = self.home.config
+        if not row.approved:
+            return "first_approval"
+        if config.approvals in {"always", "two"} and not row.approved_now:
+            return "changed"
+        if rule.limits.max_matches is not None and act > rule.limits.max_matches:
+            return "max_matches"
+        if act > max(BLAST_FLOOR, self.reach["any"] * config.limits.blast_bp // 10_000):
+            return "blast"
+        return None

@@ -1,0 +1,209 @@
+"""Triggers of absence: the guest stays away. They need fresh data, and coming back stops what is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import CTE, ColumnElement, and_, literal, not_, or_, select
+
+from engine.database.tables import orders
+from engine.language.times import Duration
+from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
+from engine.vocabulary.occasions import Candidates, open_days
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, then
+
+_LAPSED_STAYS_OPEN = Duration.parse("30 days")
+_AT_RISK_STAYS_OPEN = Duration.parse("60 days")
+
+
+@dataclass(frozen=True)
+class Lapsed:
+    """Quiet for a while."""
+
+    about: ClassVar[str] = "The guest's last visit (of the kind the filters name) is this long ago, and not longer."
+    example: ClassVar[str] = "lapsed:\n  after: 90 days\n  up_to: 120 days"
+    absence: ClassVar[bool] = True
+    after: Duration
+    up_to: Duration | None  #: None: 30 days beyond ``after``
+    filters: OrderFilters
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Two durations and the order filters."""
+        return {
+            "type": ["string", "object", "null"],
+            "format": "duration",
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "after": DURATION | {"description": "Quiet this long; 90 days if left out."},
+                "up_to": DURATION | {"description": "Longer than this is left alone; after + 30 days if left out."},
+                **FILTER_SCHEMA,
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read ``90 days`` or the settings; ``up_to`` must lie beyond ``after``."""
+        given = settings(reader.data, "after")
+        after = calendar_duration(reader, given, "after", "90 days")
+        up_to = calendar_duration(reader, given, "up_to", "120 days") if "up_to" in given else None
+        _check_range(reader, "after", after, up_to)
+        return cls(after, up_to, OrderFilters.read(reader))
+
+    @property
+    def again_after(self) -> Duration:
+        """A late import can move the last order and fire twice a day apart: not again before ``after``."""
+        return self.after
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row a guest whose last visit lies in the open range; the occasion is the last order."""
+        closes = self.up_to.after if self.up_to else then(self.after, _LAPSED_STAYS_OPEN)
+        days = open_days(scope, opens=self.after.after, first=self.after.latest, closes=closes)
+        if not self.filters:
+            return _on_last_order(scope, days)
+        return _on_last_of_kind(scope, days, self.filters)
+
+    def came_back(self, scope: Scope) -> ColumnElement[bool]:
+        """SQL: an order (of that kind) was placed after the match."""
+        return _came_back(scope, self.filters)
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        until = self.up_to or f"{_LAPSED_STAYS_OPEN} more"
+        return f"has no order{self.filters.sentence()} for {self.after}, up to {until}"
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Quiet for long, measured by the guest's own rhythm."""
+
+    about: ClassVar[str] = "The guest stays away much longer than usual: so many times the mean of the last ten gaps."
+    example: ClassVar[str] = "at_risk:\n  times: 3\n  min_visits: 5\n  at_least: 10 days"
+    absence: ClassVar[bool] = True
+    again_after: ClassVar[Duration] = Duration.parse("60 days")
+    times: float
+    min_visits: int
+    at_least: Duration
+    up_to: Duration | None  #: None: 60 days beyond ``at_least``
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Factor, visits needed, and two durations."""
+        return {
+            "type": ["number", "object", "null"],
+            "exclusiveMinimum": 0,
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "times": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "description": "How many times the mean of the last ten gaps between visits; 3 if left out.",
+                },
+                "min_visits": {
+                    "type": "integer",
+                    "minimum": 2,
+                    "description": "Guests with fewer visits have no rhythm yet; 5 if left out.",
+                },
+                "at_least": DURATION | {"description": "Never earlier than this; 10 days if left out."},
+                "up_to": DURATION | {"description": "Longer than this is left alone; at_least + 60 days if left out."},
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read ``3`` or the settings; ``up_to`` must lie beyond ``at_least``."""
+        given = settings(reader.data, "times")
+        at_least = calendar_duration(reader, given, "at_least", "10 days")
+        up_to = calendar_duration(reader, given, "up_to", "70 days") if "up_to" in given else None
+        _check_range(reader, "at_least", at_least, up_to)
+        return cls(float(given.get("times", 3)), int(given.get("min_visits", 5)), at_least, up_to)
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row a guest whose gap since the last visit exceeds the rhythm; the occasion is the last order."""
+        closes = self.up_to.after if self.up_to else then(self.at_least, _AT_RISK_STAYS_OPEN)
+        days = open_days(
+            scope, opens=self.at_least.after, first=self.at_least.latest, closes=closes, may_open_late=True
+        )
+        facts = scope.facts
+
+        def beyond(day: ColumnElement[Any]) -> ColumnElement[bool]:
+            return (day - facts.c.last_order_day) * facts.c.gaps > facts.c.gap_days * literal(self.times)
+
+        # What has closed is judged on its last open day, and only if it opened after the rule's last evaluation.
+        newly = or_(days.c.expired == 0, days.c.fresh == 1, not_(beyond(days.c.seen)))
+        return _on_last_order(scope, days).narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
+
+    def came_back(self, scope: Scope) -> ColumnElement[bool]:
+        """SQL: an order was placed after the match."""
+        return _came_back(scope, OrderFilters())
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        until = self.up_to or f"{_AT_RISK_STAYS_OPEN} more"
+        return (
+            f"has at least {self.min_visits} visits and stays away more than {self.times:g} times the usual gap, "
+            f"for {self.at_least}, up to {until}"
+        )
+
+
+def _check_range(reader: Reader, first: str, opens: Duration, closes: Duration | None) -> None:
+    """The end must lie beyond the beginning, from whatever day one counts."""
+    anchor = date(2025, 1, 31)
+    if closes is None or closes.after(anchor) > opens.after(anchor):
+        return
+    place = reader.under("up_to") if isinstance(reader.data, Mapping) else reader
+    place.problem(
+        f'"up_to" ({closes}) must be longer than "{first}" ({opens}): no day lies between them',
+        "empty-range",
+        hint='or leave "up_to" out',
+    )
+
+
+def _came_back(scope: Scope, filters: OrderFilters) -> ColumnElement[bool]:
+    order = orders.alias("back")
+    since = order.c.ordered_at > scope.match_at
+    return select(order.c.id).where(*of_guest(filters, scope, order), since).correlate(scope.facts, scope.days).exists()
+
+
+def _on_last_order(scope: Scope, days: CTE) -> Candidates:
+    facts = scope.facts
+    same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
+    return Candidates(
+        source=scope.guest().join(days, same),
+        where=(),
+        occasion=facts.c.last_order_id,
+        closes=days.c.closes,
+        expired=days.c.expired,
+    )
+
+
+def _on_last_of_kind(scope: Scope, days: CTE, filters: OrderFilters) -> Candidates:
+    facts, order, newer = scope.facts, orders.alias("o"), orders.alias("newer")
+    source = (
+        scope.guest()
+        .join(order, order.c.customer_id == facts.c.customer_id)
+        .join(days, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day))
+    )
+    came_since = (
+        select(newer.c.id)
+        .where(*of_guest(filters, scope, newer), later(newer, order))
+        .correlate(facts, scope.days, order)
+        .exists()
+    )
+    return Candidates(
+        source=source,
+        where=(*filters.where(scope, order), ~came_since),
+        occasion=order.c.id,
+        closes=days.c.closes,
+        expired=days.c.expired,
+        order_id=order.c.id,
+        store_id=order.c.store_id,
+    )

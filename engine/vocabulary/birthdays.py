@@ -1,0 +1,57 @@
+"""Which birthdays fire on which day: leap days, and the lunar calendar."""
+
+from __future__ import annotations
+
+import calendar as gregorian
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Literal
+
+from sqlalchemy import CTE
+
+from engine.database.sql import values_cte
+from engine.vocabulary.occasions import firing_days
+from engine.vocabulary.scope import Scope
+
+#: A birthday may be answered on its day and on the next.
+STAYS_OPEN = 2
+
+LeapDay = Literal["feb28", "mar1"]
+
+
+def open_birthdays(scope: Scope, days_before: int, leap_day: LeapDay) -> CTE:
+    """Give the table of open birthdays: ``(zone_id, key, lunar, year, closes, expired)``; key is month * 100 + day."""
+    rows: list[tuple[int, ...]] = []
+    for zone in scope.zones:
+        for day, expired in firing_days(scope, zone, STAYS_OPEN):
+            closes = int(scope.start(day + timedelta(days=STAYS_OPEN), zone).timestamp())
+            birthday = day + timedelta(days=days_before)
+            end = (closes, int(expired))
+            rows.extend((zone.id, key, 0, birthday.year, *end) for key in solar_keys(birthday, leap_day))
+            rows.extend((zone.id, key, 1, year, *end) for key, year in lunar_keys(birthday))
+    return values_cte("open_birthdays", ("zone_id", "key", "lunar", "year", "closes", "expired"), rows)
+
+
+def solar_keys(day: date, leap_day: LeapDay) -> Iterator[int]:
+    """Give the months and days whose birthday is kept on ``day``: its own, and 29 February in common years."""
+    yield day.month * 100 + day.day
+    kept_on = (2, 28) if leap_day == "feb28" else (3, 1)
+    if (day.month, day.day) == kept_on and not gregorian.isleap(day.year):
+        yield 229
+
+
+def lunar_keys(day: date) -> Iterator[tuple[int, int]]:
+    """Give the lunar months and days kept on ``day``, with the lunar year.
+
+    A birthday on the 30th is kept on the 29th in a month that has no 30th; leap months are nobody's birthday month.
+    """
+    from lunar_python import Lunar, Solar
+
+    lunar: Lunar = Solar.fromYmd(day.year, day.month, day.day).getLunar()
+    month, number = lunar.getMonth(), lunar.getDay()
+    if month < 0:
+        return
+    yield month * 100 + number, lunar.getYear()
+    tomorrow = day + timedelta(days=1)
+    if number == 29 and Solar.fromYmd(tomorrow.year, tomorrow.month, tomorrow.day).getLunar().getDay() == 1:  # noqa: PLR2004 (the short month's end)
+        yield month * 100 + 30, lunar.getYear()

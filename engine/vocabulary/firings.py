@@ -1,0 +1,292 @@
+"""Triggers of something that happens: a birthday comes, a guest joins, an order or a rating comes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
+
+from engine.database.tables import orders, ratings
+from engine.language.times import Duration
+from engine.vocabulary.birthdays import LeapDay, open_birthdays
+from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
+from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
+from engine.vocabulary.occasions import Candidates, exactly, open_days
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, then
+
+_ORDERED_STAYS_OPEN = Duration.parse("3 days")
+
+
+@dataclass(frozen=True)
+class Birthday:
+    """The birthday comes."""
+
+    about: ClassVar[str] = "The guest's birthday is so many days away; lunar for guests with a lunar birthday."
+    example: ClassVar[str] = "birthday:\n  days_before: 7"
+    absence: ClassVar[bool] = False
+    again_after: ClassVar[Duration | None] = None
+    days_before: int
+    leap_day: LeapDay
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Days before, and where 29 February goes."""
+        days_before = {"minimum": 0, "maximum": 180}
+        return {
+            "type": ["integer", "object", "null"],
+            **days_before,
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "days_before": {
+                    "type": "integer",
+                    **days_before,
+                    "description": "How many days before the birthday; 0, the day itself, if left out.",
+                },
+                "leap_day": {
+                    "type": "string",
+                    "enum": ["feb28", "mar1"],
+                    "description": "When guests born on 29 February have it in other years; feb28 if left out.",
+                },
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read ``7`` or the settings."""
+        given = settings(reader.data, "days_before")
+        return cls(int(given.get("days_before", 0)), given.get("leap_day", "feb28"))
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row a guest with that birthday; the occasion is its year (lunar: its lunar year)."""
+        days, facts = open_birthdays(scope, self.days_before, self.leap_day), scope.facts
+        same = and_(
+            days.c.zone_id == facts.c.zone_id,
+            days.c.key == facts.c.birthday_md,
+            days.c.lunar == case((facts.c.birthday_calendar == "lunar", 1), else_=0),
+        )
+        return Candidates(
+            source=scope.guest().join(days, same),
+            where=(),
+            occasion=days.c.year,
+            closes=days.c.closes,
+            expired=days.c.expired,
+        )
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        return "has a birthday today" if self.days_before == 0 else f"has a birthday in {self.days_before} days"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A new guest."""
+
+    about: ClassVar[str] = "The guest joined a while ago; once in a lifetime."
+    example: ClassVar[str] = "joined:\n  ago: 1 day\n  within: 7 days"
+    absence: ClassVar[bool] = False
+    again_after: ClassVar[Duration | None] = None
+    ago: Duration
+    within: Duration
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Two durations in days."""
+        return {
+            "type": ["string", "object", "null"],
+            "format": "duration",
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "ago": DURATION | {"description": "Joined this long ago; at once if left out."},
+                "within": DURATION | {"description": "Stays open this long after that; 7 days if left out."},
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read ``1 day`` or the settings."""
+        given = settings(reader.data, "ago")
+        return cls(
+            calendar_duration(reader, given, "ago", "0 days"), calendar_duration(reader, given, "within", "7 days")
+        )
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row a guest who joined in the open range; the occasion is constant."""
+        closes = then(self.ago, self.within)
+        days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
+        facts = scope.facts
+        same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.joined_day)
+        return Candidates(
+            source=scope.guest().join(days, same),
+            where=(facts.c.joined_at <= scope.as_of,),
+            occasion=literal(0),
+            closes=days.c.closes,
+            expired=days.c.expired,
+        )
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        return f"joined {self.ago} ago, and up to {self.within} before that"
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """An order was placed."""
+
+    about: ClassVar[str] = "The guest placed an order of the kind the filters name: any, the nth visit, or each nth."
+    example: ClassVar[str] = "ordered:\n  count: 1\n  ago: 10 days"
+    absence: ClassVar[bool] = False
+    again_after: ClassVar[Duration | None] = None
+    count: int | None
+    every: int | None
+    ago: Duration
+    filters: OrderFilters
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Which visit, how long ago, and the order filters."""
+        return {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "count": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "Only the first order of the visit with this number: 1 is the first visit.",
+                },
+                "every": {
+                    "type": "integer",
+                    "minimum": 2,
+                    "description": "Only the first order of each visit with a multiple of this number.",
+                },
+                "ago": DURATION | {"description": "This long after the order; at once if left out."},
+                **FILTER_SCHEMA,
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read the settings; ``count`` and ``every`` exclude one another."""
+        given = settings(reader.data, "count")
+        if "count" in given and "every" in given:
+            reader.under("every").problem(
+                '"count" and "every" cannot stand together', "both", key=True, hint="write one rule for each"
+            )
+        ago = Duration.parse(given.get("ago", "0 minutes"))
+        return cls(given.get("count"), given.get("every"), ago, OrderFilters.read(reader))
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row an order; the occasion is the order."""
+        order, facts = orders.alias("o"), scope.facts
+        source = scope.guest().join(order, order.c.customer_id == facts.c.customer_id)
+        where = (*self.filters.where(scope, order), *self._nth_visit(scope, order))
+        if not self.ago.is_calendar:
+            return exactly(
+                scope,
+                source,
+                order.c.ordered_at,
+                order,
+                ago=self.ago.delta(),
+                stays_open=_ORDERED_STAYS_OPEN,
+                where=where,
+            )
+        closes = then(self.ago, _ORDERED_STAYS_OPEN)
+        days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
+        return Candidates(
+            source=source.join(days, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),
+            where=where,
+            occasion=order.c.id,
+            closes=days.c.closes,
+            expired=days.c.expired,
+            order_id=order.c.id,
+            store_id=order.c.store_id,
+        )
+
+    def _nth_visit(self, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
+        if self.count is None and self.every is None:
+            return []
+        other, earlier = orders.alias("v"), orders.alias("e")
+        visits = (
+            select(func.count(distinct(other.c.day)))
+            .where(*of_guest(self.filters, scope, other), other.c.day <= order.c.day)
+            .correlate(scope.facts, scope.days, order)
+            .scalar_subquery()
+        )
+        not_first = (
+            select(earlier.c.id)
+            .where(*of_guest(self.filters, scope, earlier), earlier.c.day == order.c.day, later(order, earlier))
+            .correlate(scope.facts, scope.days, order)
+            .exists()
+        )
+        return [~not_first, visits == self.count if self.count is not None else visits % self.every == 0]
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        which = "an order"
+        if self.count is not None:
+            which = f"the first order of visit {self.count}"
+        elif self.every is not None:
+            which = f"the first order of every visit number {self.every}, {self.every * 2}, {self.every * 3} ..."
+        when = f", {self.ago} ago" if self.ago.is_calendar or self.ago.delta() else ""
+        return f"placed {which}{self.filters.sentence()}{when}"
+
+
+@dataclass(frozen=True)
+class LowRating:
+    """A bad rating came in."""
+
+    about: ClassVar[str] = "The guest left a rating of at most this score."
+    example: ClassVar[str] = "low_rating: 2"
+    absence: ClassVar[bool] = False
+    again_after: ClassVar[Duration | None] = Duration.parse("7 days")
+    at_most: float
+    source: TextTest | None
+    within: Duration
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """The score, where it was left, and how long it is answered."""
+        return {
+            "type": ["number", "object", "null"],
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": {
+                "at_most": {"type": "number", "description": "The highest score that counts as low; 2 if left out."},
+                "source": text_tests("Where it was left") | {"description": "Only from here: google, receipt ..."},
+                "within": DURATION | {"description": "An older one is left alone; 3 days if left out."},
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read ``2`` or the settings."""
+        given = settings(reader.data, "at_most")
+        source = TextTest.read(given["source"]) if "source" in given else None
+        return cls(float(given.get("at_most", 2)), source, Duration.parse(given.get("within", "3 days")))
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """One row a rating; the occasion is the rating."""
+        rating = ratings.alias("r")
+        where: list[ColumnElement[bool]] = [rating.c.score <= self.at_most]
+        if self.source is not None:
+            where.append(self.source.sql(rating.c.platform))
+        return exactly(
+            scope,
+            scope.guest().join(rating, rating.c.customer_id == scope.facts.c.customer_id),
+            rating.c.rated_at,
+            rating,
+            ago=timedelta(0),
+            stays_open=self.within,
+            where=where,
+        )
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        where = f" on {self.source.sentence()}" if self.source else ""
+        return f"left a rating of at most {self.at_most:g}{where} within the last {self.within}"

@@ -1,0 +1,201 @@
+"""Conditions on the guest: points, tier, city, language, store, tags, and whether marketing may reach them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+
+from engine.database.consent import block_reason
+from engine.database.tables import stores, tags
+from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_tests, text_tests
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+
+
+@dataclass(frozen=True)
+class Points:
+    """The balance of loyalty points."""
+
+    about: ClassVar[str] = "How many loyalty points the guest has now; points that have expired do not count."
+    example: ClassVar[str] = "points:\n  at_least: 100"
+    test: NumberTest
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Tests only: a balance has no period."""
+        return {
+            "type": ["number", "array", "object"],
+            "items": {"type": "number"},
+            "minProperties": 1,
+            "additionalProperties": False,
+            "description": cls.about,
+            "properties": number_tests("points"),
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read a number or tests."""
+        return cls(NumberTest.read(reader.data))
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Compare the balance in the facts."""
+        return self.test.sql(scope.facts.c.points)
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        return f"has {self.test.sentence()} points"
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A test on a text of the guest."""
+
+    about: ClassVar[str]
+    noun: ClassVar[str]
+    test: TextTest
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """A value, a list, or tests."""
+        return text_tests(cls.noun) | {"description": cls.about}
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read a value, a list or tests."""
+        return cls(TextTest.read(reader.data))
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        return f"has the {self.noun} {self.test.sentence()}"
+
+
+class Tier(_Text):
+    """The loyalty tier."""
+
+    about = "The guest's loyalty tier, as the till or the customer file gives it."
+    noun = "tier"
+    example = "tier: [gold, platinum]"
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Compare the tier's key."""
+        return self.test.sql(scope.of_customer("tier_key"))
+
+
+class City(_Text):
+    """The city the guest lives in."""
+
+    about = "The city that the customer file gives."
+    noun = "city"
+    example = "city: Springfield"
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Compare the city's key."""
+        return self.test.sql(scope.of_customer("city_key"))
+
+
+class Language(_Text):
+    """The guest's language."""
+
+    about = "The guest's language; zh also means zh-Hans and zh-Hant."
+    noun = "language"
+    example = "language: zh"
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read a value, a list or tests; a language stands for its variants too."""
+        test = TextTest.read(reader.data)
+        wanted = None if test.wanted is None else _variants(test.wanted)
+        return cls(TextTest(wanted, _variants(test.unwanted)))
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Compare the language tag, case-folded; tags are ASCII."""
+        return self.test.sql(func.lower(scope.of_customer("language")))
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        asked = TextTest(
+            None if self.test.wanted is None else tuple(each for each in self.test.wanted if not each.endswith("-*")),
+            tuple(each for each in self.test.unwanted if not each.endswith("-*")),
+        )
+        return f"has the language {asked.sentence()}"
+
+
+def _variants(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for value in values for each in ((value,) if "*" in value else (value, f"{value}-*")))
+
+
+class Store(_Text):
+    """The guest's store."""
+
+    about = "The guest's own store, else the one of most visits lately; by name or id."
+    noun = "store"
+    example = "store: Mill Lane"
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Look the store's name and id up."""
+        shop, mine = stores.alias("s"), scope.facts.c.store_id
+
+        def named(values: tuple[str, ...]) -> Select[Any]:
+            return select(shop.c.id).where(TextTest(values, ()).sql(shop.c.name_key, shop.c.external_id))
+
+        tests: list[ColumnElement[bool]] = []
+        if self.test.wanted is not None:
+            tests.append(mine.in_(named(self.test.wanted)))
+        if self.test.unwanted:
+            tests.append(or_(mine.is_(None), mine.not_in(named(self.test.unwanted))))
+        return and_(*tests)
+
+
+class Tag(_Text):
+    """Tags that the guest has."""
+
+    about = "A tag of the guest; with one_of any of them, with none_of none of them."
+    noun = "tag"
+    example = "tag: vegetarian"
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Look the tags up."""
+        tests: list[ColumnElement[bool]] = []
+        if self.test.wanted is not None:
+            tests.append(self._worn(scope, self.test.wanted))
+        if self.test.unwanted:
+            tests.append(~self._worn(scope, self.test.unwanted))
+        return and_(*tests)
+
+    @staticmethod
+    def _worn(scope: Scope, values: tuple[str, ...]) -> ColumnElement[bool]:
+        tag = tags.alias("t")
+        mine = tag.c.customer_id == scope.facts.c.customer_id
+        worn = select(tag.c.tag).where(mine, TextTest(values, ()).sql(tag.c.tag))
+        return worn.correlate(scope.facts).exists()
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """Whether marketing may reach the guest."""
+
+    about: ClassVar[str] = "Address, consent and no suppression: by email, by sms, by any of the two, or by none."
+    example: ClassVar[str] = "reachable: sms"
+    by: str
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """One of four words."""
+        return {"type": "string", "enum": ["email", "sms", "any", "none"], "description": cls.about}
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read the word."""
+        return cls(reader.data)
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Ask permission as a message would."""
+        email = block_reason(scope.facts.c.email_id, purpose="marketing", topic=scope.topic).is_(None)
+        sms = block_reason(scope.facts.c.sms_id, purpose="marketing", topic=scope.topic).is_(None)
+        return {"email": email, "sms": sms, "any": or_(email, sms), "none": and_(~email, ~sms)}[self.by]
+
+    def sentence(self) -> str:
+        """Say it in English."""
+        return {"any": "may be reached", "none": "may not be reached"}.get(self.by, f"may be reached by {self.by}")

@@ -1,0 +1,200 @@
+"""The owner's folder, read whole: config, offers, segments, templates, rules and every problem in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.language.config import Config, load_config
+from engine.language.keys import load_key
+from engine.language.offers import Offer, load_offers
+from engine.language.problems import Problem, ProblemsError, errors, ordered
+from engine.language.rule import Rule
+from engine.language.templates import Template, load_templates
+from engine.language.yamlfile import Document, find, load
+from engine.vocabulary.conditions import Condition, Segment, read_conditions
+from engine.vocabulary.reading import Reader, Surroundings
+from engine.vocabulary.schema import config_schema, segments_schema
+from engine.vocabulary.validate import rule_from, same_ids
+
+SEGMENTS_FILE = "config/segments.yaml"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home that can be run: its config is right; single rules may be broken and are then only in ``problems``."""
+
+    root: Path
+    config: Config
+    key: bytes = field(repr=False)
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    exclude: tuple[Condition, ...] = ()  #: who meets all of these never gets marketing
+    problems: tuple[Problem, ...] = ()
+    broken: frozenset[str] = frozenset()  #: rule files with errors, as shown
+
+    @property
+    def around(self) -> Surroundings:
+        """What the words of this home's rules may name."""
+        return Surroundings(self.config, self.offers, self.templates, self.segments)
+
+    def problems_of(self, rule_path: str) -> list[Problem]:
+        """Give the problems of one file."""
+        return [problem for problem in self.problems if problem.path == rule_path]
+
+
+def load_home(root: Path, environ: Mapping[str, str]) -> Home:
+    """Read the home at ``root``.
+
+    Raises:
+        ProblemsError: the config is missing or wrong, so nothing can run; it carries every problem of the home.
+        KeyFileError: ``regulars.key`` is missing or cannot be read.
+    """
+    read = _read(root, environ)
+    if read.config is None or not read.sound:
+        raise ProblemsError(ordered(read.problems))
+    return Home(
+        root=root.absolute(),
+        config=read.config,
+        key=load_key(root),
+        offers=read.offers,
+        segments=read.segments,
+        templates=read.templates,
+        rules=read.rules,
+        exclude=read.exclude,
+        problems=tuple(ordered(read.problems)),
+        broken=read.broken,
+    )
+
+
+def check_home(root: Path, environ: Mapping[str, str]) -> list[Problem]:
+    """Give every problem of every file of the home at ``root``, sorted; nothing is needed but the files."""
+    return ordered(_read(root, environ).problems)
+
+
+@dataclass
+class _Read:
+    """A home as far as it could be read."""
+
+    config: Config | None = None
+    sound: bool = False
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    exclude: tuple[Condition, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    broken: frozenset[str] = frozenset()
+
+
+def _read(root: Path, environ: Mapping[str, str]) -> _Read:
+    read = _Read()
+    read.config, document, read.problems = load_config(root, environ)
+    if read.config is None or document is None:
+        return read
+
+    def told(result: tuple[Any, list[Problem]]) -> Any:
+        read.problems.extend(result[1])
+        return result[0]
+
+    read.offers = told(load_offers(root, read.config.business.currency))
+    read.templates = told(load_templates(root))
+    around = Surroundings(read.config, read.offers, read.templates)
+    read.segments = told(_load_segments(root, around))
+    around = Surroundings(read.config, read.offers, read.templates, read.segments)
+    exclude, found = _read_exclude(document, around)
+    read.exclude, read.sound = exclude, read.config.sound and not errors(found)
+    read.problems.extend(found)
+    read.rules, read.broken, found = _load_rules(root, around)
+    read.problems.extend(found)
+    return read
+
+
+def _read_exclude(document: Document, around: Surroundings) -> tuple[tuple[Condition, ...], list[Problem]]:
+    if not document.data.get("exclude"):
+        return (), []
+    reader = Reader(document, around, ("exclude",))
+    definitions = config_schema()["definitions"]
+    reader.shape_is_right({**definitions["conditions"], "definitions": definitions})
+    return read_conditions(reader), reader.problems
+
+
+def _load_rules(root: Path, around: Surroundings) -> tuple[tuple[Rule, ...], frozenset[str], list[Problem]]:
+    files, problems = find(root / "rules", "rules")
+    rules: list[Rule] = []
+    broken = {problem.path for problem in errors(problems)}
+    documents: list[tuple[Document, str]] = []
+    for file, shown in files:
+        document, found = load(file, shown)
+        problems.extend(found)
+        rule = None
+        if document is not None:
+            rule, found = rule_from(document, around)
+            problems.extend(found)
+            if isinstance(document.data, dict) and isinstance(document.data.get("id"), str):
+                documents.append((document, document.data["id"]))
+        if rule is None:
+            broken.add(shown)
+        else:
+            rules.append(rule)
+    twice = same_ids(documents)
+    broken |= {problem.path for problem in twice}
+    kept = tuple(rule for rule in rules if rule.path not in broken)
+    return tuple(sorted(kept, key=lambda rule: (rule.priority, rule.id))), frozenset(broken), [*problems, *twice]
+
+
+def _load_segments(root: Path, around: Surroundings) -> tuple[dict[str, tuple[Condition, ...]], list[Problem]]:
+    file = root / SEGMENTS_FILE
+    if not file.exists():
+        return {}, []
+    document, problems = load(file, SEGMENTS_FILE)
+    if document is None:
+        return {}, problems
+    names: dict[str, tuple[Any, ...]] = dict.fromkeys(document.data, ())
+    reader = Reader(document, Surroundings(around.config, around.offers, around.templates, names))
+    reader.shape_is_right(segments_schema())
+    segments = {
+        name: read_conditions(reader.under(name, "conditions"))
+        for name, entry in document.data.items()
+        if isinstance(entry, dict) and "conditions" in entry
+    }
+    cycle = _cycle(segments)
+    if cycle:
+        reader.under(cycle[0]).problem(
+            f"segments go round in a circle: {' -> '.join(cycle)}", "segment-cycle", key=True
+        )
+        segments = {name: members for name, members in segments.items() if name not in cycle}
+    return segments, [*problems, *reader.problems]
+
+
+def _cycle(segments: Mapping[str, tuple[Condition, ...]]) -> list[str]:
+    """Give a path of segments that comes back to its beginning, or nothing."""
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        for used in _segments_in(segments.get(name, ())):
+            found = walk(used, [*path, name])
+            if found:
+                return found
+        return []
+
+    for name in segments:
+        found = walk(name, [])
+        if found:
+            return found
+    return []
+
+
+def _segments_in(members: tuple[Condition, ...]) -> list[str]:
+    found: list[str] = []
+    for member in members:
+        if isinstance(member, Segment):
+            found.append(member.name)
+        for group in getattr(member, "members", ()):
+            found.extend(_segments_in(group))
+    return found

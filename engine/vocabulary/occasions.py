@@ -1,0 +1,153 @@
+"""Open occasions: which keys of the facts are open at a moment, worked out in Python, zone by zone.
+
+A calendar trigger becomes a small table of open keys (a last order's day, a birthday's month and day) with the instant
+at which each closes; the database only joins it on an indexed column. Months, leap days and daylight saving stay in
+Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, case, type_coerce
+
+from engine.database.sql import EpochSeconds, values_cte
+from engine.language.times import Duration, business_day
+from engine.vocabulary.scope import Scope, Zone
+
+ONE_DAY = timedelta(days=1)
+
+#: Columns of the table of open days: ``judged`` is the last day on which the occasion was open (today while it is),
+#: ``seen`` the day of the rule's last evaluation, ``fresh`` 1 where the occasion opened after it.
+DAY_COLUMNS = ("zone_id", "key", "closes", "expired", "judged", "seen", "fresh")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a trigger selects: guests joined with what fired, and the columns of a match."""
+
+    source: FromClause
+    where: tuple[ColumnElement[bool], ...]
+    occasion: ColumnElement[Any]
+    closes: ColumnElement[Any]  #: epoch seconds
+    expired: ColumnElement[Any]  #: 1: it has closed unseen
+    order_id: ColumnElement[Any] | None = None
+    rating_id: ColumnElement[Any] | None = None
+    store_id: ColumnElement[Any] | None = None
+
+    def narrowed(self, *tests: ColumnElement[bool]) -> Candidates:
+        """Give the same candidates with more tests."""
+        return replace(self, where=(*self.where, *tests))
+
+
+def open_days(
+    scope: Scope,
+    *,
+    opens: Callable[[date], date],
+    closes: Callable[[date], date],
+    first: Callable[[date], date],
+    may_open_late: bool = False,
+) -> CTE:
+    """Give the table of the days (of a last order, of joining) whose occasion is open or has closed unseen.
+
+    ``opens`` and ``closes`` map such a day to the business day on which the occasion opens and closes; ``first`` gives
+    the newest day that has opened by a given one. ``may_open_late``: the guest's own rhythm may open it later than
+    ``opens`` says; then rows that may have opened after the watermark are in too, and the word tests ``fresh`` itself.
+    """
+    rows = [row for zone in scope.zones for row in _zone_days(scope, zone, opens, closes, first, late=may_open_late)]
+    return values_cte("open_days", DAY_COLUMNS, rows)
+
+
+def _zone_days(
+    scope: Scope,
+    zone: Zone,
+    opens: Callable[[date], date],
+    closes: Callable[[date], date],
+    first: Callable[[date], date],
+    *,
+    late: bool,
+) -> Iterator[tuple[int, ...]]:
+    today, seen = scope.today_in(zone), _seen(scope, zone)
+    day = first(today)
+    while True:
+        fresh = seen is not None and opens(day) > seen
+        closed = closes(day) <= today
+        if closed and not (fresh or (late and seen is not None and closes(day) - ONE_DAY > seen)):
+            return
+        judged = closes(day) - ONE_DAY if closed else today
+        yield (
+            zone.id,
+            day.toordinal(),
+            int(scope.start(closes(day), zone).timestamp()),
+            int(closed),
+            judged.toordinal(),
+            0 if seen is None else seen.toordinal(),
+            int(fresh),
+        )
+        day -= ONE_DAY
+
+
+def firing_days(scope: Scope, zone: Zone, stays_open: int) -> Iterator[tuple[date, bool]]:
+    """Yield the business days on which a yearly occasion fired that is open (False) or has closed unseen (True)."""
+    today, seen = scope.today_in(zone), _seen(scope, zone)
+    day = today
+    while True:
+        closed = day + timedelta(days=stays_open) <= today
+        if closed and (seen is None or day <= seen):
+            return
+        yield day, closed
+        day -= ONE_DAY
+
+
+def _seen(scope: Scope, zone: Zone) -> date | None:
+    if scope.watermark is None:
+        return None
+    return business_day(scope.watermark, zone.info, scope.day_starts)
+
+
+def exactly(
+    scope: Scope,
+    source: FromClause,
+    at: ColumnElement[Any],
+    fired: Any,
+    *,
+    ago: timedelta,
+    stays_open: Duration,
+    where: Sequence[ColumnElement[bool]],
+) -> Candidates:
+    """Give the candidates of something that fires at an exact instant ``at`` plus ``ago`` and stays open from there.
+
+    ``fired`` is the alias of ``orders`` or ``ratings`` that fires; its id is the occasion.
+    """
+    length = _seconds(stays_open, scope)
+    newest = scope.moment - ago
+    oldest = newest - length
+    unseen = oldest if scope.watermark is None else min(oldest, scope.watermark - ago)
+    closed = bindparam("closed_until", oldest, EpochSeconds())
+    seconds = int((ago + length).total_seconds())
+    is_rating = "rated_at" in fired.c
+    return Candidates(
+        source=source,
+        where=(
+            at > bindparam("unseen_after", unseen, EpochSeconds()),
+            at <= bindparam("fired_until", newest, EpochSeconds()),
+            *where,
+        ),
+        occasion=fired.c.id,
+        closes=type_coerce(at, BigInteger) + seconds,
+        expired=case((at <= closed, 1), else_=0),
+        order_id=None if is_rating else fired.c.id,
+        rating_id=fired.c.id if is_rating else None,
+        store_id=fired.c.store_id,
+    )
+
+
+def _seconds(length: Duration, scope: Scope) -> timedelta:
+    """A calendar length as it lies before the moment; an exact one as it is."""
+    if not length.is_calendar:
+        return length.delta()
+    today = scope.moment.date()
+    return today - length.before(today)

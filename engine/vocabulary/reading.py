@@ -1,0 +1,84 @@
+"""How a word reads its settings: the document, the home that it may name things of, and the problems found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from engine.language.check import check, nearest
+from engine.language.config import Config
+from engine.language.offers import Offer
+from engine.language.problems import Problem, Severity, errors
+from engine.language.templates import Template
+from engine.language.yamlfile import Document, Path
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the words of a home's rules may name."""
+
+    config: Config
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def minor_units(self) -> int:
+        """Give how many minor units make one of the home's currency: 100 for dollars, 1 for yen."""
+        return self.config.business.minor_units
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One place in one document. Problems found below it gather in ``problems``, shared by all its children."""
+
+    document: Document
+    around: Surroundings
+    at: Path = ()
+    problems: list[Problem] = field(default_factory=list)
+    after_match: bool = False  #: inside stop_if, where ``since: match`` has a meaning
+
+    @property
+    def data(self) -> Any:
+        """Give the plain value at this place."""
+        value: Any = self.document.data
+        for key in self.at:
+            value = value[key]
+        return value
+
+    def under(self, *keys: str | int) -> Reader:
+        """Give the reader of a place below."""
+        return replace(self, at=(*self.at, *keys))
+
+    def problem(
+        self, message: str, code: str, *, key: bool = False, hint: str = "", severity: Severity = "error"
+    ) -> None:
+        """Note a problem at this place, at its key or at its value."""
+        on: Literal["key", "value"] = "key" if key else "value"
+        self.problems.append(
+            self.document.problem(self.at, message, code, on=on, hint=hint, severity=severity),
+        )
+
+    def known(self, what: str, name: str, names: Mapping[str, Any] | tuple[str, ...], code: str, where: str) -> bool:
+        """Check that ``name`` is one of ``names``; else note a problem with the nearest."""
+        if name in names:
+            return True
+        near = nearest(name, names)
+        meant = f' - did you mean "{near}"?' if near else ""
+        listed = ", ".join(sorted(names)) or "none yet"
+        self.problem(f'there is no {what} "{name}"{meant}', code, hint=f"{where}: {listed}")
+        return False
+
+    def is_shaped(self, schema: Mapping[str, Any]) -> bool:
+        """Tell whether the value here has the right shape, without noting anything: the whole file's check did."""
+        at, broken = self.at, self.document.broken
+        if any(path[: len(at)] == at or at[: len(path)] == path for path in broken):
+            return False
+        return not errors(check(self.document, schema, at=at))
+
+    def shape_is_right(self, schema: Mapping[str, Any]) -> bool:
+        """Check the value here against a schema; problems are noted, and reading on would only repeat them."""
+        found = check(self.document, schema, at=self.at)
+        self.problems.extend(found)
+        return not errors(found)

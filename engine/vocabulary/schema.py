@@ -1,0 +1,198 @@
+"""The JSON Schemas (draft-07) that the vocabulary gives: for the check, and for the owner's editor.
+
+No ``oneOf`` and no ``anyOf``: with them a misspelt key gets a useless message and editors lose their completion
+(measured on eight typical mistakes).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from engine.language.config import CONFIG_SCHEMA
+from engine.language.offers import OFFERS_SCHEMA
+from engine.vocabulary.actions import action_schema
+from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.conditions import conditions_schema
+from engine.vocabulary.triggers import trigger_schema
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+
+_SEND: JsonSchema = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "description": "When messages of this rule may go out, besides the hours of config/regulars.yaml.",
+    "properties": {
+        "between": {
+            "type": "string",
+            "format": "clock-range",
+            "description": "Only at these hours of the guest's day: 10:00-12:00.",
+        },
+        "on": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]},
+            "description": "Only on these weekdays: [tue, wed].",
+        },
+        "within": {
+            "type": "string",
+            "format": "duration",
+            "description": "Not out this long after it was due: expired.",
+        },
+        "spread": {
+            "type": "string",
+            "format": "exact-duration",
+            "description": "Spread the messages over this long instead of all at once: 2 hours.",
+        },
+    },
+}
+
+_ACTIVE: JsonSchema = {
+    "type": ["boolean", "object"],
+    "additionalProperties": False,
+    "minProperties": 1,
+    "description": "true, false, or from and until; true if left out.",
+    "properties": {
+        "from": {"type": "string", "format": "date", "description": "The first day: 2026-12-01."},
+        "until": {"type": "string", "format": "date", "description": "The last day: 2026-12-24."},
+    },
+}
+
+_LIMITS: JsonSchema = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "description": "Brakes.",
+    "properties": {
+        "again_after": {
+            "type": "string",
+            "format": "duration",
+            "description": "Not again to the same guest or address before this long.",
+        },
+        "max_matches": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "More than this in one run wait for `regulars approve`; nobody is left out.",
+        },
+    },
+}
+
+
+def _what() -> dict[str, JsonSchema]:
+    """What the rule is and does."""
+    return {
+        "id": {
+            "type": "string",
+            "format": "slug",
+            "description": "The rule's name for good: what was sent is remembered under it. Never change it.",
+        },
+        "about": {"type": "string", "minLength": 1, "description": "What the rule is for, in a sentence."},
+        "schedule": {
+            "type": "string",
+            "format": "schedule",
+            "description": "When to look: daily at 10:00, mondays at 09:00, every 15 minutes, or a cron line.",
+        },
+        "trigger": trigger_schema(),
+        "conditions": {"$ref": "#/definitions/conditions", "description": "What must hold as well; all of it."},
+        "actions": {
+            "type": "array",
+            "minItems": 1,
+            "items": action_schema(),
+            "description": "What is done, in order; one word a step.",
+        },
+        "stop_if": {
+            "$ref": "#/definitions/conditions",
+            "description": "Asked again before every later step: if all of it holds, the rest is cancelled.",
+        },
+    }
+
+
+def _how() -> dict[str, JsonSchema]:
+    """How it is treated: in which order, under which consent, when, how often."""
+    return {
+        "priority": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 1000,
+            "description": "Who goes first where caps leave room for one: the smaller number. 100 if left out.",
+        },
+        "purpose": {
+            "type": "string",
+            "enum": ["marketing", "service"],
+            "description": "marketing (if left out) needs consent and obeys caps; service, such as an apology, not.",
+        },
+        "because": {
+            "type": "string",
+            "minLength": 10,
+            "description": "Why a service rule may carry an offer.",
+        },
+        "topic": {"type": "string", "description": "One of the topics in config/regulars.yaml that guests agree to."},
+        "send": _SEND,
+        "active": _ACTIVE,
+        "limits": _LIMITS,
+        "holdout": {
+            "type": "string",
+            "format": "share",
+            "description": "This share of the guests gets nothing, so that the others can be compared with them: 10%.",
+        },
+    }
+
+
+@cache
+def rule_schema() -> JsonSchema:
+    """Give the schema of a rule file."""
+    return {
+        "$schema": DRAFT,
+        "title": "A rule of Regulars",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["id", "trigger", "actions"],
+        "properties": {**_what(), **_how()},
+        "definitions": {"conditions": conditions_schema()},
+    }
+
+
+@cache
+def segments_schema() -> JsonSchema:
+    """Give the schema of ``config/segments.yaml``: names, each with its conditions."""
+    return {
+        "$schema": DRAFT,
+        "title": "Segments of Regulars",
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["conditions"],
+            "properties": {
+                "about": {"type": "string", "description": "Who is in it, in a sentence."},
+                "conditions": {"$ref": "#/definitions/conditions", "description": "What must hold; all of it."},
+            },
+        },
+        "definitions": {"conditions": conditions_schema()},
+    }
+
+
+@cache
+def config_schema() -> JsonSchema:
+    """Give the schema of ``config/regulars.yaml``, with the conditions of ``exclude``."""
+    properties = {**CONFIG_SCHEMA["properties"]}
+    properties["exclude"] = {**properties["exclude"], "$ref": "#/definitions/conditions"}
+    return {**CONFIG_SCHEMA, "properties": properties, "definitions": {"conditions": conditions_schema()}}
+
+
+#: Every schema by the name of its file under ``config/schema/``.
+SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
+    "rule.json": rule_schema,
+    "config.json": config_schema,
+    "segments.json": segments_schema,
+    "offers.json": lambda: OFFERS_SCHEMA,
+}
+
+
+def schema_text(name: str) -> str:
+    """Give the text of a schema file, as it is committed (``KeyError`` for an unknown name)."""
+    schema: dict[str, Any] = SCHEMAS[name]()
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

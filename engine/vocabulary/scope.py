@@ -1,0 +1,102 @@
+"""What a word may use when it writes SQL: the facts, the moment, and days worked out in Python.
+
+Calendar arithmetic (months, zones, daylight saving) never happens in SQL. A word asks its ``Scope`` for a day; the
+scope works it out for every zone in use and carries the answers in one small table, ``days(zone_id, today, ...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, column, select, table
+
+from engine.database.sql import EpochSeconds, values_cte
+from engine.database.tables import customer_facts, customers
+from engine.language.times import Duration, business_day, start_of
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One time zone in use: its row in ``zones`` and its rules."""
+
+    id: int
+    info: ZoneInfo
+
+
+@dataclass
+class Scope:
+    """One statement's surroundings. Columns of the guest: ``facts.c``; the moment: ``as_of``."""
+
+    moment: datetime  #: as_of
+    zones: Sequence[Zone]
+    day_starts: time
+    segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    topic: str | None = None
+    watermark: datetime | None = None  #: as_of of the rule's last evaluation
+    match_at: datetime | None = None  #: when the match was made: only where ``since: match`` is asked
+    minor_units: int = 100  #: of the home's currency: 100 cents make one dollar
+
+    def __post_init__(self) -> None:
+        self.facts = customer_facts.alias("f")
+        self.as_of = bindparam("as_of", self.moment, EpochSeconds())
+        self._names: list[str] = ["zone_id", "today"]
+        self._values: list[list[int]] = [[zone.id, self.today_in(zone).toordinal()] for zone in self.zones]
+        self._asked: dict[str, ColumnElement[int]] = {}
+        self.days = table("days", column("zone_id", BigInteger), column("today", BigInteger))
+
+    def today_in(self, zone: Zone) -> date:
+        """Give the business day of the moment in ``zone``."""
+        return business_day(self.moment, zone.info, self.day_starts)
+
+    @property
+    def today(self) -> ColumnElement[int]:
+        """SQL: the guest's business day."""
+        return self.days.c.today
+
+    def day(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
+        """SQL: the day that ``work_out`` makes of the guest's today; ``asked`` names it, the same name is shared."""
+        return self._column(f"day:{asked}", lambda zone: work_out(self.today_in(zone)).toordinal())
+
+    def instant(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
+        """SQL: the instant (epoch seconds) at which the day that ``work_out`` makes of the guest's today begins."""
+
+        def begins(zone: Zone) -> int:
+            return int(self.start(work_out(self.today_in(zone)), zone).timestamp())
+
+        return self._column(f"instant:{asked}", begins)
+
+    def _column(self, asked: str, work_out: Callable[[Zone], int]) -> ColumnElement[int]:
+        if asked not in self._asked:
+            name = f"d{len(self._names) - 1}"
+            self._names.append(name)
+            for zone, row in zip(self.zones, self._values, strict=True):
+                row.append(work_out(zone))
+            self.days.append_column(column(name, BigInteger))
+            self._asked[asked] = self.days.c[name]
+        return self._asked[asked]
+
+    def days_table(self) -> CTE:
+        """Give the table ``days``; call it last, when every word has asked for its days."""
+        return values_cte("days", self._names, self._values)
+
+    def start(self, day: date, zone: Zone) -> datetime:
+        """Give the instant at which the business day ``day`` begins in ``zone``."""
+        return start_of(day, zone.info, self.day_starts)
+
+    def seconds_ago(self, duration: Duration) -> ColumnElement[datetime]:
+        """SQL: the moment less an exact duration (hours, minutes)."""
+        earlier = self.moment - duration.delta()
+        return bindparam(None, earlier, EpochSeconds(), unique=True)
+
+    def guest(self) -> FromClause:
+        """Give the guests with the days of their zone, to select from."""
+        return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
+
+    def of_customer(self, name: str) -> ColumnElement[Any]:
+        """SQL: a column of the guest's row in ``customers``; facts holds only what due columns need."""
+        who = customers.alias("c")
+        return select(who.c[name]).where(who.c.id == self.facts.c.customer_id).correlate(self.facts).scalar_subquery()

@@ -1,0 +1,52 @@
+"""What all triggers share: how settings are given, and which order is the later one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from engine.language.times import Duration
+from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.filters import OrderFilters
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+
+DURATION: JsonSchema = {"type": "string", "format": "duration"}
+
+
+def settings(data: object, first: str) -> Mapping[str, Any]:
+    """Give the settings as a map: a plain value stands for the first setting, a blank for all defaults."""
+    if data is None:
+        return {}
+    return data if isinstance(data, Mapping) else {first: data}
+
+
+def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:
+    """Read a setting that counts days; hours are a problem, and the default stands in so that reading goes on."""
+    value = Duration.parse(given.get(word, default))
+    if value.is_calendar:
+        return value
+    place = reader.under(word) if isinstance(reader.data, Mapping) else reader
+    place.problem(f'"{word}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
+    return Duration.parse(default)
+
+
+def then(first: Duration, second: Duration) -> Callable[[date], date]:
+    """Give the day that lies ``first`` and then ``second`` after a day."""
+    return lambda day: second.after(first.after(day))
+
+
+def of_guest(filters: OrderFilters, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
+    """SQL: ``order`` is the guest's, counts, and passes the filters."""
+    return [order.c.customer_id == scope.facts.c.customer_id, *filters.where(scope, order)]
+
+
+def later(other: Any, order: Any) -> ColumnElement[bool]:
+    """SQL: ``other`` comes after ``order``; the last order is the one with the greatest (time, id)."""
+    return or_(
+        other.c.ordered_at > order.c.ordered_at,
+        and_(other.c.ordered_at == order.c.ordered_at, other.c.id > order.c.id),
+    )

@@ -1,0 +1,69 @@
+"""The registry of triggers: one class a word.
+
+A trigger is a pure function of the data and ``as_of``: it gives each candidate's occasion and when it closes. A guest
+is a candidate while ``opens <= as_of < closes``. What opened after the rule's watermark and has closed unseen comes as
+``expired``: it is listed, not sent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, Self
+
+from engine.language.times import Duration
+from engine.vocabulary.absences import AtRisk, Lapsed
+from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.firings import Birthday, Joined, LowRating, Ordered
+from engine.vocabulary.occasions import Candidates
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+
+
+class Trigger(Protocol):
+    """What makes a guest a candidate."""
+
+    about: ClassVar[str]  #: one sentence for the reference page and the editor's hover
+    example: ClassVar[str]  #: YAML, as it stands under ``trigger``
+    absence: ClassVar[bool]  #: needs fresh data, and has ``came_back(scope)``
+
+    @property
+    def again_after(self) -> Duration | None:
+        """The default of ``limits: again_after``."""
+        ...
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Give the JSON Schema of the settings."""
+        ...
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read settings whose shape is right; problems of meaning are noted with the reader."""
+        ...
+
+    def candidates(self, scope: Scope) -> Candidates:
+        """SQL: who is open now, or has closed unseen."""
+        ...
+
+    def sentence(self) -> str:
+        """Say it in English, to follow 'the guest'."""
+        ...
+
+
+TRIGGERS: dict[str, type[Trigger]] = {
+    "lapsed": Lapsed,
+    "at_risk": AtRisk,
+    "birthday": Birthday,
+    "joined": Joined,
+    "ordered": Ordered,
+    "low_rating": LowRating,
+}
+
+
+def trigger_schema() -> JsonSchema:
+    """Give the schema of ``trigger``. Exactly one is checked in Python: ``maxProperties`` hides completion."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "What makes a guest a candidate; exactly one.",
+        "properties": {word: made.schema() for word, made in TRIGGERS.items()},
+    }

@@ -1,0 +1,233 @@
+"""From a document to a rule, or to all of its problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from engine.language.problems import Problem, errors
+from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
+from engine.language.templates import Word as TemplateWord
+from engine.language.times import (
+    ClockRange,
+    Duration,
+    Schedule,
+    parse_date,
+    parse_share,
+    parse_weekdays,
+    windows_meet,
+)
+from engine.language.yamlfile import Document
+from engine.vocabulary.actions import ACTIONS, Alert, Coupon, Email, Sms, Wait
+from engine.vocabulary.conditions import read_conditions
+from engine.vocabulary.reading import Reader, Surroundings
+from engine.vocabulary.schema import rule_schema
+from engine.vocabulary.triggers import TRIGGERS
+
+DEFAULT_PRIORITY = 100
+
+
+def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, list[Problem]]:
+    """Read a rule file. Gives the rule (None where anything is wrong) and every problem, warnings too."""
+    reader = Reader(document, around)
+    reader.shape_is_right(rule_schema())
+    data = document.data
+    # Parts whose own shape is right are read on, so that problems of meaning come with those of shape.
+    trigger = _trigger(reader)
+    conditions = read_conditions(reader.under("conditions")) if "conditions" in data else ()
+    stops = (
+        read_conditions(Reader(document, around, ("stop_if",), reader.problems, after_match=True))
+        if "stop_if" in data
+        else ()
+    )
+    steps = _steps(reader)
+    _check_purpose(reader, steps)
+    _check_topic(reader)
+    if errors(reader.problems) or trigger is None:
+        return None, reader.problems
+    send = _send(reader, steps)
+    rule = Rule(
+        id=data["id"],
+        path=document.shown,
+        about=data.get("about", ""),
+        trigger=trigger,
+        conditions=conditions,
+        steps=steps,
+        stop_if=stops,
+        schedule=Schedule.parse(data["schedule"]) if "schedule" in data else around.config.schedule,
+        purpose=_purpose(data),
+        topic=data.get("topic"),
+        priority=data.get("priority", DEFAULT_PRIORITY),
+        send=send,
+        active=_active(reader),
+        limits=_limits(data, trigger),
+        holdout=parse_share(data["holdout"]) if "holdout" in data else 0,
+        body=data,
+    )
+    return (None if errors(reader.problems) else rule), reader.problems
+
+
+def _trigger(reader: Reader) -> Any:
+    place = reader.under("trigger")
+    data = reader.data.get("trigger")
+    if not isinstance(data, Mapping):
+        return None
+    words = [word for word in data if word in TRIGGERS]
+    if len(data) > 1:
+        place.problem(
+            f'"trigger" holds {len(data)} words ({", ".join(map(str, data))}); a rule has exactly one trigger',
+            "one-trigger",
+            key=True,
+            hint='put the others under "conditions", or into a rule of their own',
+        )
+        return None
+    if not data:
+        place.problem('"trigger" is empty', "one-trigger", key=True, hint=f"write one of: {', '.join(TRIGGERS)}")
+        return None
+    if not words:
+        return None
+    word = place.under(words[0])
+    made = TRIGGERS[words[0]]
+    return made.read(word) if word.is_shaped(made.schema()) else None
+
+
+def _steps(reader: Reader) -> tuple[Step, ...]:
+    place, data = reader.under("actions"), reader.data.get("actions")
+    if not isinstance(data, list):
+        return ()
+    steps: list[Step] = []
+    waits: tuple[Duration, ...] = ()
+    last: str | None = None
+    for index, entry in enumerate(data):
+        here = place.under(index)
+        if not isinstance(entry, Mapping) or not entry:
+            continue
+        if len(entry) > 1:
+            here.problem(
+                f"this step holds {len(entry)} words ({', '.join(map(str, entry))}); a step has exactly one",
+                "one-word-a-step",
+                hint='put a "-" before each word, or indent the settings below theirs',
+            )
+            continue
+        (last,) = entry
+        made = ACTIONS.get(last)
+        if made is None or not here.under(last).is_shaped(made.schema()):
+            continue
+        settings = made.read(here.under(last))
+        if isinstance(settings, Wait):
+            waits = (*waits, settings.duration)
+        else:
+            steps.append(Step(index + 1, last, settings, waits))
+    if last == "wait":
+        place.under(len(data) - 1).problem(
+            '"wait" is the last step: nothing comes after it', "wait-last", hint="remove it, or add a step"
+        )
+    _check_coupons(place, steps)
+    return tuple(steps)
+
+
+def _check_coupons(place: Reader, steps: Iterable[Step]) -> None:
+    """A code must be drawn before the message that shows it, and be shown by one."""
+    coupon: Step | None = None
+    shown = True
+    for step in steps:
+        settings = step.settings
+        if isinstance(settings, Coupon):
+            coupon, shown = step, settings.always
+        elif isinstance(settings, Email | Sms | Alert):
+            shown = shown or not isinstance(settings, Alert)  # an alert tells staff, not the guest
+            template = place.around.templates.get(settings.template)
+            if template is not None and coupon is None and template.uses_coupon(cast("TemplateWord", step.word)):
+                place.under(step.number - 1, step.word).problem(
+                    f'the template "{settings.template}" shows a coupon, and no "coupon" step stands before this one',
+                    "no-coupon",
+                    hint="add a coupon step before it",
+                )
+    if coupon is not None and not shown:
+        place.under(coupon.number - 1, "coupon").problem(
+            "no step after this one tells the guest of the coupon",
+            "silent-coupon",
+            hint='add an email or an sms after it, or "always: true"',
+        )
+
+
+def _purpose(data: Mapping[str, Any]) -> Purpose:
+    return "service" if data.get("purpose") == "service" else "marketing"
+
+
+def _check_purpose(reader: Reader, steps: Iterable[Step]) -> None:
+    data = reader.data
+    if _purpose(data) != "service" or "because" in data:
+        return
+    for step in steps:
+        if isinstance(step.settings, Coupon):
+            reader.under("actions", step.number - 1, "coupon").problem(
+                "an offer is marketing, and this rule says it is service",
+                "offer-in-service",
+                key=True,
+                hint='leave "purpose: service" out, or say why in "because:"',
+            )
+
+
+def _check_topic(reader: Reader) -> None:
+    topic = reader.data.get("topic")
+    if isinstance(topic, str):
+        topics = reader.around.config.topics
+        reader.under("topic").known("topic", topic, topics, "unknown-topic", "config/regulars.yaml has")
+
+
+def _send(reader: Reader, steps: Iterable[Step]) -> Send:
+    data = reader.data.get("send", {})
+    send = Send(
+        between=ClockRange.parse(data["between"]) if "between" in data else None,
+        on=parse_weekdays(data["on"]) if "on" in data else None,
+        within=Duration.parse(data["within"]) if "within" in data else None,
+        spread=Duration.parse(data["spread"]) if "spread" in data else None,
+    )
+    for channel in sorted({step.word for step in steps} & {"email", "sms"}):
+        hours = reader.around.config.hours[channel]
+        if not windows_meet(hours, send.between, send.on):
+            reader.under("send").problem(
+                f'"send" and the hours for {channel} in config/regulars.yaml ({hours}) never meet',
+                "never-open",
+                key=True,
+                hint="nothing could ever go out",
+            )
+    return send
+
+
+def _active(reader: Reader) -> Active:
+    given = reader.data.get("active", True)
+    if isinstance(given, bool):
+        return Active(switch=given)
+    since = parse_date(given["from"]) if "from" in given else None
+    until = parse_date(given["until"]) if "until" in given else None
+    if since and until and until < since:
+        reader.under("active", "until").problem(
+            f'"until" ({until}) lies before "from" ({since}): the rule is never active', "empty-range"
+        )
+    return Active(since=since, until=until)
+
+
+def _limits(data: Mapping[str, Any], trigger: Any) -> Limits:
+    given = data.get("limits", {})
+    again = Duration.parse(given["again_after"]) if "again_after" in given else trigger.again_after
+    return Limits(again_after=again, max_matches=given.get("max_matches"))
+
+
+def same_ids(rules: Iterable[tuple[Document, str]]) -> list[Problem]:
+    """Find rules that share an id: what was sent is remembered under it."""
+    seen: dict[str, str] = {}
+    problems: list[Problem] = []
+    for document, rule_id in rules:
+        if rule_id in seen:
+            problems.append(
+                document.problem(
+                    ("id",),
+                    f'the id "{rule_id}" is taken by {seen[rule_id]}',
+                    "same-id",
+                    hint="give a copied rule an id of its own",
+                )
+            )
+        seen.setdefault(rule_id, document.shown)
+    return problems
