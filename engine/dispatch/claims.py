@@ -149,8 +149,8 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
     rows = conn.execute(
         select(
             d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
-            d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at, m.store_id,
-            m.order_id, m.rating_id, zones.c.name.label("zone"),
+            d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
+            m.store_id, m.order_id, m.rating_id, zones.c.name.label("zone"),
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)
