@@ -190,7 +190,10 @@ _SETTING = re.compile(
 
 
 def _set(text: str, values: Mapping[tuple[str, ...], str]) -> str:
-    """Write ``values`` at their keys; an empty one takes its line away. ``KeyError`` names a key that the text has not: the shipped file has changed."""
+    """Write ``values`` at their keys; an empty one takes its line away.
+
+    ``KeyError`` names a key that the text has not: the shipped file has changed.
+    """
     missing = dict(values)
     path: list[str] = []
     lines = []

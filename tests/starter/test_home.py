@@ -13,6 +13,7 @@ from engine.language.keys import load_key
 from engine.language.offers import load_offers
 from engine.starter import home as home_module
 from engine.starter.home import HomeAnswers, HomeError, create_home, starter_files, with_answers
+from engine.vocabulary.home import load_home
 
 SHIPPED = (starter_files() / "config" / "regulars.yaml").read_text(encoding="utf-8")
 ANSWERS = HomeAnswers(
@@ -117,6 +118,13 @@ def test_the_config_of_a_new_home_has_no_problem_and_says_what_was_answered(tmp_
     assert config.contacts["manager"].phone == "+4930901820"
     assert config.fresh is None
     assert load_key(root)
+
+
+@pytest.mark.parametrize("answers", [HomeAnswers(), ANSWERS], ids=["sample", "own"])
+def test_a_new_home_is_valid_as_it_stands(tmp_path, answers):
+    home = load_home(create_home(tmp_path / "cafe", answers=answers), {})
+    assert not home.problems
+    assert len(home.rules) == 12
 
 
 @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "KWD"])
