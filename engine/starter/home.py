@@ -77,6 +77,10 @@ class HomeAnswers:
     fresh: str | None = None  #: how old the newest order may be for rules of absence; None keeps the shipped value
 
 
+#: The home of the generated café. Its orders end on a fixed day, so its rules of absence wait for no newer ones.
+DEMO_ANSWERS: Final = HomeAnswers(fresh="off")
+
+
 def starter_files() -> Path:
     """The folder with the shipped ``rules``, ``templates`` and ``config``: in the wheel, else the checkout's."""
     packed = Path(__file__).parent / "files"

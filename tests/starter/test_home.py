@@ -12,7 +12,7 @@ from engine.language.config import load_config
 from engine.language.keys import load_key
 from engine.language.offers import load_offers
 from engine.starter import home as home_module
-from engine.starter.home import HomeAnswers, HomeError, create_home, starter_files, with_answers
+from engine.starter.home import DEMO_ANSWERS, HomeAnswers, HomeError, create_home, starter_files, with_answers
 from engine.vocabulary.home import load_home
 
 SHIPPED = (starter_files() / "config" / "regulars.yaml").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def test_the_config_of_a_new_home_has_no_problem_and_says_what_was_answered(tmp_
     assert load_key(root)
 
 
-@pytest.mark.parametrize("answers", [HomeAnswers(), ANSWERS], ids=["sample", "own"])
+@pytest.mark.parametrize("answers", [HomeAnswers(), DEMO_ANSWERS, ANSWERS], ids=["sample", "demo", "own"])
 def test_a_new_home_is_valid_as_it_stands(tmp_path, answers):
     home = load_home(create_home(tmp_path / "cafe", answers=answers), {})
     assert not home.problems
