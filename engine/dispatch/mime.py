@@ -1,0 +1,252 @@
+"""An email's bytes: built by the standard library's ``email``, headers written by hand, and checked before they go.
+
+``email`` refolds headers, encodes long URLs in ``List-Unsubscribe`` (which breaks one-click) and reads an encoded word
+in a guest's name as if we had meant it. So the parts are its work, and every header that carries a value is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from datetime import datetime
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Final, Literal, Protocol
+
+from engine.dispatch.plaintext import text_of
+from engine.dispatch.render import RenderedEmail
+
+_LONGEST_LINE: Final = 998  # RFC 5322, without the line end
+_POLICY = SMTP.clone(cte_type="7bit")  # eight-bit parts are rewritten on the way, and a signature breaks
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+@[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+")
+_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_NO_ENCODED_WORD = ("list-", "message-id:", "to:")
+_PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
+
+
+class MessageError(Exception):
+    """The message cannot be built or is not fit to leave. Says what is wrong, and names nobody."""
+
+
+class Sender(Protocol):
+    """Who writes: a name that guests read, and an address."""
+
+    @property
+    def name(self) -> str:
+        """The name, perhaps empty."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The address."""
+        ...
+
+
+class Business(Protocol):
+    """Whose mail it is: what the law wants to stand in it."""
+
+    @property
+    def name(self) -> str:
+        """The legal name."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The postal address."""
+        ...
+
+
+#: (why, the link's words, and for a home without a page: how to stop it), by language.
+_FOOTERS: Final = {
+    "en": (
+        "You get this email because you agreed to news from {name}.",
+        "Unsubscribe",
+        'To stop it, reply with the word "unsubscribe".',
+    ),
+    "zh": ("您收到这封邮件，是因为您同意接收{name}的消息。", "退订", "如不想再收到，请回复“退订”。"),
+    "zh-hant": ("您收到這封郵件，是因為您同意接收{name}的消息。", "取消訂閱", "如不想再收到，請回覆「退訂」。"),
+}
+
+
+def email_bytes(
+    rendered: RenderedEmail,
+    *,
+    sender: Sender,
+    recipient: str,
+    message_id: str,
+    date: datetime,
+    unsubscribe_url: str | None,
+    business: Business,
+    test: bool = False,
+) -> bytes:
+    """Build one message for one recipient, CRLF line ends, and check it.
+
+    ``unsubscribe_url`` (https or mailto) makes it marketing mail: it gets List-Unsubscribe and, where the template does
+    not show them, legal name, postal address and a visible way out. ``test`` marks it as a preview and leaves the
+    List headers out: nobody unsubscribes a guest by trying. The same arguments give the same bytes.
+
+    ``MessageError`` where the result would not be fit to leave.
+    """
+    if unsubscribe_url is not None and not business.address.strip():
+        raise MessageError("marketing mail needs the business's postal address (business: address: in the config)")
+    text, page = _complete(rendered, unsubscribe_url, business)
+    headers = [
+        ("From", _mailbox(sender)),
+        ("To", _address(recipient, "recipient")),
+        ("Subject", _text_header("Subject", f"TEST: {rendered.subject}" if test else rendered.subject)),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+    ]
+    if unsubscribe_url is not None and not test:
+        headers.append(("List-Unsubscribe", f"<{unsubscribe_url}>"))
+        if not unsubscribe_url.startswith("mailto:"):
+            headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
+    data = head + _body(text, page, rendered, message_id).as_bytes(policy=_POLICY)
+    check_bytes(data)
+    return data
+
+
+def check_bytes(data: bytes) -> None:
+    """Check a whole message: no bare CR or LF, no line over 998, no encoded word where none may be, one of each header.
+
+    ``MessageError`` says what is wrong.
+    """
+    if _BARE_LINE_END.search(data):
+        raise MessageError("the message has a bare line end")
+    if any(len(line) > _LONGEST_LINE for line in data.split(b"\r\n")):
+        raise MessageError(f"the message has a line of more than {_LONGEST_LINE} characters")
+    head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+    seen: set[str] = set()
+    for line in re.sub(r"\r\n(?=[ \t])", "", head).split("\r\n"):
+        name, colon, _ = line.partition(":")
+        if not colon or not re.fullmatch(r"[!-9;-~]+", name) or name.lower() in seen:
+            raise MessageError("the message has a broken or repeated header")
+        seen.add(name.lower())
+        if line.lower().startswith(_NO_ENCODED_WORD) and "=?" in line:
+            raise MessageError(f"the header {name} holds an encoded word")
+    if not {"from", "to", "subject", "date", "message-id", "mime-version"} <= seen:
+        raise MessageError("the message lacks a header that it must have")
+
+
+def _complete(rendered: RenderedEmail, unsubscribe_url: str | None, business: Business) -> tuple[str, str | None]:
+    """Give text and HTML, with what marketing mail must show added where the template does not show it."""
+    text, page = rendered.text, rendered.html
+    if unsubscribe_url is None:
+        return text, page
+    why, words, by_reply = _footer_words(rendered.language)
+    mailto = unsubscribe_url.startswith("mailto:")
+    missing = _missing_from(text, unsubscribe_url, business)
+    if missing:
+        way_out = by_reply if mailto else f"{words}: {unsubscribe_url}"
+        lines = [f"{business.name}, {business.address}", why.format(name=business.name)]
+        text = "\n".join([text, "", "-- ", *lines, *([way_out] if "unsubscribe" in missing else [])])
+    if page is not None:
+        missing = _missing_from(text_of(page), unsubscribe_url, business)
+        if missing:
+            page = _with_footer(page, _footer_html(unsubscribe_url, business, missing, rendered.language))
+    return text, page
+
+
+def _missing_from(
+    shown: str, unsubscribe_url: str, business: Business
+) -> set[Literal["name", "address", "unsubscribe"]]:
+    """Tell what of the three a reader does not see. White space and case do not count."""
+    seen = _folded(shown)
+    wanted: dict[Literal["name", "address", "unsubscribe"], str] = {
+        "name": business.name,
+        "address": business.address,
+        "unsubscribe": unsubscribe_url,
+    }
+    return {what for what, text in wanted.items() if _folded(text) not in seen}
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _footer_words(language: str) -> tuple[str, str, str]:
+    tag = language.casefold()
+    if tag.startswith(("zh-hant", "zh-tw", "zh-hk", "zh-mo")):
+        return _FOOTERS["zh-hant"]
+    return _FOOTERS.get(tag.partition("-")[0], _FOOTERS["en"])
+
+
+def _footer_html(
+    unsubscribe_url: str, business: Business, missing: set[Literal["name", "address", "unsubscribe"]], language: str
+) -> str:
+    why, words, by_reply = _footer_words(language)
+    lines = [f"{business.name}, {business.address}", why.format(name=business.name)]
+    escaped = [html.escape(line) for line in lines]
+    if "unsubscribe" in missing:
+        link = f'<a href="{html.escape(unsubscribe_url)}" style="color:#555555">{html.escape(words)}</a>'
+        escaped.append(f"{html.escape(by_reply)} {link}" if unsubscribe_url.startswith("mailto:") else link)
+    style = "font-family:sans-serif;font-size:13px;line-height:1.5;color:#555555;text-align:center;padding:16px"
+    return f'<div style="{style}">{"<br>".join(escaped)}</div>'
+
+
+def _with_footer(page: str, footer: str) -> str:
+    ends = list(re.finditer(r"</body\s*>", page, re.IGNORECASE))
+    at = ends[-1].start() if ends else len(page)
+    return page[:at] + footer + page[at:]
+
+
+def _body(text: str, page: str | None, rendered: RenderedEmail, message_id: str) -> EmailMessage:
+    """Give the parts: text, or text and HTML, or text and HTML with its pictures."""
+    message = EmailMessage(policy=_POLICY)
+    _set_text(message, text, "plain")
+    if page is not None:
+        message.add_alternative("", subtype="html")
+        part = message.get_payload()[-1]  # type: ignore[index]  # multipart by now
+        assert isinstance(part, EmailMessage)
+        _set_text(part, page, "html")
+        for name, png in rendered.images.items():
+            if f"cid:{name}" in page:
+                part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline", filename="code.png")
+    # The library draws boundaries at random; the bytes of one message must be the same on every attempt. "=_" occurs
+    # neither in quoted-printable nor in base64, so no line of a part can be taken for one.
+    for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
+        digest = hashlib.sha256(f"{message_id}/{number}".encode()).hexdigest()[:24]
+        part.set_boundary(f"=_{digest}")
+    return message
+
+
+def _set_text(part: EmailMessage, text: str, subtype: Literal["plain", "html"]) -> None:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    text = "\n".join(lines).encode("utf-8", "replace").decode()
+    foreign = sum(not char.isascii() for char in text)
+    short = all(len(line) <= 76 for line in lines)  # noqa: PLR2004 (what every gateway leaves alone)
+    compact = "base64" if foreign * 6 > len(text) else "quoted-printable"
+    encoding = "7bit" if foreign == 0 and short else compact
+    part.set_content(text, subtype=subtype, charset="utf-8", cte=encoding)
+
+
+def _mailbox(sender: Sender) -> str:
+    address = _address(sender.address, "sender")
+    if not sender.name:
+        return address
+    if _PLAIN_WORDS.fullmatch(sender.name) and "=?" not in sender.name and len(sender.name) <= 60:  # noqa: PLR2004
+        return f'"{sender.name}" <{address}>'
+    return f"{_text_header('From', sender.name, force=True)} <{address}>"
+
+
+def _address(address: str, whose: str) -> str:
+    """Give the bare address for a header: no display name, nothing that a parser could split; its domain in ASCII."""
+    if not _ADDRESS.fullmatch(address):
+        raise MessageError(f"the {whose}'s address cannot stand in a message")
+    local, _, domain = address.partition("@")
+    try:
+        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
+    except UnicodeError:
+        raise MessageError(f"the {whose}'s address cannot stand in a message") from None
+
+
+def _text_header(name: str, text: str, *, force: bool = False) -> str:
+    """Write a text for a header so that a reader gets exactly it: encoded unless it is plain ASCII and looks it."""
+    text = " ".join(text.split())
+    plain = text.isascii() and text.isprintable() and "=?" not in text and len(text) <= 900 and not force  # noqa: PLR2004
+    header = Header(text, "us-ascii" if plain else "utf-8", header_name=name, maxlinelen=76)
+    return header.encode(linesep="\r\n")

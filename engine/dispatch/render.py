@@ -1,0 +1,215 @@
+"""Templates filled in: sandboxed Jinja2, strict about names, HTML escaped; a text is compiled once per version.
+
+What goes into a message is the template's text and plain values. A value is never read as a template, and an error
+never repeats one.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from engine.dispatch.plaintext import text_of
+from engine.dispatch.present import Dresser, Style, filters
+from engine.language.markup import MarkupError, inline_css, mjml_to_html
+from engine.language.sms import clean
+from engine.language.templates import choose, file_name, languages
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+Kind = Literal["html", "text"]
+
+_LONGEST: Final = 1_000_000  # letters of one rendered text
+_LONGEST_SUBJECT: Final = 200
+_LONGEST_REPEAT: Final = 10_000
+_COMPILED: Final = 500  # texts kept compiled: far more than a home's templates
+
+
+class RenderError(Exception):
+    """A message cannot be made from this template for this guest. Names the file and the placeholder, no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEmail:
+    """An email's parts. ``html`` is None where the template has a text only; ``images`` are PNG bytes by content id."""
+
+    subject: str
+    text: str
+    html: str | None
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    language: str = ""  #: of the template's file
+
+
+class Renderer:
+    """Renders messages, and keeps what it has compiled. One per worker: it is not made for threads."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[Kind, str], Template] = {}
+        self._environments: dict[Kind, Environment] = {}
+
+    def email(
+        self,
+        files: Mapping[str, str],
+        values: Mapping[str, Any],
+        wanted: Iterable[str | None],
+        *,
+        subject: str | None = None,
+    ) -> RenderedEmail:
+        """Render an email from a template's ``files``.
+
+        ``values`` are those of ``values.read_values``; ``wanted`` are the languages of guest, store and home, best
+        first. ``subject`` is a rule's own, and is a template too. ``RenderError`` where it cannot be made.
+        """
+        chain = languages(wanted)
+        body = choose(files, "email", ("mjml", "html", "txt"), chain)
+        if body is None:
+            raise RenderError("the template has no email for this guest's language, and none without a language")
+        language = _language_of(body, values)
+        chain = languages([language, *chain])
+        html_file = choose([body], "email", ("mjml", "html"), chain)
+        text_file = choose([file for file in files if _same_language(file, body)], "email", ("txt",), chain)
+        line = choose(files, "subject", ("txt",), chain)
+        if subject is None and line is None:
+            raise RenderError("the template has no subject.txt, and the rule gives no subject")
+        dresser = Dresser(_style(language, values), {})
+        dressed = dresser.dress(values)
+        html = None
+        if html_file is not None:
+            html = self._fill("html", html_file, _page(files[html_file], html_file, language), dressed)
+        if text_file is not None:
+            text = self._fill("text", text_file, files[text_file], dressed)
+        else:
+            text = text_of(html or "")
+        source = subject if subject is not None else files[line or ""]
+        title = self._fill("text", line if subject is None and line else "subject", source, dressed)
+        title = " ".join(clean(title).split())[:_LONGEST_SUBJECT]
+        text = clean(text).strip()
+        if not title or not text:
+            raise RenderError(f"the {'text' if title else 'subject'} is empty once it is filled in")
+        images = {name: _qr(code) for name, code in dresser.pictures.items()}
+        return RenderedEmail(title, text, html, images, language)
+
+    def sms(self, files: Mapping[str, str], values: Mapping[str, Any], wanted: Iterable[str | None]) -> str:
+        """Render an SMS: one text without control signs. ``RenderError`` where it cannot be made."""
+        file = choose(files, "sms", ("txt",), languages(wanted))
+        if file is None:
+            raise RenderError("the template has no sms for this guest's language, and none without a language")
+        dresser = Dresser(_style(_language_of(file, values), values), {})
+        text = self._fill("text", file, files[file], dresser.dress(values))
+        text = re.sub(r"[ \t]+", " ", clean(text)).strip()
+        if not text:
+            raise RenderError("the sms is empty once it is filled in")
+        return text
+
+    def _fill(self, kind: Kind, file: str, source: str, dressed: Mapping[str, Any]) -> str:
+        from jinja2 import TemplateError, UndefinedError
+
+        try:
+            text = self._template(kind, source).render(dressed)
+        except UndefinedError as error:
+            raise RenderError(f"{file}: {_missing(error.message or '', source)}") from None
+        except TemplateError:
+            raise RenderError(f"{file}: the template is broken; `regulars validate` shows where") from None
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            MemoryError,
+            RecursionError,
+        ) as error:
+            raise RenderError(f"{file}: a placeholder cannot be filled in ({type(error).__name__})") from None
+        if len(text) > _LONGEST:
+            raise RenderError(f"{file}: the message is longer than {_LONGEST:,} letters")
+        return text
+
+    def _template(self, kind: Kind, source: str) -> Template:
+        key = (kind, source)
+        if key not in self._compiled:
+            if len(self._compiled) >= _COMPILED:
+                self._compiled.clear()
+            self._compiled[key] = self._environment(kind).from_string(source)
+        return self._compiled[key]
+
+    def _environment(self, kind: Kind) -> Environment:
+        if kind not in self._environments:
+            self._environments[kind] = sandbox(escape=kind == "html")
+        return self._environments[kind]
+
+
+def sandbox(*, escape: bool) -> Environment:
+    """Give a Jinja environment that reads no file, changes no value and fails on names that it does not know."""
+    from jinja2 import StrictUndefined
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            # Jinja's own sandbox lets {{ "a" * 10**9 }} eat the machine's memory.
+            numbers = [side for side in (left, right) if isinstance(side, (int, float))]
+            texts = len(numbers) < len((left, right))
+            if operator == "**" or (texts and any(abs(side) > _LONGEST_REPEAT for side in numbers)):
+                raise SecurityError("too large")
+            return super().call_binop(context, operator, left, right)
+
+    environment = Sandbox(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters())
+    return environment
+
+
+def _missing(message: str, source: str) -> str:
+    """Say which placeholder has nothing behind it. Only words that stand in the template are repeated."""
+    found = re.search(r"has no (?:attribute|element) '?(\w+)'?", message) or re.search(r"'(\w+)' is undefined", message)
+    name = found[1] if found else ""
+    whole = re.search(rf"\b(?:\w+\.)*{re.escape(name)}\b", source) if name else None
+    if whole is None:
+        return "a placeholder has nothing behind it in this message"
+    return f'this message has no "{whole[0]}"; ask first: {{% if {whole[0].partition(".")[0]} %}}'
+
+
+def _style(language: str, values: Mapping[str, Any]) -> Style:
+    business = values["business"]
+    country = (values.get("store") or {}).get("country") or business["country"]
+    return Style(language, country, ZoneInfo(values["zone"]), business["currency"])
+
+
+def _language_of(file: str, values: Mapping[str, Any]) -> str:
+    """Give the language that a file is in: a plain one is in the home's."""
+    name = file_name(file)
+    return (name.language if name else "") or values["business"]["language"]
+
+
+def _same_language(file: str, other: str) -> bool:
+    one, two = file_name(file), file_name(other)
+    return one is not None and two is not None and one.language.casefold() == two.language.casefold()
+
+
+def _page(source: str, file: str, language: str) -> str:
+    """Give the HTML of a version, its styles inlined. The Jinja in it is untouched."""
+    try:
+        return _compile_page(source, file.endswith(".mjml"), language)
+    except MarkupError:
+        raise RenderError(f"{file}: MJML cannot read it; `regulars validate` shows where") from None
+
+
+@lru_cache(maxsize=_COMPILED)
+def _compile_page(source: str, is_mjml: bool, language: str) -> str:
+    return inline_css(mjml_to_html(source, language) if is_mjml else source)
+
+
+def _qr(code: str) -> bytes:
+    """Draw a code as a PNG with the quiet border that scanners need."""
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(code, error="m", micro=False).save(picture, kind="png", scale=8, border=4)
+    return picture.getvalue()

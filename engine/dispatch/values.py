@@ -1,0 +1,225 @@
+"""What a message is filled in with: read from the database for one match, as plain data that can be stored as JSON.
+
+The names are those of ``placeholders.py``. Besides them stand ``zone`` (IANA name) and ``languages`` (best first): what
+``render`` needs to write the values. Days and moments are ISO texts, money is minor units, a missing value is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, select
+
+from engine.database.counting import points_balance
+from engine.database.tables import (
+    customer_facts,
+    customers,
+    endpoints,
+    order_items,
+    orders,
+    products,
+    ratings,
+    stores,
+    tags,
+    zones,
+)
+from engine.dispatch.coupons import Issued
+from engine.language import codes
+from engine.language.zones import business_day
+from engine.vocabulary.home import Home
+
+#: Of a value that speaks of the guest, and of a whole match: what an alert about several guests repeats for each.
+_OF_A_MATCH = ("customer", "order", "rating", "event", "points", "coupon", "coupons", "expiring", "store")
+_THOUSANDTHS = 1000
+
+
+def read_values(
+    conn: Connection,
+    home: Home,
+    *,
+    customer_id: int,
+    store_id: int | None,
+    order_id: int | None,
+    rating_id: int | None,
+    coupons: Sequence[Issued] = (),
+    as_of: datetime,
+    unsubscribe: str = "",
+    audience: Literal["guest", "staff"] = "guest",
+) -> dict[str, Any]:
+    """Read the values of one match, real or supposed.
+
+    ``coupons`` are those of the steps before, in their order; the last one is ``coupon``. ``unsubscribe`` is the
+    guest's own link. For staff everything is written in the home's language and zone. A customer who is erased or
+    unknown gives empty values: the fence decides about sending.
+    """
+    business = home.config.business
+    guest = _guest(conn, customer_id, as_of)
+    store = _store(conn, store_id)
+    zone = guest.pop("zone") or str(business.timezone)
+    wanted = [guest["language"], store["language"], business.language]
+    issued = [_coupon(each, ZoneInfo(zone), home) for each in coupons]
+    to_staff = audience == "staff"
+    return {
+        "customer": guest,
+        "order": _order(conn, order_id),
+        "rating": _rating(conn, rating_id),
+        "event": None,
+        "points": guest.pop("points"),
+        "coupon": issued[-1] if issued else None,
+        "coupons": issued,
+        "expiring": None,
+        "store": store,
+        "business": {
+            "name": business.name,
+            "address": business.address,
+            "country": business.country,
+            "email": home.config.email.sender.address,
+            "language": business.language,
+            "currency": business.currency,
+        },
+        "links": {"unsubscribe": unsubscribe},
+        "matches": [],
+        "zone": str(business.timezone) if to_staff else zone,
+        "languages": [business.language] if to_staff else [each for each in wanted if each],
+    }
+
+
+def about_several(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the values of an alert about these matches: ``matches`` lists them, the other names are the first one's."""
+    if not each:
+        raise ValueError("an alert is about at least one match")
+    return {**each[0], "matches": [{name: values[name] for name in _OF_A_MATCH} for values in each]}
+
+
+def _guest(conn: Connection, customer_id: int, as_of: datetime) -> dict[str, Any]:
+    email, phone = endpoints.alias("email"), endpoints.alias("phone")
+    row = conn.execute(
+        select(
+            customers.c.name,
+            customers.c.first_name,
+            customers.c.language,
+            customers.c.city,
+            customers.c.company,
+            customers.c.gender,
+            customers.c.tier,
+            customers.c.attributes,
+            email.c.address.label("email"),
+            phone.c.address.label("phone"),
+            zones.c.name.label("zone"),
+            customer_facts.c.joined_day,
+            customer_facts.c.visits,
+            customer_facts.c.orders,
+            customer_facts.c.spend,
+            customer_facts.c.last_order_day,
+            points_balance(customers.c.id, as_of).label("points"),
+        )
+        .select_from(customers)
+        .join(zones, zones.c.id == customers.c.zone_id)
+        .outerjoin(customer_facts, customer_facts.c.customer_id == customers.c.id)
+        .outerjoin(email, email.c.id == customers.c.email_id)
+        .outerjoin(phone, phone.c.id == customers.c.sms_id)
+        .where(customers.c.id == customer_id, customers.c.erased_at.is_(None))
+    ).one_or_none()
+    said = _columns(row) if row is not None else {}
+    labels = conn.scalars(select(tags.c.tag).where(tags.c.customer_id == customer_id).order_by(tags.c.tag)).all()
+    return {
+        **{
+            name: said.get(name) for name in ("name", "email", "phone", "language", "city", "company", "gender", "tier")
+        },
+        "first_name": said.get("first_name") or said.get("name"),
+        "tags": list(labels) if said else [],
+        "joined": _day(said.get("joined_day")),
+        "visits": said.get("visits") or 0,
+        "orders": said.get("orders") or 0,
+        "spend": said.get("spend") or 0,
+        "last_visit": _day(said.get("last_order_day")),
+        "attributes": said.get("attributes") or {},
+        "points": said.get("points") or 0,
+        "zone": said.get("zone"),
+    }
+
+
+def _store(conn: Connection, store_id: int | None) -> dict[str, Any]:
+    names = ("name", "address", "city", "region", "country", "phone", "opens", "closes", "manager_name", "language")
+    row = conn.execute(select(*(stores.c[name] for name in names)).where(stores.c.id == store_id)).one_or_none()
+    return dict.fromkeys(names) if row is None else _columns(row)
+
+
+def _order(conn: Connection, order_id: int | None) -> dict[str, Any] | None:
+    row = conn.execute(
+        select(
+            orders.c.external_id, orders.c.total, orders.c.ordered_at, orders.c.day, orders.c.channel, orders.c.server
+        ).where(orders.c.id == order_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    items = conn.execute(
+        select(products.c.name, products.c.category, order_items.c.quantity, order_items.c.price)
+        .join(products, products.c.id == order_items.c.product_id)
+        .where(order_items.c.order_id == order_id)
+        .order_by(order_items.c.id)
+    )
+    return {
+        "number": row.external_id,
+        "total": row.total,
+        "ordered_at": _moment(row.ordered_at),
+        "day": _day(row.day),
+        "channel": row.channel,
+        "server": row.server,
+        "items": [
+            {
+                "product": item.name,
+                "category": item.category,
+                "quantity": item.quantity / _THOUSANDTHS,
+                "price": item.price,
+            }
+            for item in items
+        ],
+    }
+
+
+def _rating(conn: Connection, rating_id: int | None) -> dict[str, Any] | None:
+    row = conn.execute(
+        select(ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
+            ratings.c.id == rating_id
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return {
+        "score": row.score,
+        "comment": row.comment,
+        "rated_at": _moment(row.rated_at),
+        "source": row.platform,
+    }
+
+
+def _coupon(issued: Issued, zone: ZoneInfo, home: Home) -> dict[str, Any]:
+    last_day = None
+    if issued.valid_until is not None:  # exclusive: the guest reads the last day that is still good
+        last_day = business_day(issued.valid_until - timedelta(seconds=1), zone, home.config.day_starts).isoformat()
+    code = codes.shown(issued.code)
+    return {
+        "code": code,
+        "name": issued.terms.get("name") or issued.offer,
+        "offer": issued.offer,
+        "item": issued.terms.get("item"),
+        "valid_until": last_day,
+        "minimum_spend": issued.terms.get("minimum_spend"),
+        "qr": code,
+    }
+
+
+def _columns(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)
+
+
+def _day(ordinal: int | None) -> str | None:
+    return None if ordinal is None else date.fromordinal(ordinal).isoformat()
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
