@@ -81,23 +81,22 @@ def _environment() -> Environment:
     return environment
 
 
+_TAGS = ("if", "elif", "else", "endif", "for", "endfor", "set", "endset", "with", "endwith", "macro", "endmacro")
+
+
 def _syntax_problem(message: str, text: str, shown: str, line: int) -> Problem:
     unknown = re.search(r"unknown tag '(\w+)'", message)
-    tags = ("if", "elif", "else", "endif", "for", "endfor", "set", "endset", "with", "endwith", "filter", "endfilter")
-    meant = did_you_mean(unknown[1], tags) if unknown else ""
-    said = message.rstrip(".")
-    said = re.sub(r"Jinja was looking for the following tags", "It still needs one of", said)
-    said = said[:1].lower() + said[1:]
+    still_open = re.search(r"needs to be closed is '(\w+)'", message)
+    if unknown and unknown[1] not in _TAGS:
+        said = f'there is no tag "{unknown[1]}"{did_you_mean(unknown[1], _TAGS)}'
+    elif unknown:
+        said = f'"{unknown[1]}" does not fit here' + (f': "{still_open[1]}" is still open' if still_open else "")
+    elif still_open:
+        said = f'"{still_open[1]}" is never closed: {{% end{still_open[1]} %}} is missing'
+    else:
+        said = f"the template cannot be read: {message[:1].lower()}{message[1:].rstrip('.')}"
     hint = "placeholders look like {{ customer.first_name }}, conditions like {% if ... %} ... {% endif %}"
-    return problem_at(
-        text,
-        shown,
-        line,
-        unknown[1] if unknown else "",
-        f"the template cannot be read: {said}{meant}",
-        "template-syntax",
-        hint=hint,
-    )
+    return problem_at(text, shown, line, unknown[1] if unknown else "", said, "template-syntax", hint=hint)
 
 
 class _Walk:
