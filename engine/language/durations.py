@@ -163,11 +163,11 @@ def parse_share(text: str) -> int:
 
 
 def _nearest_duration(text: str) -> str:
-    found = re.fullmatch(r"([0-9]+|[a-z]+?)(?:[ ,._-]*)([^\W\d_]+)?", text.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,7}|[a-z]+?)(?:[ ,._-]*)([^\W\d_]+)?", text.strip().lower())
     if not found:
         return ""
     number, word = found.group(1), found.group(2)
-    amount = int(number[:7]) if number.isdigit() else _NUMBER_WORDS.get(number)
+    amount = int(number) if number.isdigit() else _NUMBER_WORDS.get(number)
     if amount is None:
         return ""
     unit: Unit | None = "days" if not word else _OTHER_SPELLINGS.get(word) or _UNITS.get(word)

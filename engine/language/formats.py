@@ -6,6 +6,7 @@ A parser takes what the YAML holds and raises ``ValueError`` with a whole senten
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -20,7 +21,7 @@ from engine.language.zones import parse_zone
 
 OFF: Final = "off"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_MAILBOX = re.compile(r"\s*(?:\"(?P<quoted>[^\"<>]*)\"|(?P<name>[^\"<>]*?))\s*<(?P<address>[^<>]*)>\s*")
+_MAILBOX = re.compile(r"\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<name>[^\"<>]*?))\s*<(?P<address>[^<>]*)>\s*")
 _LONGEST_SLUG: Final = 64
 _MOST_MONEY: Final = 10**12
 
@@ -60,9 +61,10 @@ def parse_mailbox(text: str) -> Mailbox:
     found = _MAILBOX.fullmatch(text)
     if not found:
         return Mailbox("", parse_email_address(text.strip()))
-    return Mailbox(
-        found.group("quoted") or found.group("name") or "", parse_email_address(found.group("address").strip())
-    )
+    name = re.sub(r"\\(.)", r"\1", found.group("quoted") or "") or found.group("name") or ""
+    if any(unicodedata.category(char) == "Cc" for char in name):
+        raise ValueError("the sender's name holds an invisible control sign")
+    return Mailbox(name, parse_email_address(found.group("address").strip()))
 
 
 def parse_phone(text: str) -> str:

@@ -94,20 +94,18 @@ class Schedule:
     def _near(self, at: datetime, zone: ZoneInfo, *, forward: bool) -> Iterator[datetime]:
         """Give slots in order of time, from around ``at`` onward or backward.
 
-        Wall times and instants run in the same order except around a change of the clock; so slots are gathered until
-        the next wall time is further away than any change could move it.
+        Wall times and instants run in the same order except around a change of the clock. So a slot is given out only
+        when the wall time that was reached lies beyond it by every offset to UTC that is in use around ``at``.
         """
-        day = timedelta(days=2)
-        offsets = [(at + step).astimezone(zone).utcoffset() or timedelta() for step in (-day, timedelta(), day)]
-        slack = max(offsets) - min(offsets)
-        sign = 1 if forward else -1
-        here = wall(at, zone)
-        waiting: list[datetime] = []
-        for naive in self._walls(here - sign * slack, forward=forward):
-            ready = sorted((slot for slot in waiting if sign * (naive - wall(slot, zone)) > slack), reverse=not forward)
-            yield from ready
-            waiting = [slot for slot in waiting if slot not in ready]
-            waiting.extend(slot for slot in self._slots(naive, zone) if slot not in waiting and slot not in ready)
+        days = timedelta(days=2)
+        offsets = [(at + step).astimezone(zone).utcoffset() or timedelta() for step in (-days, timedelta(), days)]
+        here, slack = wall(at, zone), max(offsets) - min(offsets)
+        waiting: set[datetime] = set()
+        for naive in self._walls(here - slack if forward else here + slack, forward=forward):
+            reached = naive.replace(tzinfo=UTC) - (max(offsets) if forward else min(offsets))
+            ready = {slot for slot in waiting if (slot < reached if forward else slot > reached)}
+            yield from sorted(ready, reverse=not forward)
+            waiting = (waiting - ready).union(self._slots(naive, zone))
         yield from sorted(waiting, reverse=not forward)
 
     def _walls(self, start: datetime, *, forward: bool) -> Iterator[datetime]:

@@ -99,20 +99,34 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
     """Say how to write a value that has another type than ``key`` wants."""
     allowed, kind = types(schema), schema.get("format")
     label = f"{key}: " if key and not key.isdigit() else ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and "string" in allowed:
-        written = {"duration": f"{value} days", "share": f"{value * 100 if 0 < value < 1 else value:g}%"}.get(str(kind))
-        if kind == "phone":
-            written = f'"+{value}"'
-        return f"Write: {label}{written}" if written else f'To have it as text: {label}"{value}"'
-    if isinstance(value, bool) and "string" in allowed:
-        return f'To have it as text: {label}"{str(value).lower()}"'
-    if isinstance(value, str) and {"number", "integer"} & set(allowed):
-        number = re.sub(r"(?<=[0-9])[,' \u00a0](?=[0-9]{3}(?![0-9]))", "", value)
-        number = re.sub(r"[^0-9.\-]", "", re.sub(r",(?=[0-9]{1,2}\b)", ".", number))
-        if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number):
+    if isinstance(value, str):
+        number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
+        if number:
             return f"Write: {label}{number}"
+    elif isinstance(value, dict):
+        if "array" in allowed:
+            glued = any(name.startswith("-") for name in value)
+            each = "each entry of a list begins with a - and a space."
+            return f"A space is missing after the -: {each}" if glued else each.capitalize()
+    elif "string" in allowed and "enum" not in schema and not isinstance(value, list):
+        written = _as_text(value, str(kind))
+        return f"Write: {label}{written}"
     if "array" in allowed and not isinstance(value, (list, dict)):
         return f"As a list of one: {label}[{value}]"
-    if "array" in allowed and isinstance(value, dict):
-        return 'Each entry of a list begins with "- ".'
     return section_hint(schema)
+
+
+def _number_in(text: str) -> str:
+    """Read a number out of ``1,000``, ``49,50`` or ``$5``; nothing where there is none."""
+    number = re.sub(r"(?<=[0-9])[,' \u00a0](?=[0-9]{3}(?![0-9]))", "", text)
+    number = re.sub(r"[^0-9.\-]", "", re.sub(r",(?=[0-9]{1,2}\b)", ".", number))
+    return number if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number) else ""
+
+
+def _as_text(value: Any, kind: str) -> str:
+    """Write a number or a truth value as the text that was meant."""
+    if isinstance(value, bool):
+        return f'"{str(value).lower()}"'
+    if kind == "share":
+        return f"{value * 100 if 0 < value < 1 else value:g}%"
+    return {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')

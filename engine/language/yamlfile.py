@@ -7,7 +7,7 @@ id would lose its zeros, a phone number its plus), so does what has an exponent 
 a number that 64 bits do not hold.
 
 Aliases, anchors and tags are refused, duplicate keys are shown at both places, size and depth are bounded, and nothing
-that the parser says reaches the owner unexplained (``yamlerrors.py``).
+that the parser says reaches the owner unexplained (``yamlstumbles.py``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from engine.language import yamlerrors
 from engine.language.document import Document, Path, problem_in
 from engine.language.problems import Problem, Severity, whole_file
 from engine.language.yamlerrors import ODD_SPACES, Place
+from engine.language.yamlstumbles import explain
 
 __all__ = ["Document", "Path", "find", "load", "parse", "scalar", "wrong_name"]
 
@@ -182,7 +183,7 @@ class _Reader:
                     return None, self.problems
         except yaml.MarkedYAMLError as error:
             if not any(problem.code == "quotes-needed" for problem in self.problems):  # that is why it stopped
-                self._say(*yamlerrors.explain(self.lines, error))
+                self._say(*explain(self.lines, error))
             return None, self.problems
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             self._say(Place(1, 1, 1), f"this is not YAML that can be read ({type(error).__name__})", "yaml")
