@@ -140,7 +140,7 @@ def carry_out(
         conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
     ):
         raise LostLease
-    if verdict.due_at is not None and verdict.due_at > claim.due_at:
+    if claim.channel in MESSAGES and verdict.due_at is not None and verdict.due_at > claim.due_at:
         postpone_later(
             conn,
             match_id=claim.match_id,
@@ -152,11 +152,12 @@ def carry_out(
 
 def pass_fence(
     conn: Connection, together: Sequence[Claim], policy: Policy, at: datetime, *, content_hash: bytes
-) -> bool:
+) -> list[tuple[Claim, Verdict]]:
     """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
 
-    All pass, or those that may not go are written down and the others stay claimed. Locks endpoints before customers,
-    by id: so does whoever else takes both. Raises ``LostLease``; then the caller rolls back.
+    Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
+    became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
+    both. Raises ``LostLease``; then the caller rolls back.
     """
     for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
         lock_endpoint(conn, endpoint_id)
@@ -168,8 +169,7 @@ def pass_fence(
         .with_for_update(key_share=True)
     )
     verdicts = [(each, decide(conn, each, policy, at)) for each in together]
-    passed = all(verdict.passed for _, verdict in verdicts)
-    for each, verdict in verdicts:
-        if passed or not verdict.passed:
-            carry_out(conn, each, verdict, at, content_hash=content_hash)
-    return passed
+    against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]
+    for each, verdict in against or verdicts:
+        carry_out(conn, each, verdict, at, content_hash=content_hash)
+    return against

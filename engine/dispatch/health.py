@@ -31,10 +31,11 @@ def pause(failures: int) -> timedelta | None:
 def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, another_guest: bool = True) -> None:
     """Write down what one outcome says about its channel.
 
-    ``another_guest`` is whether the last refusal in a row was to somebody else. A no that a connector calls a failure
-    of the channel is a refusal: three of them stop it.
+    ``another_guest`` is whether the last refusal in a row was to somebody else. A gateway's no to an SMS that does not
+    blame the number is our fault: three of them stop the channel.
     """
-    if outcome.channel == "ok":
+    refused = channel == "sms" and outcome.kind == "no" and outcome.endpoint == "ok"
+    if outcome.channel == "ok" and not refused:
         if outcome.kind in ("sent", "no"):  # it answers; without a row to clear, no lock is taken
             conn.execute(
                 update(channels)
@@ -47,7 +48,7 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, ano
     mine = update(channels).where(channels.c.channel == channel)
     if outcome.channel == "stop":
         conn.execute(mine.where(channels.c.stopped_at.is_(None)).values(stopped_at=now, stopped_why=outcome.code))
-    elif outcome.channel == "failure" and outcome.kind == "no":
+    elif refused:
         refusals = row.refusals + 1 if another_guest else row.refusals
         stop = {"stopped_at": now, "stopped_why": f"refused: {outcome.code}"} if refusals >= REFUSALS else {}
         conn.execute(mine.values(refusals=refusals, **stop))

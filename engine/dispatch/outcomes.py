@@ -42,8 +42,8 @@ def record(
     channel: str,
     now: datetime,
     another_guest: bool = True,
-) -> list[State]:
-    """Write one outcome on every dispatch that the message stood for; give the new state of each.
+) -> list[State | None]:
+    """Write one outcome on every dispatch that the message stood for; give the new state of each (None: lease lost).
 
     ``handed``: the fence was passed. ``channel``: what carried it, email or sms, also for an alert. The endpoint is
     locked before any dispatch, as at the fence.
@@ -58,35 +58,38 @@ def record(
     return states
 
 
-def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, now: datetime) -> State:
+def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, now: datetime) -> State | None:
     attempts = claim.attempts + (1 if outcome.counts_attempt else 0)
     values: dict[str, Any] = {"attempts": attempts, "rescues": 0, "provider_reply": outcome.code}
-    common: dict[str, Any] = {"who": "holder", "now": now}
-    before: State = "handoff" if handed else "claimed"
     if outcome.kind in ("sent", "unknown") and outcome.provider_id is not None:
         values["provider_id"] = outcome.provider_id
-    if outcome.kind == "sent" and handed:
-        if not move(conn, before, "sent", claim.mine(), values=values, **common):
-            move(conn, "uncertain", "sent", claim.mine(), values=values, **common)  # late, and with the provider's yes
-        return "sent"
-    if outcome.kind == "sent":  # a connector that does not ask the fence: nobody knows what else it did
-        move(conn, "claimed", "handoff", claim.mine(), values={"handed_at": now}, **common)
-        move(conn, "handoff", "uncertain", claim.mine(), reason="no_fence", values=values, **common)
-        return "uncertain"
-    if outcome.kind == "unknown" and handed:
-        move(conn, before, "uncertain", claim.mine(), reason="no_answer", values=values, **common)
-        return "uncertain"
-    if outcome.kind == "no":
-        after: State = "blocked" if outcome.endpoint == "opted_out" else "rejected"
-        reason = _REASON.get(outcome.endpoint, "refused" if outcome.channel == "ok" else "sender_refused")
-        move(conn, before, after, claim.mine(), reason=reason, values=values, **common)
-        return after
-    if attempts >= ATTEMPTS:
-        move(conn, before, "dead", claim.mine(), reason="attempts", values=values, **common)
-        return "dead"
-    due = outcome.retry_at or (now + backoff(attempts) if outcome.channel != "stop" else claim.due_at)
-    move(conn, before, "pending", claim.mine(), reason="not_now", values={**values, "due_at": due}, **common)
-    return "pending"
+    before: State = "handoff" if handed else "claimed"
+    after, reason = _state(outcome, handed=handed, attempts=attempts)
+    common: dict[str, Any] = {"who": "holder", "now": now, "reason": reason, "values": values}
+    if after == "pending":
+        values["due_at"] = outcome.retry_at or (claim.due_at if outcome.channel == "stop" else now + backoff(attempts))
+    if after == "uncertain" and not handed:  # through the fence that the connector did not ask
+        move(conn, "claimed", "handoff", claim.mine(), who="holder", now=now, values={"handed_at": now})
+        before = "handoff"
+    moved = move(conn, before, after, claim.mine(), **common)
+    if not moved and after == "sent":  # the lease ran out meanwhile, and here is the provider's yes
+        moved = move(conn, "uncertain", "sent", claim.mine(), **common)
+    return after if moved else None
+
+
+def _state(outcome: Outcome, *, handed: bool, attempts: int) -> tuple[State, str | None]:
+    """Give the new state and its reason."""
+    match outcome.kind:
+        case "sent" if handed:
+            return "sent", None
+        case "sent":  # a connector that does not ask the fence: nobody knows what else it did
+            return "uncertain", "no_fence"
+        case "unknown" if handed:
+            return "uncertain", "no_answer"
+        case "no":
+            reason = _REASON.get(outcome.endpoint, "refused" if outcome.channel == "ok" else "sender_refused")
+            return ("blocked" if outcome.endpoint == "opted_out" else "rejected"), reason
+    return ("dead", "attempts") if attempts >= ATTEMPTS else ("pending", "not_now")
 
 
 def _judge_endpoint(conn: Connection, claim: Claim, outcome: Outcome, now: datetime) -> None:

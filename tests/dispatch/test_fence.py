@@ -30,7 +30,7 @@ def at_the_fence(cafe, now=NOW):
     passed = []
     for each in take(cafe, now):
         with cafe.db.begin() as conn:
-            passed.append(pass_fence(conn, [each], cafe.policy, now, content_hash=HASH))
+            passed.append(not pass_fence(conn, [each], cafe.policy, now, content_hash=HASH))
     return passed
 
 
@@ -52,7 +52,7 @@ def test_an_opt_out_after_the_claim_blocks(cafe):
     (held,) = take(cafe)
     cafe.opt_out(guest.email_id)
     with cafe.db.begin() as conn:
-        assert not pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
+        assert pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
     assert cafe.outcome(message) == "blocked: no_consent"
 
 
@@ -93,7 +93,7 @@ def test_an_erased_guest_gets_nothing(cafe):
     with cafe.db.begin() as conn:
         conn.execute(update(customers).where(customers.c.id == guest.id).values(erased_at=NOW))
     with cafe.db.begin() as conn:
-        assert not pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
+        assert pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
     assert cafe.outcome(message) == "blocked: erased"
 
 
@@ -112,7 +112,7 @@ def test_the_red_button_sends_it_back_as_it_was(cafe):
     with cafe.db.begin() as conn:
         conn.execute(insert(switch).values(id=1, stopped_at=NOW, stopped_by="Ana"))
     with cafe.db.begin() as conn:
-        assert not pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
+        assert pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH)
     row = cafe.row(message)
     assert (row.state, row.reason, row.due_at, row.attempts) == ("pending", "stopped", NOW - HOUR, 0)
     assert take(cafe) == []
@@ -132,7 +132,7 @@ def test_what_became_too_late_since_the_claim_expires(cafe):
     message = cafe.message(expires_at=NOW + HOUR)
     (held,) = take(cafe)
     with cafe.db.begin() as conn:
-        assert not pass_fence(conn, [held], cafe.policy, NOW + HOUR, content_hash=HASH)
+        assert pass_fence(conn, [held], cafe.policy, NOW + HOUR, content_hash=HASH)
     assert cafe.outcome(message) == "expired: late"
 
 
@@ -267,7 +267,7 @@ def test_alerts_to_staff_go_at_any_hour_and_are_not_capped(cafe):
     night = chicago(5, 3)
     with cafe.db.begin() as conn:
         (held,) = claim(conn, now=night, holder="here:1:a", usable=["alert"], limit=1)
-        assert pass_fence(conn, [held], cafe.policy, night, content_hash=HASH)
+        assert not pass_fence(conn, [held], cafe.policy, night, content_hash=HASH)
     assert cafe.state(alert) == "handoff"
 
 
@@ -277,7 +277,7 @@ def test_one_of_a_list_that_may_not_go_stops_the_list_and_leaves_the_others_clai
     with cafe.db.begin() as conn:
         held = claim(conn, now=NOW, holder="here:1:a", usable=["alert"], limit=3)
         conn.execute(update(customers).where(customers.c.id == guests[1].id).values(erased_at=NOW))
-        assert not pass_fence(conn, held, cafe.policy, NOW, content_hash=HASH)
+        assert pass_fence(conn, held, cafe.policy, NOW, content_hash=HASH)
     assert [cafe.outcome(each) for each in alerts] == ["claimed", "blocked: erased", "claimed"]
 
 
@@ -301,7 +301,7 @@ class TestTwoWorkersAtOnce:
             with cafe.db.connect() as conn:
                 barrier.wait()
                 with conn.begin():
-                    passed.append(pass_fence(conn, [each], cafe.policy, NOW, content_hash=HASH))
+                    passed.append(not pass_fence(conn, [each], cafe.policy, NOW, content_hash=HASH))
 
         workers = [threading.Thread(target=work, args=(each,)) for each in held]
         for each in workers:
@@ -332,7 +332,7 @@ class TestTwoWorkersAtOnce:
         def work():
             asked.set()
             with cafe.db.begin() as conn:
-                passed.append(pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH))
+                passed.append(not pass_fence(conn, [held], cafe.policy, NOW, content_hash=HASH))
 
         worker = threading.Thread(target=work)
         with cafe.db.begin() as conn:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,9 +31,14 @@ from engine.database.tables import (
     zones,
 )
 from engine.dispatch.claims import Claim
+from engine.dispatch.desk import Desk
+from engine.dispatch.drafting import Drafts
 from engine.dispatch.fence import Policy
+from engine.language.keys import make_key
 from engine.language.rule import Active, Limits, Rule, Send, Step
 from engine.language.times import Hours, Schedule
+from engine.vocabulary.actions import Email
+from engine.vocabulary.home import Home, load_home
 
 #: A Monday, 10:00 in Chicago.
 NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
@@ -99,6 +106,7 @@ class Cafe:
             "sms": Hours.parse({"weekdays": "10:00-18:00", "sat": "10:00-17:00", "sun": "12:00-17:00"}),
         }
     )
+    the_content: int | None = None
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10**6)))
 
     @property
@@ -156,6 +164,7 @@ class Cafe:
 
     def rule(self, *steps: Step, **changes: Any) -> tuple[int, int]:
         """Make a rule; gives its row's id and its version's."""
+        steps = steps or tuple(Step(number, "email", Email("win-back")) for number in range(1, 7))
         rule = a_rule(steps=steps, **({"id": f"rule-{next(self.numbers)}"} | changes))
         fingerprint = hashlib.sha256(rule.id.encode()).digest()
         rule_id = self._insert(rules, rule=rule.id, path=rule.path, content_hash=fingerprint)
@@ -169,7 +178,7 @@ class Cafe:
     def content(self, template: str = "win-back", **files: str) -> int:
         files = files or {
             "subject.txt": "We miss you",
-            "email.txt": "Dear {{ customer.first_name }}",
+            "email.txt": "Dear {{ customer.name }}{% if coupon %}, show {{ coupon.code }}{% endif %}.",
             "sms.txt": "Hello",
         }
         fingerprint = hashlib.sha256(repr((template, next(self.numbers), files)).encode()).digest()
@@ -205,6 +214,9 @@ class Cafe:
             match = conn.execute(select(matches).where(matches.c.id == match_id)).one()
         endpoint = {"email": guest.email_id, "sms": guest.sms_id}.get(channel)
         purpose = "service" if channel == "alert" else self.rules[match.version_id].purpose
+        if channel != "coupon" and "content_id" not in values:
+            self.the_content = self.the_content or self.content()
+            values["content_id"] = self.the_content
         given = {
             "match_id": match_id,
             "step": 1,
@@ -291,3 +303,39 @@ class Sink:
 
     def close(self) -> None:
         pass
+
+
+@dataclass
+class Carried:
+    """The test's own connectors instead of a home's channels."""
+
+    by_channel: dict[str, Any]
+
+    def connector(self, channel: str) -> Any:
+        if isinstance(self.by_channel[channel], Exception):
+            raise self.by_channel[channel]
+        return self.by_channel[channel]
+
+    def sender(self, channel: str) -> str:
+        return "hello@corner.example" if channel == "email" else "+15005550006"
+
+    def expect(self, key: str, seconds: int | None) -> None:
+        pass
+
+    def close(self) -> None:
+        for each in self.by_channel.values():
+            each.close()
+
+
+def a_home(root: Path) -> Home:
+    """Make the folder a home with the config that we ship, and read it."""
+    (root / "config").mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parents[2] / "config" / "regulars.yaml", root / "config")
+    if not (root / "regulars.key").exists():
+        make_key(root)
+    return load_home(root, {"REGULARS_SECRET": "a secret for links"})
+
+
+def a_desk(cafe: Cafe, home: Home, clock: Clock, **by_channel: Any) -> Desk:
+    carriers = Carried({"email": Sink(), "sms": Sink()} | by_channel)
+    return Desk(db=cafe.db, policy=cafe.policy, carriers=carriers, composer=Drafts(home, carriers), now=clock)

@@ -1,0 +1,124 @@
+"""The connectors of a home, opened when the first message needs them; secrets are looked up only here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from connectors.base import Connector, Message
+from connectors.file import FileConnector
+from connectors.sms_twilio import TwilioConnector
+from connectors.smtp import SmtpConnector
+from engine.language.config import Config
+from engine.language.secret import SecretError
+
+Channel = Literal["email", "sms"]
+
+#: Where a new home's messages go: nothing leaves by accident.
+OUTBOX = "outbox"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class CannotSendError(Exception):
+    """A channel cannot be used now. The text is one plain sentence with the cure; dispatches stay pending."""
+
+
+class Carriers(Protocol):
+    """What the stages need of the channels."""
+
+    def connector(self, channel: Channel) -> Connector:
+        """Give the open connector of a channel, or raise ``CannotSendError``."""
+        ...
+
+    def sender(self, channel: Channel) -> str:
+        """Give the envelope sender: an address or a number."""
+        ...
+
+    def expect(self, key: str, seconds: int | None) -> None:
+        """Note for how long the message of that key may still be delivered."""
+        ...
+
+    def close(self) -> None:
+        """End what is kept open."""
+        ...
+
+
+@dataclass
+class Channels:
+    """A home's channels. ``rehearsal`` (a run with another time than the clock's) leaves this machine alone."""
+
+    root: Path
+    config: Config
+    clock: Callable[[], datetime]
+    rehearsal: bool = False
+    _open: dict[Channel, Connector] = field(default_factory=dict, init=False, repr=False)
+    _valid_for: dict[str, int | None] = field(default_factory=dict, init=False, repr=False)
+
+    def connector(self, channel: Channel) -> Connector:
+        """Give the channel's connector, the same each time. Raises ``CannotSendError`` with a plain sentence."""
+        if channel not in self._open:
+            try:
+                self._open[channel] = self._email() if channel == "email" else self._sms()
+            except SecretError as error:
+                raise CannotSendError(f"No {channel} goes out: {error}") from None
+        return self._open[channel]
+
+    def sender(self, channel: Channel) -> str:
+        """Give the address or the number that messages come from."""
+        if channel == "email":
+            return self.config.email.sender.address
+        return self.config.sms.twilio.sender if self.config.sms.twilio is not None else self.config.business.name
+
+    def expect(self, key: str, seconds: int | None) -> None:
+        """Note for how long the provider may still try; one message at a time is under way."""
+        self._valid_for = {key: seconds}
+
+    def close(self) -> None:
+        """End what the connectors keep open."""
+        for connector in self._open.values():
+            connector.close()
+        self._open.clear()
+
+    def _email(self) -> Connector:
+        smtp = self.config.email.smtp
+        if self.config.email.connector == "file" or smtp is None:
+            return self._file()
+        self._stay_here("email", smtp.host)
+        return SmtpConnector(
+            host=smtp.host,
+            port=smtp.port,
+            tls=smtp.tls,
+            user=smtp.user or "",
+            password=smtp.password.reveal() if smtp.password is not None else "",
+        )
+
+    def _sms(self) -> Connector:
+        twilio = self.config.sms.twilio
+        if self.config.sms.connector == "file" or twilio is None:
+            return self._file()
+        self._stay_here("sms", urlsplit(twilio.base_url or "").hostname or "")
+        return TwilioConnector(
+            account_sid=twilio.account_sid.reveal(),
+            auth_token=twilio.auth_token.reveal(),
+            sender=twilio.sender,
+            base_url=twilio.base_url,
+            clock=self.clock,
+            validity=self._validity,
+        )
+
+    def _file(self) -> Connector:
+        return FileConnector(self.root / OUTBOX)
+
+    def _validity(self, message: Message) -> int | None:
+        return self._valid_for.get(message.key)
+
+    def _stay_here(self, channel: Channel, host: str) -> None:
+        if self.rehearsal and host not in _THIS_MACHINE:
+            raise CannotSendError(
+                f"No {channel} goes out: a run at another time than the clock's sends only into files, or to a server "
+                "on this machine. Leave --as-of out, or set the connector to file in config/regulars.yaml."
+            )

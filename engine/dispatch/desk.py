@@ -1,0 +1,115 @@
+"""What one worker sends with: its database, channels and clock, and the sum of what it did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy import Connection, Engine
+
+from connectors.base import Message
+from engine.dispatch.channels import Carriers, Channels
+from engine.dispatch.claims import Claim, this_worker
+from engine.dispatch.drafting import Draft, Drafts
+from engine.dispatch.fence import Policy
+from engine.dispatch.journeys import Journeys, policy_of
+from engine.dispatch.outbox import MESSAGES
+from engine.language.rule import Rule
+from engine.vocabulary.home import Home
+
+
+class Composer(Protocol):
+    """Reads what a message needs, and makes it."""
+
+    def read(self, conn: Connection, rule: Rule, together: Sequence[Claim], at: datetime) -> Draft:
+        """Read everything as it is now. Raises ``NoRecipientError`` and ``CannotSendError``."""
+        ...
+
+    def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
+        """Make the message. Raises ``RenderError`` and ``MessageError``."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A connector that can look up what became of a message whose answer was lost."""
+
+    def find(self, message: Message, since: datetime) -> str | None:
+        """Give the provider's id, or None where that is not certain."""
+        ...
+
+
+@dataclass
+class Summary:
+    """What one sending did. ``problems`` are plain sentences without personal data, each once."""
+
+    states: Counter[str] = field(default_factory=Counter)  #: new state -> dispatches
+    problems: list[str] = field(default_factory=list)
+    _waiting: set[int] = field(default_factory=set, repr=False)
+
+    def count(self, dispatch_id: int, state: str) -> None:
+        """Count one dispatch; one that waits again counts once, and no longer when it is done."""
+        if state == "pending":
+            self._waiting.add(dispatch_id)
+        else:
+            self._waiting.discard(dispatch_id)
+            self.states[state] += 1
+
+    def problem(self, sentence: str) -> None:
+        """Remember a sentence for the end of the run."""
+        if sentence not in self.problems:
+            self.problems.append(sentence)
+
+    def to_json(self) -> dict[str, int]:
+        """Give the counts by state, as ``run --format json`` prints them under ``sent``."""
+        counts = Counter(self.states)
+        if self._waiting:
+            counts["pending"] += len(self._waiting)
+        return dict(sorted(counts.items()))
+
+
+@dataclass
+class Desk:
+    """What one worker sends with. ``now`` gives an aware UTC datetime."""
+
+    db: Engine
+    policy: Policy
+    carriers: Carriers
+    composer: Composer
+    now: Callable[[], datetime]
+    holder: str = field(default_factory=this_worker)
+    progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
+    summary: Summary = field(default_factory=Summary)
+    unusable: set[str] = field(default_factory=set)
+    last_refused: int | None = None  #: the customer of the last refusal in a row
+
+    @property
+    def usable(self) -> list[str]:
+        """The channels to guests that can be used in this run."""
+        return [channel for channel in MESSAGES if channel not in self.unusable]
+
+
+def open_desk(
+    db: Engine,
+    home: Home,
+    *,
+    now: Callable[[], datetime],
+    rehearsal: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Desk:
+    """Make the desk of a home; nothing is connected before the first message. Close it with ``desk.carriers.close()``.
+
+    ``rehearsal``: the time is not the clock's, so only files and servers on this machine are written to.
+    """
+    carriers = Channels(home.root, home.config, now, rehearsal=rehearsal)
+    return Desk(
+        db=db,
+        policy=policy_of(home, Journeys(home)),
+        carriers=carriers,
+        composer=Drafts(home, carriers),
+        now=now,
+        progress=progress,
+    )

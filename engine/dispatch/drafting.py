@@ -1,0 +1,189 @@
+"""From a claimed dispatch to a finished message: who gets it, with which values, from which version of the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select
+
+from connectors.base import Message
+from engine.database.tables import contents, endpoints, stores
+from engine.dispatch import coupons
+from engine.dispatch.channels import CannotSendError, Carriers, Channel
+from engine.dispatch.claims import Claim
+from engine.dispatch.links import message_id, message_key, unsubscribe_url
+from engine.dispatch.mime import email_bytes
+from engine.dispatch.render import Renderer
+from engine.dispatch.values import about_several, read_values
+from engine.language.rule import Rule, Step
+from engine.language.secret import SecretError
+from engine.language.times import Hours, first_instant, wall
+from engine.vocabulary.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that one message is made of, read in one transaction. ``values`` are plain data, one for each dispatch."""
+
+    transport: Channel  #: what carries it: alerts go by either
+    recipient: str = field(repr=False)
+    template: str
+    files: Mapping[str, str] = field(repr=False)
+    values: Sequence[Mapping[str, Any]] = field(repr=False)
+    marketing: bool
+    subject: str | None = None
+    seconds: int | None = None  #: how long a provider may go on trying; None: as long as it likes
+
+
+class NoRecipientError(Exception):
+    """There is nobody to send to: no such contact, or an endpoint without an address."""
+
+
+class Drafts:
+    """Reads and makes the messages of one home. One per worker."""
+
+    def __init__(self, home: Home, carriers: Carriers) -> None:
+        self._home = home
+        self._carriers = carriers
+        self._renderer = Renderer()
+        self._files: dict[int, tuple[str, Mapping[str, str]]] = {}
+
+    def read(self, conn: Connection, rule: Rule, together: Sequence[Claim], at: datetime) -> Draft:
+        """Read everything as it is now. ``together`` share one message.
+
+        Raises ``NoRecipientError``, and ``CannotSendError`` where links cannot be made for want of a secret.
+        """
+        first = together[0]
+        step = rule.step(first.step)
+        template, files = self._content(conn, first.content_id)
+        if first.channel == "alert":
+            transport, recipient = self._staff(conn, step, first.store_id, files)
+        else:
+            transport, recipient = self._guest(conn, first)
+        return Draft(
+            transport=transport,
+            recipient=recipient,
+            template=template,
+            files=files,
+            values=[self._values(conn, each, at) for each in together],
+            marketing=first.purpose == "marketing",
+            subject=getattr(step.settings, "subject", None),
+            seconds=open_for(at, first.zone, self._home.config.hours["sms"]) if first.channel == "sms" else None,
+        )
+
+    def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
+        """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words."""
+        first = together[0]
+        key = self._home.key
+        values = draft.values[0] if first.channel != "alert" else about_several(draft.values)
+        wanted: list[str] = values["languages"]
+        sender = self._carriers.sender(draft.transport)
+        body: bytes | str
+        if draft.transport == "email":
+            config = self._home.config
+            body = email_bytes(
+                self._renderer.email(draft.files, values, wanted, subject=draft.subject),
+                sender=config.email.sender,
+                recipient=draft.recipient,
+                message_id=message_id(key, first.id, sender),
+                date=at,
+                unsubscribe_url=values["links"]["unsubscribe"] if draft.marketing else None,
+                business=config.business,
+            )
+        else:
+            body = self._renderer.sms(draft.files, values, wanted)
+        return Message(
+            key=message_key(key, first.id),
+            channel=draft.transport,
+            sender=sender,
+            recipient=draft.recipient,
+            body=body,
+            template=draft.template,
+        )
+
+    def _values(self, conn: Connection, claim: Claim, at: datetime) -> Mapping[str, Any]:
+        link = ""
+        if claim.endpoint_id is not None:
+            try:
+                link = unsubscribe_url(self._home.config, self._home.key, claim.endpoint_id)
+            except SecretError as error:
+                raise CannotSendError(f"No {claim.channel} goes out: {error}") from None
+        return read_values(
+            conn,
+            self._home,
+            customer_id=claim.customer_id,
+            store_id=claim.store_id,
+            order_id=claim.order_id,
+            rating_id=claim.rating_id,
+            coupons=coupons.of_match(conn, claim.match_id, before_step=claim.step),
+            as_of=at,
+            unsubscribe=link,
+            audience="staff" if claim.channel == "alert" else "guest",
+        )
+
+    def _content(self, conn: Connection, content_id: int | None) -> tuple[str, Mapping[str, str]]:
+        """Give the template's name and files, of the version that was fixed at the match."""
+        assert content_id is not None, "a message without a template's version"
+        if content_id not in self._files:
+            row = conn.execute(select(contents.c.template, contents.c.files).where(contents.c.id == content_id)).one()
+            self._files[content_id] = (row.template, row.files)
+        return self._files[content_id]
+
+    def _guest(self, conn: Connection, claim: Claim) -> tuple[Channel, str]:
+        row = conn.execute(
+            select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == claim.endpoint_id)
+        ).one_or_none()
+        if row is None or row.address is None:
+            raise NoRecipientError
+        return row.channel, row.address
+
+    def _staff(
+        self, conn: Connection, step: Step, store_id: int | None, files: Mapping[str, str]
+    ) -> tuple[Channel, str]:
+        """Find who gets an alert: by email where they have one and the template has one, else by SMS.
+
+        ``store`` is the manager of the match's store; a store without one has the contact ``manager``.
+        """
+        reached: list[tuple[str | None, str | None]] = []
+        if step.settings.to == "store":
+            row = conn.execute(
+                select(stores.c.manager_email, stores.c.manager_phone).where(stores.c.id == store_id)
+            ).one_or_none()
+            reached.append((None, None) if row is None else (row.manager_email, row.manager_phone))
+        contact = self._home.config.contacts.get("manager" if step.settings.to == "store" else step.settings.to)
+        if contact is not None:
+            reached.append((contact.email, contact.phone))
+        has_email = any(name.startswith("email.") for name in files)
+        has_sms = any(name.startswith("sms.") for name in files)
+        for email, phone in reached:
+            if email and has_email:
+                return "email", email
+            if phone and has_sms:
+                return "sms", phone
+        raise NoRecipientError
+
+
+def open_for(at: datetime, zone: ZoneInfo, hours: Hours) -> int | None:
+    """Give for how many seconds from ``at`` the hours stay open on the clock of ``zone``; None: they never close.
+
+    A provider must not go on trying into the night what was sent in the evening.
+    """
+    end = at
+    for _ in range(8):
+        local = wall(end, zone)
+        closings = [
+            closing
+            for offset in (-1, 0)
+            if (opened := hours.week[(day := local.date() + timedelta(days=offset)).weekday()]) is not None
+            and (opening := opened.on(day)[0]) <= local
+            and (closing := opened.on(day)[1]) > local
+            and opening < closing
+        ]
+        if not closings:
+            return int((end - at).total_seconds())
+        end = first_instant(max(closings), zone)
+    return None

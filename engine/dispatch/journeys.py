@@ -1,0 +1,98 @@
+"""Rules as they were when their matches were made: a journey under way keeps its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from engine.database.tables import contents, rule_versions, rules
+from engine.dispatch.claims import Claim
+from engine.dispatch.fence import Policy
+from engine.evaluation.stop import why_stopped
+from engine.language.document import Document
+from engine.language.offers import Offer
+from engine.language.rule import Rule
+from engine.language.templates import Template
+from engine.language.times import Duration
+from engine.vocabulary.home import Home
+from engine.vocabulary.reading import Surroundings
+from engine.vocabulary.validate import rule_from
+
+
+class UnreadableRuleError(Exception):
+    """A version of a rule cannot be read any more, for instance because a segment that it names is gone."""
+
+
+class Journeys:
+    """Gives the rule of a version; each is read once."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._read: dict[int, Rule | None] = {}
+
+    def rule(self, conn: Connection, version_id: int) -> Rule:
+        """Give the rule as it was at that version. Raises ``UnreadableRuleError``."""
+        if version_id not in self._read:
+            self._read[version_id] = self._rule(conn, version_id)
+        rule = self._read[version_id]
+        if rule is None:
+            raise UnreadableRuleError
+        return rule
+
+    def _rule(self, conn: Connection, version_id: int) -> Rule | None:
+        version = conn.execute(
+            select(rule_versions.c.content_hash, rule_versions.c.body, rules.c.rule, rules.c.path)
+            .join(rules, rules.c.id == rule_versions.c.rule_id)
+            .where(rule_versions.c.id == version_id)
+        ).one()
+        for rule in self._home.rules:
+            if rule.id == version.rule and rule.version_hash == version.content_hash:
+                return rule
+        document = Document(version.path, "", version.body, (), {}, {})
+        return rule_from(document, self._as_then(conn, version.body))[0]
+
+    def _as_then(self, conn: Connection, body: Mapping[str, Any]) -> Surroundings:
+        """Give what the rule may name, with stand-ins for templates and offers that have left the home since.
+
+        Their contents and terms were fixed with the match: only their names are asked for here.
+        """
+        around = self._home.around
+        used = set(_named(body, "template"))
+        rows = conn.execute(select(contents.c.template, contents.c.files).where(contents.c.template.in_(used)))
+        then = {row.template: Template(row.template, row.files) for row in rows}
+        offers = {name: _stand_in(name) for name in _named(body, "offer")}
+        return replace(around, templates={**around.templates, **then}, offers={**offers, **around.offers})
+
+
+def policy_of(home: Home, journeys: Journeys) -> Policy:
+    """Give what the fence asks of this home."""
+
+    def stopped(conn: Connection, rule: Rule, claim: Claim, at: datetime) -> str | None:
+        return why_stopped(conn, home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at)
+
+    return Policy(
+        hours=dict(home.config.hours),
+        limits=home.config.limits,
+        day_starts=home.config.day_starts,
+        rule=journeys.rule,
+        why_stopped=stopped,
+    )
+
+
+def _named(body: Mapping[str, Any], setting: str) -> Iterator[str]:
+    """Give what the actions name under ``setting``; a plain value stands for the first setting."""
+    first = {"coupon": "offer"}
+    for step in body.get("actions", ()):
+        for word, settings in step.items():
+            if isinstance(settings, Mapping) and setting in settings:
+                yield settings[setting]
+            elif isinstance(settings, str) and first.get(word, "template") == setting and word != "wait":
+                yield settings
+
+
+def _stand_in(name: str) -> Offer:
+    return Offer(name, name, "item", None, name, Duration.parse("1 day"), None, (), None)

@@ -1,0 +1,268 @@
+"""The way of a message, in small stages: claim, ask, read values, render, hand over, record.
+
+Each stage has its own short transaction; nothing is locked while a server is waited for. Time comes from the desk's
+clock. A connector only answers; what an answer means stands in ``outcomes.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert
+from sqlalchemy.exc import OperationalError
+
+from connectors.base import Connector, Message, Outcome
+from engine.database.facts import bring_to
+from engine.database.tables import payloads
+from engine.dispatch import claims as leases
+from engine.dispatch import coupons, outbox
+from engine.dispatch.channels import CannotSendError
+from engine.dispatch.claims import Claim
+from engine.dispatch.desk import Desk, Finder, Summary
+from engine.dispatch.drafting import Draft, NoRecipientError
+from engine.dispatch.fence import LostLease, Verdict, carry_out, decide, pass_fence
+from engine.dispatch.health import shut_until
+from engine.dispatch.journeys import UnreadableRuleError
+from engine.dispatch.mime import MessageError
+from engine.dispatch.outcomes import record
+from engine.dispatch.render import RenderError
+
+BATCH = 50
+COUPONS = 200
+#: An alert that cannot be sent for a reason of this machine (a secret is missing) is tried again so much later.
+LATER = timedelta(minutes=15)
+#: The longest sleep of a waiting run: what other programs queue meanwhile is seen after it. And the shortest.
+LONGEST_SLEEP = timedelta(minutes=15)
+SHORTEST_SLEEP = timedelta(seconds=30)
+EPOCH = datetime.fromtimestamp(0, UTC)
+#: So often is the fence asked again where two transactions stood in each other's way.
+FENCE_TRIES = 3
+
+
+def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
+    """Send everything that is due, or the first ``limit`` messages; give the summary of the desk so far.
+
+    Raises ``DBAPIError`` when the database cannot be used: whatever was under way is freed by the next run.
+    """
+    at = desk.now()
+    with desk.db.begin() as conn:
+        bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
+        freed = leases.rescue(conn, at)
+        expired = outbox.expire(conn, at)
+    for state in ("dead", "uncertain"):
+        desk.summary.states[state] += freed[state]
+    desk.summary.states["expired"] += expired
+    desk.summary.states = +desk.summary.states
+    left = limit
+    while left is None or left > 0:
+        if _issue_coupons(desk):
+            continue
+        groups = _claim_messages(desk, BATCH if left is None else min(BATCH, left))
+        if not groups:
+            break
+        for group in groups:
+            _deliver(desk, group)
+            desk.progress(len(group))
+        left = None if left is None else left - len(groups)
+    return desk.summary
+
+
+def send_until(desk: Desk, *, until: datetime, sleep: Callable[[float], None]) -> Summary:
+    """Send, and stay until nothing more is due at or before ``until``; ``sleep`` is given seconds.
+
+    What waits for a person is not waited for.
+    """
+    while True:
+        send_due(desk)
+        with desk.db.begin() as conn:
+            due = outbox.next_due(conn, desk.usable, until=until)
+        at = desk.now()
+        if due is None or at > until:
+            return desk.summary
+        pause = min(max(due - at, SHORTEST_SLEEP), LONGEST_SLEEP)
+        sleep(pause.total_seconds())
+
+
+def _issue_coupons(desk: Desk) -> int:
+    at = desk.now()
+    with desk.db.begin() as conn:
+        held = leases.claim(conn, now=at, holder=desk.holder, usable=["coupon"], limit=COUPONS)
+        verdicts = coupons.issue_all(conn, held, desk.policy, at)
+    for claim, verdict in zip(held, verdicts, strict=True):
+        desk.summary.count(claim.id, verdict.after)
+    return len(held)
+
+
+def _claim_messages(desk: Desk, limit: int) -> list[list[Claim]]:
+    """Claim alerts first, they go at once; then a batch of messages. Each group is one message."""
+    at = desk.now()
+
+    def once_per(conn: Connection, version_id: int, step: int) -> str:
+        try:
+            return str(desk.policy.rule(conn, version_id).step(step).settings.once_per)
+        except UnreadableRuleError:
+            return "guest"
+
+    with desk.db.begin() as conn:
+        together = leases.claim_alerts(conn, now=at, holder=desk.holder, grouping=once_per)
+    if together:
+        return [together]
+    with desk.db.begin() as conn:
+        return [[each] for each in leases.claim(conn, now=at, holder=desk.holder, usable=desk.usable, limit=limit)]
+
+
+def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
+    """Take one message through all stages. Whatever goes wrong with it is written on it and stops no other."""
+    with desk.db.begin() as conn:
+        together, draft = _prepare(conn, desk, group)
+    if draft is None:
+        return
+    try:
+        connector = desk.carriers.connector(draft.transport)
+        message = desk.composer.compose(draft, together, desk.now())
+    except CannotSendError as error:
+        desk.summary.problem(str(error))
+        desk.unusable.add(draft.transport)
+        with desk.db.begin() as conn:
+            _give_back(conn, desk, together)
+        return
+    except (RenderError, MessageError) as error:
+        desk.summary.problem(f"templates/{draft.template}: {error}")
+        with desk.db.begin() as conn:
+            _settle(conn, desk, together, Verdict("dead", "template"))
+        return
+    desk.carriers.expect(message.key, draft.seconds)
+    _hand_over(desk, together, connector, message)
+
+
+def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list[Claim], Draft | None]:
+    """Ask for each dispatch whether it may go now, and read the values of those that may. No draft: none may."""
+    at = desk.now()
+    together = []
+    for claim in leases.renew(conn, group, at):
+        try:  # all that the fence will ask, before the work of rendering; the fence asks again
+            verdict = decide(conn, claim, desk.policy, at)
+        except UnreadableRuleError:
+            verdict = Verdict("dead", "rule_unreadable")
+        if verdict.passed:
+            together.append(claim)
+        else:
+            _settle(conn, desk, [claim], verdict)
+    if not together:
+        return [], None
+    rule = desk.policy.rule(conn, together[0].version_id)
+    try:
+        draft = desk.composer.read(conn, rule, together, at)
+    except NoRecipientError:
+        _settle(conn, desk, together, Verdict("dead", "no_recipient"))
+        return [], None
+    except CannotSendError as error:
+        desk.summary.problem(str(error))
+        desk.unusable.add(together[0].channel)
+        _give_back(conn, desk, together)
+        return [], None
+    shut = shut_until(conn, draft.transport, at)
+    if shut is not None or draft.transport in desk.unusable:
+        _give_back(conn, desk, together, shut)
+        return [], None
+    for claim, values in zip(together, draft.values, strict=True):
+        conn.execute(delete(payloads).where(payloads.c.dispatch_id == claim.id))
+        conn.execute(insert(payloads).values(dispatch_id=claim.id, values=dict(values), at=at))
+    return together, draft
+
+
+def _give_back(conn: Connection, desk: Desk, together: Sequence[Claim], due: datetime | None = None) -> None:
+    """Let it wait for its channel: a message is not claimed before that is open, an alert is tried again later."""
+    for claim in together:
+        later = (due or desk.now() + LATER) if claim.channel == "alert" else claim.due_at
+        _settle(conn, desk, [claim], Verdict("pending", "channel", later))
+
+
+def _settle(conn: Connection, desk: Desk, together: Sequence[Claim], verdict: Verdict) -> None:
+    for claim in together:
+        with contextlib.suppress(LostLease):
+            carry_out(conn, claim, verdict, desk.now())
+            desk.summary.count(claim.id, verdict.after)
+
+
+def _hand_over(desk: Desk, together: Sequence[Claim], connector: Connector, message: Message) -> None:
+    """Send, with the fence in between, and record what came back."""
+    fence = _Fence(desk, together, message)
+    try:
+        outcome = connector.send(message, fence)
+    except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
+        desk.summary.problem(f"The connector for {message.channel} failed ({type(error).__name__}): please report it.")
+        outcome = Outcome("unknown", f"bug: {type(error).__name__}")
+    if fence.broken is not None:
+        raise fence.broken
+    if fence.asked and not fence.passed:
+        _after_a_no(desk, together, fence)
+        return
+    if outcome.kind == "unknown" and fence.passed and isinstance(connector, Finder):
+        found = connector.find(message, fence.at)
+        if found is not None:
+            outcome = Outcome("sent", "found", provider_id=found)
+    guest = together[0].customer_id
+    with desk.db.begin() as conn:
+        states = record(
+            conn,
+            together,
+            outcome,
+            handed=fence.passed,
+            channel=message.channel,
+            now=desk.now(),
+            another_guest=desk.last_refused != guest,
+        )
+    if outcome.kind == "no":
+        desk.last_refused = guest
+    for claim, state in zip(together, states, strict=True):
+        if state is not None:
+            desk.summary.count(claim.id, state)
+
+
+def _after_a_no(desk: Desk, together: Sequence[Claim], fence: _Fence) -> None:
+    """Count what the fence wrote, and free what it left: the others of a list in which one may no longer be named."""
+    refused = {claim.id for claim, _ in fence.against}
+    for claim, verdict in fence.against:
+        desk.summary.count(claim.id, verdict.after)
+    with desk.db.begin() as conn:
+        for claim in together:
+            if claim.id not in refused:
+                _settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))
+
+
+@dataclass
+class _Fence:
+    """What a connector calls just before the message can leave. Asked a second time it says no: the lease is spent."""
+
+    desk: Desk
+    together: Sequence[Claim]
+    message: Message
+    asked: bool = False
+    passed: bool = False
+    at: datetime = EPOCH  #: when it was asked last
+    against: list[tuple[Claim, Verdict]] = field(default_factory=list)
+    broken: OperationalError | None = None  #: the database could not be asked: nothing may leave
+
+    def __call__(self) -> bool:
+        self.asked = True
+        body = self.message.body
+        fingerprint = hashlib.sha256(body if isinstance(body, bytes) else body.encode()).digest()
+        for _ in range(FENCE_TRIES):
+            self.at = self.desk.now()
+            try:
+                with self.desk.db.begin() as conn:
+                    self.against = pass_fence(conn, self.together, self.desk.policy, self.at, content_hash=fingerprint)
+            except LostLease:
+                return False
+            except OperationalError as error:
+                self.broken = error
+                continue
+            self.broken = None
+            self.passed = not self.against
+            return self.passed
+        return False

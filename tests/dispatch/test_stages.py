@@ -1,0 +1,441 @@
+"""Messages on their whole way, through real templates: what goes out, what waits, and what stops nobody else."""
+
+import email
+import email.policy
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+
+from connectors.base import Outcome
+from connectors.file import FileConnector
+from engine.database.tables import channels, customers, dispatches, payloads, switch
+from engine.dispatch.channels import CannotSendError
+from engine.dispatch.claims import claim
+from engine.dispatch.fence import Policy
+from engine.dispatch.stages import send_due, send_until
+from engine.language.rule import Step
+from engine.vocabulary.actions import Alert, Email
+
+from .world import CHICAGO, NOW, Clock, Sink, a_desk, a_home
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def chicago(day, hour, minute=0):
+    return datetime(2026, 5, day, hour, minute, tzinfo=CHICAGO).astimezone(UTC)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return a_home(tmp_path)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def text_of(message):
+    parsed = email.message_from_bytes(message.body, policy=email.policy.default)
+    return parsed.get_body(("plain",)).get_content()
+
+
+def test_a_message_is_made_with_the_values_of_the_moment_and_sent_once(cafe, home, clock):
+    guest = cafe.guest("Li Wei")
+    match = cafe.match(guest)
+    coupon = cafe.coupon(match, guest, step=1, terms={"item": "cake", "valid": "14 days"})
+    message = cafe.dispatch(match, guest, step=2)
+    with cafe.db.begin() as conn:
+        conn.execute(update(customers).values(name="Li Weiming"))
+    sink = Sink()
+    desk = a_desk(cafe, home, clock, email=sink)
+    assert send_due(desk).to_json() == {"sent": 2}
+    (sent,) = sink.accepted
+    code = cafe.coupon_of(coupon).code
+    assert f"Dear Li Weiming, show {code[:4]}-{code[4:8]}-{code[8:12]}-{code[12]}." in text_of(sent)
+    assert sent.recipient == "guest1@example.com"
+    row = cafe.row(message)
+    assert (row.state, row.provider_id, row.handed_at, row.finished_at) == ("sent", "p1", NOW, NOW)
+    with cafe.db.begin() as conn:
+        assert conn.scalar(select(payloads.c["values"]).where(payloads.c.dispatch_id == message))["customer"]["name"]
+    assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {}
+    assert len(sink.accepted) == 1
+
+
+def test_into_files_by_the_real_connector(cafe, home, clock, tmp_path):
+    cafe.message()
+    cafe.message(channel="sms")
+    files = FileConnector(tmp_path / "outbox")
+    send_due(a_desk(cafe, home, clock, email=files, sms=files))
+    assert sorted(file.suffix for file in (tmp_path / "outbox").iterdir()) == [".eml", ".txt"]
+
+
+def test_the_bytes_that_left_are_known_by_their_hash_and_have_one_name_on_every_try(cafe, home, clock):
+    message = cafe.message()
+    sink = Sink([Outcome("not_now", "451")])
+    desk = a_desk(cafe, home, clock, email=sink)
+    keys = []
+    sink.before_fence = lambda: keys.append(cafe.row(message).state)
+    send_due(desk)
+    clock.at += HOUR
+    send_due(desk)
+    assert keys == ["claimed", "claimed"]
+    assert cafe.state(message) == "sent"
+    assert len(cafe.row(message).content_hash) == 32
+    assert cafe.row(message).attempts == 2
+
+
+def test_two_tries_have_the_same_message_id(cafe, home, clock):
+    cafe.message()
+    seen = []
+
+    class Keeping(Sink):
+        def send(self, message, handoff):
+            seen.append(message)
+            return super().send(message, handoff)
+
+    desk = a_desk(cafe, home, clock, email=Keeping([Outcome("not_now", "451")]))
+    send_due(desk)
+    clock.at += HOUR
+    send_due(desk)
+    first, second = (email.message_from_bytes(each.body)["Message-ID"] for each in seen)
+    assert first == second
+    assert seen[0].key == seen[1].key
+
+
+def test_an_opt_out_between_the_claim_and_the_fence_is_obeyed(cafe, home, clock):
+    guest = cafe.guest()
+    message = cafe.message(guest)
+    sink = Sink(before_fence=lambda: cafe.opt_out(guest.email_id))
+    assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {"blocked": 1}
+    assert cafe.outcome(message) == "blocked: no_consent"
+    assert sink.accepted == []
+
+
+def test_what_is_refused_before_the_work_never_reaches_the_connector(cafe, home, clock):
+    guest = cafe.guest()
+    cafe.opt_out(guest.email_id)
+    cafe.message(guest)
+    sink = Sink()
+    assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {"blocked": 1}
+    assert sink.asked == 0
+
+
+def test_a_broken_template_is_our_fault_and_stops_no_other(cafe, home, clock):
+    broken = cafe.message(content_id=cafe.content("oops", **{"subject.txt": "Hi", "email.txt": "{{ coupon.code }}"}))
+    fine = cafe.message()
+    desk = a_desk(cafe, home, clock)
+    assert send_due(desk).to_json() == {"dead": 1, "sent": 1}
+    assert cafe.outcome(broken) == "dead: template"
+    assert cafe.state(fine) == "sent"
+    (problem,) = desk.summary.problems
+    assert problem.startswith("templates/oops: email.txt: ")
+    assert "Li Wei" not in problem
+
+
+def test_a_connector_with_a_bug_stops_no_other_message(cafe, home, clock):
+    broken, fine = cafe.message(), cafe.message()
+
+    class Buggy(Sink):
+        def send(self, message, handoff):
+            if message.recipient == "guest1@example.com":
+                raise TypeError(message.recipient)
+            return super().send(message, handoff)
+
+    desk = a_desk(cafe, home, clock, email=Buggy())
+    assert send_due(desk).to_json() == {"pending": 1, "sent": 1}
+    assert (cafe.state(broken), cafe.state(fine)) == ("pending", "sent")
+    assert "guest1" not in " ".join(desk.summary.problems)
+
+
+def test_a_bug_after_the_fence_is_uncertain(cafe, home, clock):
+    message = cafe.message()
+
+    class Buggy(Sink):
+        def send(self, _message, handoff):
+            handoff()
+            raise TypeError
+
+    send_due(a_desk(cafe, home, clock, email=Buggy()))
+    assert cafe.outcome(message) == "uncertain: no_answer"
+
+
+def test_a_connector_that_asks_twice_hears_no_the_second_time(cafe, home, clock):
+    cafe.message()
+    heard = []
+
+    class Twice(Sink):
+        def send(self, _message, handoff):
+            heard.extend([handoff(), handoff()])
+            return Outcome("sent", "250")
+
+    send_due(a_desk(cafe, home, clock, email=Twice()))
+    assert heard == [True, False]
+
+
+def test_a_lost_answer_is_looked_up_where_the_connector_can(cafe, home, clock):
+    message = cafe.message(channel="sms")
+
+    class Knowing(Sink):
+        def find(self, _message, since):
+            assert since == NOW
+            return "SM1"
+
+    send_due(a_desk(cafe, home, clock, sms=Knowing([Outcome("unknown", "timeout", channel="failure")])))
+    assert cafe.state(message) == "sent"
+    assert cafe.row(message).provider_id == "SM1"
+
+
+def test_a_channel_without_its_secret_waits_and_the_other_goes(cafe, home, clock):
+    mail, text = cafe.message(), cafe.message(channel="sms")
+    desk = a_desk(cafe, home, clock, email=CannotSendError("No email goes out: SMTP_PASSWORD is not set"))
+    assert send_due(desk).to_json() == {"pending": 1, "sent": 1}
+    row = cafe.row(mail)
+    assert (row.state, row.due_at, row.attempts) == ("pending", NOW, 0)
+    assert cafe.state(text) == "sent"
+    assert desk.summary.problems == ["No email goes out: SMTP_PASSWORD is not set"]
+
+
+def test_the_breaker_frees_the_rest_of_the_batch_without_an_attempt(cafe, home, clock):
+    made = [cafe.message() for _ in range(8)]
+    down = Outcome("not_now", "early refused at connect", channel="failure")
+    sink = Sink([down] * 8)
+    send_due(a_desk(cafe, home, clock, email=sink))
+    assert sink.asked == 5
+    assert [cafe.row(each).attempts for each in made] == [1] * 5 + [0] * 3
+    assert {cafe.state(each) for each in made} == {"pending"}
+
+
+def test_the_red_button_pressed_in_the_middle_stops_the_rest(cafe, home, clock):
+    made = [cafe.message() for _ in range(3)]
+
+    def press():
+        with cafe.db.begin() as conn:
+            conn.execute(switch.insert().values(id=1, stopped_at=NOW))
+
+    class Pressing(Sink):
+        def send(self, message, handoff):
+            outcome = super().send(message, handoff)
+            press()
+            return outcome
+
+    send_due(a_desk(cafe, home, clock, email=Pressing()))
+    assert [cafe.state(each) for each in made] == ["sent", "pending", "pending"]
+
+
+def test_a_limit_is_a_number_of_messages(cafe, home, clock):
+    made = [cafe.message() for _ in range(3)]
+    send_due(a_desk(cafe, home, clock), limit=2)
+    assert [cafe.state(each) for each in made] == ["sent", "sent", "pending"]
+
+
+def test_a_database_that_fails_at_the_fence_lets_nothing_out(cafe, home, clock):
+    message = cafe.message()
+    sink = Sink()
+    desk = a_desk(cafe, home, clock, email=sink)
+    policy = desk.policy
+    full = OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    def fail(*_):
+        raise full
+
+    sink.before_fence = lambda: setattr(
+        desk, "policy", Policy(policy.hours, policy.limits, policy.day_starts, fail, policy.why_stopped)
+    )
+    with pytest.raises(OperationalError):
+        send_due(desk)
+    assert sink.accepted == []
+    assert cafe.state(message) == "claimed"
+
+
+def test_a_fence_that_two_transactions_fought_over_is_asked_again(cafe, home, clock):
+    message = cafe.message()
+    sink = Sink()
+    desk = a_desk(cafe, home, clock, email=sink)
+    policy, failures = desk.policy, [OperationalError("SELECT", {}, Exception("deadlock detected"))]
+
+    def fail_once(conn, version_id):
+        if failures:
+            raise failures.pop()
+        return policy.rule(conn, version_id)
+
+    sink.before_fence = lambda: setattr(
+        desk, "policy", Policy(policy.hours, policy.limits, policy.day_starts, fail_once, policy.why_stopped)
+    )
+    send_due(desk)
+    assert cafe.state(message) == "sent"
+    assert len(sink.accepted) == 1
+
+
+class TestAlerts:
+    def rule(self, cafe, **settings):
+        return cafe.rule(Step(1, "alert", Alert("low-rating-alert", **settings)), purpose="service")
+
+    def content(self, cafe):
+        return cafe.content(
+            "low-rating-alert",
+            **{
+                "subject.txt": "Bad ratings",
+                "email.txt": "{% for match in matches %}{{ match.customer.name }};{% endfor %}",
+                "sms.txt": "Bad rating",
+            },
+        )
+
+    def alerts(self, cafe, rule, *, stores=(None,), run=None):
+        content, run, made = self.content(cafe), run or cafe.run(), []
+        for number, store in enumerate(stores, start=1):
+            guest = cafe.guest(f"Guest {number}")
+            match = cafe.match(guest, rule=rule, run_id=run, store_id=store)
+            made.append(cafe.dispatch(match, guest, "alert", content_id=content))
+        return made
+
+    def test_an_alert_goes_to_the_manager_at_any_hour(self, cafe, home, clock):
+        clock.at = chicago(5, 3)
+        (alert,) = self.alerts(cafe, self.rule(cafe))
+        sink = Sink()
+        send_due(a_desk(cafe, home, clock, email=sink))
+        assert cafe.state(alert) == "sent"
+        assert sink.accepted[0].recipient == "manager@corner.example"
+        assert b"List-Unsubscribe" not in sink.accepted[0].body
+
+    def test_once_per_run_is_one_message_with_a_list_and_one_provider_id(self, cafe, home, clock):
+        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 3)
+        sink = Sink()
+        assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {"sent": 3}
+        assert [text_of(each).strip() for each in sink.accepted] == ["Guest 1;Guest 2;Guest 3;"]
+        assert {cafe.row(each).provider_id for each in made} == {"p1"}
+
+    def test_each_payload_of_a_list_holds_its_own_guest_only(self, cafe, home, clock):
+        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 2)
+        send_due(a_desk(cafe, home, clock))
+        with cafe.db.begin() as conn:
+            kept = dict(conn.execute(select(payloads.c.dispatch_id, payloads.c["values"])).tuples().all())
+        assert "Guest 2" not in str(kept[made[0]])
+        assert "Guest 1" not in str(kept[made[1]])
+
+    def test_one_who_was_erased_meanwhile_drops_out_of_the_list(self, cafe, home, clock):
+        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 3)
+        erased = []
+
+        def erase():
+            if not erased:
+                erased.append(True)
+                with cafe.db.begin() as conn:
+                    conn.execute(update(customers).where(customers.c.name == "Guest 2").values(erased_at=NOW))
+
+        sink = Sink(before_fence=erase)
+        send_due(a_desk(cafe, home, clock, email=sink))
+        assert [cafe.outcome(each) for each in made] == ["sent", "blocked: erased", "sent"]
+        assert [text_of(each).strip() for each in sink.accepted] == ["Guest 1;Guest 3;"]
+
+    def test_to_the_store_is_to_its_manager_or_else_to_ours(self, cafe, home, clock):
+        cafe.guest()
+        north = cafe.store("North", manager_email="north@corner.example")
+        east = cafe.store("East", manager_phone="+15005550111")
+        self.alerts(cafe, self.rule(cafe, to="store", once_per="store"), stores=(north, east, None))
+        mail, text = Sink(), Sink()
+        send_due(a_desk(cafe, home, clock, email=mail, sms=text))
+        assert [each.recipient for each in mail.accepted] == ["north@corner.example", "manager@corner.example"]
+        assert [each.recipient for each in text.accepted] == ["+15005550111"]
+
+    def test_nobody_to_tell_is_said_on_the_row(self, cafe, home, clock):
+        (alert,) = self.alerts(cafe, self.rule(cafe, to="nobody"))
+        send_due(a_desk(cafe, home, clock))
+        assert cafe.outcome(alert) == "dead: no_recipient"
+
+    def test_an_alert_whose_channel_is_shut_is_tried_again_later(self, cafe, home, clock):
+        (alert,) = self.alerts(cafe, self.rule(cafe))
+        with cafe.db.begin() as conn:
+            conn.execute(channels.insert().values(channel="email", stopped_at=NOW))
+        send_due(a_desk(cafe, home, clock))
+        row = cafe.row(alert)
+        assert (row.state, row.reason, row.due_at) == ("pending", "channel", NOW + timedelta(minutes=15))
+
+
+class TestStayingUntilTheDayIsDone:
+    def test_a_run_at_six_sends_everything_at_its_hour_and_ends(self, cafe, home, clock):
+        clock.at = chicago(4, 6)
+        mail, text = cafe.message(due_at=chicago(4, 6)), cafe.message(channel="sms", due_at=chicago(4, 10))
+        tomorrow = cafe.message(due_at=chicago(5, 8))
+        at = {}
+        sinks = {name: Sink() for name in ("email", "sms")}
+        for name, sink in sinks.items():
+            sink.before_fence = lambda name=name: at.setdefault(name, clock.local())
+        send_until(a_desk(cafe, home, clock, **sinks), until=chicago(5, 4), sleep=clock.sleep)
+        assert at == {"email": "Mon 08:00", "sms": "Mon 10:00"}
+        assert [cafe.state(each) for each in (mail, text, tomorrow)] == ["sent", "sent", "pending"]
+        assert clock.local() == "Mon 10:00"
+
+    def test_a_capped_message_is_left_to_its_day(self, cafe, home, clock):
+        guest = cafe.guest()
+        first, second = cafe.message(guest), cafe.message(guest)
+        send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert (cafe.state(first), cafe.outcome(second)) == ("sent", "pending: capped")
+        assert clock.slept == []
+
+    def test_a_server_that_says_later_is_asked_later(self, cafe, home, clock):
+        message = cafe.message()
+        sink = Sink([Outcome("not_now", "451"), Outcome("not_now", "451")])
+        send_until(a_desk(cafe, home, clock, email=sink), until=chicago(5, 4), sleep=clock.sleep)
+        assert cafe.state(message) == "sent"
+        assert sum(clock.slept) == 15 * 60
+
+    def test_a_breaker_is_waited_for(self, cafe, home, clock):
+        made = [cafe.message() for _ in range(6)]
+        down = Outcome("not_now", "early refused at connect", channel="failure")
+        send_until(a_desk(cafe, home, clock, email=Sink([down] * 7)), until=chicago(5, 4), sleep=clock.sleep)
+        assert {cafe.state(each) for each in made} == {"sent"}
+
+    def test_a_stopped_channel_is_not_waited_for(self, cafe, home, clock):
+        cafe.message()
+        stop = Outcome("not_now", "early 535", channel="stop", counts_attempt=False)
+        send_until(a_desk(cafe, home, clock, email=Sink([stop])), until=chicago(5, 4), sleep=clock.sleep)
+        assert clock.slept == []
+
+    def test_nor_is_one_that_somebody_else_holds(self, cafe, home, clock):
+        cafe.message()
+        with cafe.db.begin() as conn:
+            claim(conn, now=NOW, holder="elsewhere:1:a", usable=["email"], limit=1)
+        send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert clock.slept == []
+
+
+def test_two_workers_at_once_without_any_lock_send_nothing_twice(cafe, tmp_path, clock):
+    made = [cafe.message() for _ in range(25)]
+    home = a_home(tmp_path)
+    sinks = [Sink() for _ in range(3)]
+    workers = [threading.Thread(target=send_due, args=(a_desk(cafe, home, clock, email=sink),)) for sink in sinks]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    keys = [message.key for sink in sinks for message in sink.accepted]
+    assert len(keys) == len(set(keys)) == 25
+    assert {cafe.state(each) for each in made} == {"sent"}
+
+
+def test_a_reminder_is_not_sent_before_the_message_that_it_reminds_of(cafe, home, clock):
+    guest = cafe.guest()
+    rule = cafe.rule(*(Step(number, "email", Email("win-back")) for number in (1, 3)))
+    match = cafe.match(guest, rule=rule)
+    first = cafe.dispatch(match, guest, step=1)
+    reminder = cafe.dispatch(match, guest, step=3, due_at=NOW + timedelta(minutes=1), expires_at=NOW + 9 * DAY)
+    sink = Sink([Outcome("not_now", "451")])
+    desk = a_desk(cafe, home, clock, email=sink)
+    send_due(desk)
+    clock.at += timedelta(minutes=2)
+    send_due(desk)
+    assert (cafe.state(first), cafe.state(reminder)) == ("pending", "pending")
+    assert sink.asked == 1
+
+
+def test_the_log_of_a_sent_message_holds_no_address(cafe, home, clock):
+    cafe.message()
+    send_due(a_desk(cafe, home, clock))
+    with cafe.db.begin() as conn:
+        rows = conn.execute(select(dispatches)).all()
+    assert "guest1@example.com" not in str(rows)
