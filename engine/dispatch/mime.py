@@ -24,7 +24,8 @@ _POLICY = SMTP.clone(cte_type="7bit")  # eight-bit parts are rewritten on the wa
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+@[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+")
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
-_PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
+_PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,-]{1,900}")
+_LONGEST_PLAIN_WORD: Final = 60  # a longer one would be put on a line of its own, with a blank before it
 
 
 class MessageError(Exception):
@@ -228,7 +229,7 @@ def _mailbox(sender: Sender) -> str:
     address = _address(sender.address, "sender")
     if not sender.name:
         return address
-    if _PLAIN_WORDS.fullmatch(sender.name) and "=?" not in sender.name and len(sender.name) <= 60:  # noqa: PLR2004
+    if _PLAIN_WORDS.fullmatch(sender.name) and "=?" not in sender.name:
         return f'"{sender.name}" <{address}>'
     return f"{_text_header('From', sender.name, force=True)} <{address}>"
 
@@ -247,6 +248,7 @@ def _address(address: str, whose: str) -> str:
 def _text_header(name: str, text: str, *, force: bool = False) -> str:
     """Write a text for a header so that a reader gets exactly it: encoded unless it is plain ASCII and looks it."""
     text = " ".join(text.split())
-    plain = text.isascii() and text.isprintable() and "=?" not in text and len(text) <= 900 and not force  # noqa: PLR2004
+    plain = text.isascii() and text.isprintable() and "=?" not in text and not force
+    plain = plain and all(len(word) <= _LONGEST_PLAIN_WORD for word in text.split())
     header = Header(text, "us-ascii" if plain else "utf-8", header_name=name, maxlinelen=76)
     return header.encode(linesep="\r\n")

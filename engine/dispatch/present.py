@@ -57,11 +57,11 @@ class Style:
         return _plain_blanks(format_date(day, "long", locale=self.locale))
 
     def weekday(self, day: date) -> str:
-        """Write a day with its weekday and without the year: ``Monday, May 4``."""
+        """Write a day with its weekday and without the year: ``Mon, May 4``."""
         from babel.dates import format_skeleton
 
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return _plain_blanks(format_skeleton("MMMMEEEEd", moment, tzinfo=UTC, locale=self.locale))
+        return _plain_blanks(format_skeleton("MMMEd", moment, tzinfo=UTC, locale=self.locale))
 
     def clock(self, moment: datetime) -> str:
         """Write the clock in the guest's zone: ``6:12 PM``."""

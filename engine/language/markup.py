@@ -18,12 +18,14 @@ from engine.language.wording import did_you_mean
 if TYPE_CHECKING:
     from css_inline import CSSInliner
 
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _HIDDEN = re.compile(r"<!--jinja(\d+)x-->|<mj-raw>jinja(\d+)x</mj-raw>|jinja(\d+)x")
+_TAG = r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"
+_JINJA = re.compile(_TAG, re.DOTALL)
 _TOKEN = re.compile(
     r"(?P<comment><!--.*?-->)"
-    r"|(?P<jinja>\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})"
-    r"|<(?P<end>/?)(?P<name>[A-Za-z][\w:-]*)(?P<rest>(?:\{\{.*?\}\}|\{%.*?%\}|\"[^\"]*\"|'[^']*'|[^<>\"'])*)>"
+    rf"|(?P<jinja>{_TAG})"
+    r"|<(?P<end>/?)(?P<name>[A-Za-z][\w:-]*)"
+    rf"(?P<rest>(?:{_TAG}|\"(?:{_TAG}|[^\"])*\"|'(?:{_TAG}|[^'])*'|[^<>\"'])*)>"
     r"|(?P<text>[^<{]+|.)",
     re.DOTALL,
 )

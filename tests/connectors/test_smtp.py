@@ -6,6 +6,8 @@ import dataclasses
 import socket
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scripted_smtp import CLOSE, DRIP, GOOD, RESET, STALL, ScriptedSmtp, credentials_in
 
 from connectors.base import Message, Outcome
@@ -472,3 +474,23 @@ def test_a_real_server_gets_each_message_once_and_byte_for_byte(letter, certific
 def test_a_message_repr_shows_no_body(letter):
     assert isinstance(letter, Message)
     assert "Dear" not in repr(letter)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    phase=st.sampled_from([*BEFORE, "dot"]),
+    reply=st.one_of(
+        st.binary(max_size=60).map(lambda data: data + b"\r\n"),
+        st.from_regex(rb"[2-5][0-9]{2}[ -]([245]\.[0-9]\.[0-9] )?[a-z ]{0,20}\r\n", fullmatch=True),
+    ),
+)
+def test_whatever_a_server_says_the_outcome_is_true_and_nothing_raises(letter, phase, reply):
+    with ScriptedSmtp({phase: reply}) as server:
+        outcome, asked = send(server, letter, deadlines={**QUICK, phase: 0.05, "EHLO": 0.05})
+        assert asked <= 1
+        assert (outcome.kind == "sent") == bool(server.accepted)
+        if not server.dots:
+            assert outcome.kind in {"not_now", "no"}
+        if outcome.kind == "unknown":
+            assert server.dots
+            assert not server.accepted

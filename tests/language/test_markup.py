@@ -54,7 +54,7 @@ def test_mjml_takes_the_language_of_its_file_unless_it_names_one():
 
 
 EXPRESSIONS = st.from_regex(
-    r"\{\{ [a-z]{1,8}(\.[a-z]{1,8})?( \| default\([\"'][a-z <>&]{0,6}[\"']\))? \}\}", fullmatch=True
+    r"\{\{ [a-z]{1,8}(\.[a-z]{1,8})?( \| default\((\"[a-z <>&']{0,6}\"|'[a-z <>&\"]{0,6}')\))? \}\}", fullmatch=True
 )
 
 

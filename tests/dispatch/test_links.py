@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.dispatch.links import message_id, message_key, read_token, token, unsubscribe_url
+
+KEY = bytes(range(32))
+NUMBERS = st.integers(min_value=0, max_value=2**63 - 1)
+
+
+class Known:
+    def __init__(self, secret):
+        self.secret = secret
+
+    def reveal(self):
+        return self.secret
+
+
+def config(base_url="https://corner.example/r", secret=None):
+    links = SimpleNamespace(base_url=base_url, secret=Known(secret) if secret else None)
+    return SimpleNamespace(links=links, email=SimpleNamespace(sender=SimpleNamespace(address="hello@corner.example")))
+
+
+@given(NUMBERS)
+def test_a_token_gives_its_number_back_and_needs_no_escaping(number):
+    text = token(KEY, "unsubscribe", number)
+    assert read_token(KEY, "unsubscribe", text) == number
+    assert re.fullmatch(r"[A-Za-z0-9_-]{15,24}", text)
+
+
+@given(NUMBERS)
+def test_a_token_is_good_for_its_purpose_and_key_only(number):
+    text = token(KEY, "rating", number)
+    assert read_token(KEY, "unsubscribe", text) is None
+    assert read_token(bytes(32), "rating", text) is None
+
+
+@given(NUMBERS, st.data())
+def test_a_token_with_one_letter_changed_is_worth_nothing(number, data):
+    text = token(KEY, "unsubscribe", number)
+    place = data.draw(st.integers(0, len(text) - 1))
+    letter = data.draw(st.sampled_from([c for c in "ABCxyz019_-" if c != text[place]]))
+    assert read_token(KEY, "unsubscribe", text[:place] + letter + text[place + 1 :]) is None
+
+
+@given(st.text(max_size=40))
+def test_nonsense_is_no_token(text):
+    assert read_token(KEY, "unsubscribe", text) is None
+
+
+def test_an_unsubscribe_link_is_short_enough_to_stay_in_one_line():
+    url = unsubscribe_url(config(), KEY, 100_000_000)
+    assert url.startswith("https://corner.example/r/u/")
+    assert len(f"<{url}>") < 74
+    assert read_token(KEY, "unsubscribe", url.rpartition("/")[2]) == 100_000_000
+
+
+def test_a_shared_secret_takes_the_place_of_the_homes_key():
+    url = unsubscribe_url(config(secret="shared"), KEY, 7)
+    assert url != unsubscribe_url(config(), KEY, 7)
+    assert url == unsubscribe_url(config(secret="shared"), bytes(32), 7)
+
+
+def test_a_home_without_a_page_asks_for_a_mail():
+    assert unsubscribe_url(config(base_url=None), KEY, 7) == "mailto:hello@corner.example?subject=unsubscribe"
+
+
+def test_a_message_id_is_the_same_on_every_attempt_and_tells_nothing():
+    first = message_id(KEY, 12, "hello@corner.example")
+    assert first == message_id(KEY, 12, "hello@corner.example")
+    assert re.fullmatch(r"<[a-z2-7]{24}@corner\.example>", first)
+    assert first != message_id(KEY, 13, "hello@corner.example")
+    assert (
+        message_id(KEY, 12, "hi@街角.example").endswith("@xn--4gq1w1y.example>")
+        or message_id(KEY, 12, "hi@街角.example").isascii()
+    )
+
+
+def test_a_message_key_is_opaque_and_fit_for_a_file_name():
+    assert re.fullmatch(r"[0-9a-f]{24}", message_key(KEY, 12))
+    assert len({message_key(KEY, number) for number in range(100)}) == 100
+
+
+@pytest.mark.parametrize("number", [-1])
+def test_there_is_no_token_of_a_negative_number(number):
+    with pytest.raises(OverflowError):
+        token(KEY, "unsubscribe", number)
