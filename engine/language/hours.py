@@ -174,8 +174,10 @@ def windows_meet(hours: Hours, between: ClockRange | None = None, on: frozenset[
     """Whether there is any moment of a week inside both: asked when a rule is checked, not when it is due."""
     monday = datetime(2024, 1, 1, tzinfo=UTC)
     window = _window(between, on)
-    minutes = (monday + timedelta(minutes=minute) for minute in range(7 * _MIDNIGHT))
-    return any(hours.open_at(moment) and window.open_at(moment) for moment in minutes)
+    # What both have in common begins where one of them does, or goes on the whole week.
+    starts = {opened.start for opened in (*hours.week, *window.week) if opened is not None}
+    moments = (monday + timedelta(days=day, minutes=start) for day in range(7) for start in starts)
+    return any(hours.open_at(moment) and window.open_at(moment) for moment in moments)
 
 
 def _window(between: ClockRange | None, on: frozenset[int] | None) -> Hours:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from engine.language import yamlfile
 from engine.language.yamlfile import parse
 
 MISTAKES = {
@@ -68,6 +70,14 @@ def test_the_mistake_is_named_at_its_place(name):
     assert said in problems[0].message
     assert problems[0].hint
     assert problems[0].excerpt == text.splitlines()[place[0] - 1].replace("\x00", "")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_slower_parser_without_c_says_the_same(name, monkeypatch):
+    text, place, code, _ = MISTAKES[name]
+    monkeypatch.setattr(yamlfile, "_LOADER", yaml.SafeLoader)
+    _, problems = parse(text, "rules/a.yaml")
+    assert [((p.line, p.column), p.code) for p in problems] == [(place, code)]
 
 
 @pytest.mark.parametrize(
