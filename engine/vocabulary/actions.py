@@ -287,6 +287,7 @@ def action_schema() -> JsonSchema:
     """Give the schema of one step. That it has exactly one key is checked in Python."""
     return {
         "type": "object",
+        "x-name": "a step",
         "minProperties": 1,
         "additionalProperties": False,
         "properties": {word: made.schema() for word, made in ACTIONS.items()},

@@ -163,6 +163,7 @@ def conditions_schema() -> JsonSchema:
     """Give the schema of a map of conditions, for ``#/definitions/conditions``."""
     return {
         "type": "object",
+        "x-name": "conditions",
         "minProperties": 1,
         "additionalProperties": False,
         "properties": {word: made.schema() for word, made in CONDITIONS.items()},

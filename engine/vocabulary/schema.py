@@ -147,6 +147,25 @@ def rule_schema() -> JsonSchema:
     return {
         "$schema": DRAFT,
         "title": "A rule of Regulars",
+        "x-name": "a rule",
+        "x-also": {
+            "name": "id",
+            "description": "about",
+            "when": "trigger",
+            "triggers": "trigger",
+            "if": "conditions",
+            "condition": "conditions",
+            "filter": "conditions",
+            "then": "actions",
+            "action": "actions",
+            "steps": "actions",
+            "do": "actions",
+            "enabled": "active",
+            "cron": "schedule",
+            "limit": "limits",
+            "control": "holdout",
+            "stop": "stop_if",
+        },
         "type": "object",
         "additionalProperties": False,
         "required": ["id", "trigger", "actions"],
@@ -161,6 +180,7 @@ def segments_schema() -> JsonSchema:
     return {
         "$schema": DRAFT,
         "title": "Segments of Regulars",
+        "x-name": "the segments",
         "type": "object",
         "additionalProperties": {
             "type": "object",
