@@ -9,6 +9,9 @@ import ssl
 import struct
 import threading
 
+from connectors.base import Outcome
+from connectors.smtp import SmtpConnector
+
 CLOSE, RESET, STALL, DRIP, GO_PLAIN = "close", "reset", "stall", "drip", "go plain"
 
 GOOD = {
@@ -182,3 +185,46 @@ def credentials_in(commands):
     return [
         base64.b64decode(part) for command in commands if command.startswith("AUTH") for part in command.split()[2:]
     ]
+
+
+# What the tests do with it, and the verdicts of the table.
+
+BEFORE = ["greeting", "EHLO", "MAIL", "RCPT", "DATA"]
+NAMED = ["RCPT", "DATA"]
+QUICK = dict.fromkeys(
+    ["connect", "greeting", "EHLO", "STARTTLS", "TLS", "AUTH", "MAIL", "RCPT", "DATA", "body", "dot"], 5.0
+)
+
+
+def connector(server, **options):
+    options.setdefault("tls", "none")
+    options.setdefault("deadlines", QUICK)
+    return SmtpConnector("localhost" if options["tls"] != "none" else "127.0.0.1", server.port, **options)
+
+
+def send(server, letter, *, permitted=True, **options):
+    asked = []
+
+    def handoff():
+        asked.append(True)
+        server.fence_open.set()
+        return permitted
+
+    carrier = connector(server, **options)
+    outcome = carrier.send(letter, handoff)
+    carrier.close()
+    return outcome, len(asked)
+
+
+def verdict(outcome: Outcome):
+    return outcome.kind, outcome.endpoint, outcome.channel, outcome.counts_attempt
+
+
+NOT_NOW = ("not_now", "ok", "ok", True)
+TRIPPED = ("not_now", "ok", "failure", True)
+STOPPED = ("not_now", "ok", "stop", False)
+NO = ("no", "ok", "ok", True)
+HARD = ("no", "hard", "ok", True)
+SOFT = ("no", "soft", "ok", True)
+POLICY = ("no", "ok", "breaker", True)
+UNKNOWN = ("unknown", "ok", "failure", True)
