@@ -313,7 +313,7 @@ class TestAlerts:
         made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 2)
         send_due(a_desk(cafe, home, clock))
         with cafe.db.begin() as conn:
-            kept = dict(conn.execute(select(payloads.c.dispatch_id, payloads.c["values"])).tuples().all())
+            kept = {row[0]: row[1] for row in conn.execute(select(payloads.c.dispatch_id, payloads.c["values"]))}
         assert "Guest 2" not in str(kept[made[0]])
         assert "Guest 1" not in str(kept[made[1]])
 
