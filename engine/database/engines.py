@@ -26,6 +26,7 @@ __all__ = [
     "broken_references",
     "empty_the_log",
     "explain",
+    "journal_mode",
     "open_db",
     "reading",
     "without_foreign_keys",
@@ -94,6 +95,11 @@ def without_foreign_keys(db: Engine) -> Iterator[Connection]:
 def broken_references(conn: Connection) -> int:
     """Count rows that point at nothing, where the database was told not to watch (SQLite); elsewhere 0."""
     return len(conn.exec_driver_sql("PRAGMA foreign_key_check").all()) if conn.dialect.name == "sqlite" else 0
+
+
+def journal_mode(conn: Connection) -> str | None:
+    """Give how SQLite keeps its journal, which should be ``wal``; None for a database that has no such thing."""
+    return str(_pragma(conn, "journal_mode")[0]) if conn.dialect.name == "sqlite" else None
 
 
 def empty_the_log(db: Engine) -> None:

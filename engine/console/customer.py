@@ -1,0 +1,251 @@
+"""One guest: everything that is known, for staff and for a request for access; and what the guest says of marketing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, Select, Table, select
+
+from engine.console.exits import Refusal
+from engine.console.page import Column, Page, visible
+from engine.console.session import Session
+from engine.console.words import moment, money, reason
+from engine.database.consent import record_consent
+from engine.database.facts import bring_to
+from engine.database.tables import (
+    consents,
+    coupons,
+    customer_facts,
+    customers,
+    dispatches,
+    endpoints,
+    events,
+    matches,
+    order_items,
+    orders,
+    payloads,
+    points,
+    products,
+    ratings,
+    rules,
+    stores,
+    tags,
+    zones,
+)
+from engine.language.codes import shown
+
+#: So many of the newest orders, messages and so on a person is shown; JSON has all.
+NEWEST: Final = 10
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of a guest, as plain data: the person, and lists by kind, the newest first."""
+
+    person: dict[str, Any]
+    lists: dict[str, list[dict[str, Any]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the object that ``customer show --format json`` prints."""
+        return {**self.person, **self.lists}
+
+
+def known(session: Session, customer: Row[Any], at: datetime) -> Known:
+    """Read everything; figures are those of ``at``."""
+    with session.db.connect() as conn, conn.begin() as transaction:
+        bring_to(conn, at)
+        person = _person(conn, customer)
+        lists = {name: [_plain(row) for row in conn.execute(query)] for name, query in _lists(customer)}
+        transaction.rollback()
+    for each in lists["coupons"]:
+        each["code"] = None if each["code"] is None else shown(each["code"])
+    return Known(person, lists)
+
+
+def _person(conn: Connection, customer: Row[Any]) -> dict[str, Any]:
+    own = ("source", "external_id", "name", "first_name", "gender", "company", "tier", "city", "language")
+    facts = conn.execute(select(customer_facts).where(customer_facts.c.customer_id == customer.id)).one_or_none()
+    zone = conn.scalar(select(zones.c.name).where(zones.c.id == customer.zone_id))
+    store = None
+    if facts is not None and facts.store_id is not None:
+        store = conn.scalar(select(stores.c.name).where(stores.c.id == facts.store_id))
+    birthday = None
+    if customer.birthday_md:
+        year = customer.birthday_year or "0000"
+        birthday = f"{year}-{customer.birthday_md // 100:02d}-{customer.birthday_md % 100:02d}"
+    counted = ("orders", "visits", "spend", "refunds", "points")
+    return {
+        **{"customer" if name == "external_id" else name: getattr(customer, name) for name in own},
+        "birthday": birthday,
+        "birthday_calendar": customer.birthday_calendar if birthday else None,
+        "joined_at": _value(facts.joined_at if facts is not None else customer.joined_at),
+        "timezone": zone,
+        "store": store,
+        "referred_by": customer.referred_by,
+        "erased_at": _value(customer.erased_at),
+        "attributes": customer.attributes,
+        "tags": list(conn.scalars(select(tags.c.tag).where(tags.c.customer_id == customer.id).order_by(tags.c.tag))),
+        **{name: getattr(facts, name) if facts is not None else 0 for name in counted},
+        "last_order_at": _value(facts.last_order_at) if facts is not None else None,
+    }
+
+
+def _lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
+    mine = endpoints.c.id.in_([each for each in (customer.email_id, customer.sms_id) if each is not None])
+    yield (
+        "endpoints",
+        select(
+            endpoints.c.channel, endpoints.c.address, endpoints.c.suppressed_at, endpoints.c.suppressed_why
+        ).where(mine).order_by(endpoints.c.channel),
+    )  # fmt: skip
+    yield (
+        "consents",
+        select(
+            endpoints.c.channel, consents.c.topic, consents.c.state, consents.c.basis, consents.c.at,
+            consents.c.source, consents.c.evidence,
+        ).join(endpoints, endpoints.c.id == consents.c.endpoint_id).where(mine)
+        .order_by(consents.c.at.desc(), consents.c.id.desc()),
+    )  # fmt: skip
+    yield (
+        "bought",
+        select(orders.c.external_id.label("order"), products.c.name.label("product"), order_items.c.quantity)
+        .select_from(order_items.join(orders, orders.c.id == order_items.c.order_id))
+        .join(products, products.c.id == order_items.c.product_id)
+        .where(orders.c.customer_id == customer.id)
+        .order_by(orders.c.ordered_at.desc(), order_items.c.id),
+    )
+    yield "orders", _of(orders, customer, "ordered_at", "external_id", "ordered_at", "total", "channel", "refunded_at")
+    yield "ratings", _of(ratings, customer, "rated_at", "rated_at", "score", "comment", "platform")
+    yield "points", _of(points, customer, "at", "at", "points", "expires_at", "reason", "ledger")
+    yield "events", _of(events, customer, "at", "at", "name", "data")
+    yield from _engine_lists(customer)
+
+
+def _engine_lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
+    """What the engine decided about the guest, and what it sent."""
+    c, d = coupons.c, dispatches.c
+    yield (
+        "coupons",
+        select(c.code, c.offer, c.issued_at, c.valid_until, c.redeemed_at, c.revoked_at)
+        .where(c.customer_id == customer.id)
+        .order_by(c.id.desc()),
+    )
+    yield (
+        "matches",
+        select(rules.c.rule, matches.c.matched_at, matches.c.verdict, matches.c.reason)
+        .join(rules, rules.c.id == matches.c.rule_id)
+        .where(matches.c.customer_id == customer.id)
+        .order_by(matches.c.id.desc()),
+    )
+    yield (
+        "messages",
+        select(
+            rules.c.rule, d.step, d.channel, d.state, d.reason, d.due_at, d.handed_at,
+            payloads.c["values"].label("values"),
+        )
+        .join(rules, rules.c.id == d.rule_id)
+        .outerjoin(payloads, payloads.c.dispatch_id == d.id)
+        .where(d.customer_id == customer.id)
+        .order_by(d.id.desc()),
+    )  # fmt: skip
+
+
+def _of(table: Table, customer: Row[Any], newest: str, *names: str) -> Select[Any]:
+    columns = [table.c[name].label("order" if name == "external_id" else name) for name in names]
+    return (
+        select(*columns).where(table.c.customer_id == customer.id).order_by(table.c[newest].desc(), table.c.id.desc())
+    )
+
+
+def _plain(row: Row[Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in row._mapping.items()}  # noqa: SLF001 (SQLAlchemy's public name for it)
+
+
+def _value(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (datetime, date)) else value
+
+
+def customer_report(page: Page, of: Known, currency: str, zone: ZoneInfo) -> None:
+    """Say what staff want to see: the person, what may be sent, and the newest of each list."""
+    person = of.person
+    page.line(f"{visible(person['customer'])} {visible(person['name'] or '')}".rstrip(), "strong")
+    if person["erased_at"]:
+        page.line(f"Erased on {_when(person['erased_at'], zone)}; the orders stay for the books.", "care")
+    skipped = {"customer", "name", "erased_at", "attributes", "spend", "last_order_at", "joined_at", "tags"}
+    facts = [(name.replace("_", " "), value) for name, value in person.items() if name not in skipped and value]
+    facts += [
+        ("tags", ", ".join(person["tags"])),
+        ("spend", money(person["spend"], currency)),
+        ("joined", _when(person["joined_at"], zone)),
+        ("last order", _when(person["last_order_at"], zone)),
+        *person["attributes"].items(),
+    ]
+    page.table([Column("", style="faint"), Column("")], [each for each in facts if each[1]], indent=2)
+    for name, rows in of.lists.items():
+        if rows and name != "bought":
+            _list(page, name, rows, currency, zone)
+
+
+def _list(page: Page, name: str, rows: list[dict[str, Any]], currency: str, zone: ZoneInfo) -> None:
+    more = f" (the newest {NEWEST} of {len(rows):,})" if len(rows) > NEWEST else ""
+    page.heading(f"{name.capitalize()}{more}")
+    titles = [title for title in rows[0] if title not in {"values", "data"} and any(row[title] for row in rows)]
+    page.table(
+        [Column(title.replace("_", " ")) for title in titles],
+        [[_cell(title, row[title], currency, zone) for title in titles] for row in rows[:NEWEST]],
+        indent=2,
+    )
+
+
+def _cell(title: str, value: Any, currency: str, zone: ZoneInfo) -> str:
+    if value is None:
+        return ""
+    if title == "total":
+        return money(value, currency)
+    if title in {"reason", "suppressed_why"}:
+        return reason(value)
+    return _when(value, zone) if title == "at" or title.endswith(("_at", "_until")) else str(value)
+
+
+def _when(iso: str | None, zone: ZoneInfo) -> str:
+    return "" if iso is None else moment(datetime.fromisoformat(iso), zone)
+
+
+def consent(
+    session: Session,
+    customer: Row[Any],
+    said: Mapping[Literal["email", "sms"], Literal["yes", "no"]],
+    *,
+    topic: str | None,
+    by: str,
+    now: datetime,
+) -> list[str]:
+    """Record what the guest said, all of it or nothing; give a sentence for each channel."""
+    told = []
+    with session.db.begin() as conn:
+        for channel, state in said.items():
+            endpoint_id = customer.email_id if channel == "email" else customer.sms_id
+            endpoint = conn.execute(select(endpoints).where(endpoints.c.id == endpoint_id)).one_or_none()
+            shown_channel = "email address" if channel == "email" else "phone number"
+            if endpoint is None:
+                raise Refusal(f"this guest has no {shown_channel}; nothing was changed")
+            record_consent(
+                conn, endpoint.id, state, at=now, source="staff", topic=topic, customer_id=customer.id, evidence=by
+            )
+            about = f"marketing about {topic}" if topic else "marketing"
+            told.append(f"{channel}: {about} {'is allowed' if state == 'yes' else 'has ended'}.")
+            if endpoint.suppressed_at is not None:
+                told.append(f"{channel}: nothing goes there all the same: {reason(endpoint.suppressed_why)}.")
+            others = conn.scalars(
+                select(customers.c.external_id).where(
+                    (customers.c.email_id if channel == "email" else customers.c.sms_id) == endpoint.id,
+                    customers.c.id != customer.id,
+                )
+            ).all()
+            if others:
+                told.append(f"{channel}: the same {shown_channel} is that of {', '.join(sorted(others))} too.")
+    return told

@@ -1,0 +1,271 @@
+"""What is missing or wrong, in words, with the cure: the doctor looks at everything a run needs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import Connection, Engine, func, select
+
+from engine.console import schedule
+from engine.console.page import Page
+from engine.console.session import Session
+from engine.console.words import counted, moment, reason
+from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
+from engine.database.migrations import schema_is_current
+from engine.database.tables import channels, dispatches, orders, rules, runs, switch
+from engine.dispatch.outbox import MESSAGES
+from engine.evaluation.permission import reachable
+from engine.language.keys import KEY_FILE, KeyFileError, load_key
+from engine.language.problems import errors
+from engine.language.secret import Secret, SecretError
+from engine.language.times import business_day
+from engine.vocabulary.home import Home, check_home
+
+Verdict = Literal["good", "care", "bad"]
+_MARKS: Final[Mapping[Verdict, str]] = {"good": "ok", "care": "look", "bad": "wrong"}
+#: A run that has not finished for so long was ended from outside.
+_LONG_RUN: Final = timedelta(hours=26)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``bad``: a run cannot do its work; ``care``: somebody should look."""
+
+    verdict: Verdict
+    about: str
+    said: str
+
+    def to_json(self) -> dict[str, str]:
+        """Give the object that ``doctor --format json`` prints on one line."""
+        return {"verdict": _MARKS[self.verdict], "about": self.about, "said": self.said}
+
+
+def examine_files(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at what can be looked at without a sound config or a database."""
+    problems = check_home(root, environ)
+    wrong, odd = len(errors(problems)), len(problems) - len(errors(problems))
+    if wrong:
+        yield Finding("bad", "files", f"{counted(wrong, 'problem')} in what you wrote: `regulars validate` shows them")
+    elif odd:
+        yield Finding("care", "files", f"{counted(odd, 'warning')}: `regulars validate` shows them")
+    else:
+        yield Finding("good", "files", "config, rules, templates, offers and segments are in order")
+    yield _key(root)
+
+
+def examine(session: Session, now: datetime) -> Iterator[Finding]:
+    """Look at the accounts, the database, the data, and what waits for a person."""
+    home = session.home
+    yield from _accounts(home)
+    yield from _links(home)
+    with session.look() as conn:
+        yield _data(conn, home, now)
+        yield from _waiting(conn, session, now)
+        yield from _runs(conn, session, now)
+        for said in schedule.habits(home, schedule.recent_runs(conn, now), schedule.recent_channels(conn, now), now):
+            yield Finding("care", "schedule", said)
+
+
+def examine_database(home: Home) -> Finding:
+    """Look whether the database can be used; nothing is changed."""
+    try:
+        db = open_db(home.config.database_url)
+        try:
+            return Finding("good", "database", _database(db))
+        finally:
+            db.dispose()
+    except Exception as error:
+        said = explain(error)
+        if said is None:
+            raise
+        return Finding("bad", "database", said)
+
+
+def report(page: Page, findings: list[Finding]) -> None:
+    """Say each finding on a line of its own."""
+    for each in findings:
+        page.line(f"{_MARKS[each.verdict]:<6}{each.about}: {each.said}.", each.verdict)
+
+
+def _key(root: Path) -> Finding:
+    try:
+        load_key(root)
+    except KeyFileError as error:
+        return Finding("bad", "key", str(error).rstrip("."))
+    mode = stat.S_IMODE((root / KEY_FILE).stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        return Finding("care", "key", f"{KEY_FILE} can be read by others on this machine: chmod 600 {KEY_FILE}")
+    return Finding("good", "key", f"{KEY_FILE} is there; keep it in your backup")
+
+
+def _database(db: Engine) -> str:
+    current = schema_is_current(db)
+    with reading(db).connect() as conn:
+        mode = journal_mode(conn)
+    kind = "PostgreSQL" if mode is None else "SQLite"
+    if mode is not None and mode != "wal":
+        raise DatabaseUnavailable(
+            f"SQLite keeps its journal in mode {mode} here instead of wal, as on some network drives: runs and readers "
+            "would lock each other out. Put the database on a disk of this machine"
+        )
+    state = "up to date" if current else "new or of an older Regulars; the next command brings it up to date"
+    return f"{kind}, {state}"
+
+
+def _accounts(home: Home) -> Iterator[Finding]:
+    config = home.config
+    wanted: dict[str, list[Secret | None]] = {"email": [], "sms": []}
+    if config.email.connector == "smtp" and config.email.smtp is not None:
+        wanted["email"] = [config.email.smtp.password]
+    if config.sms.connector == "twilio" and config.sms.twilio is not None:
+        wanted["sms"] = [config.sms.twilio.account_sid, config.sms.twilio.auth_token]
+    for channel, connector in (("email", config.email.connector), ("sms", config.sms.connector)):
+        missing = [said for secret in wanted[channel] if secret is not None and (said := _missing(secret))]
+        for said in missing:
+            yield Finding("bad", channel, said)
+        if connector == "file":
+            yield Finding(
+                "care", channel, "messages are only written into the folder outbox/ (connector: file); nothing leaves"
+            )
+        elif not missing:
+            yield Finding("good", channel, f"goes out by {connector}")
+
+
+def _links(home: Home) -> Iterator[Finding]:
+    links = home.config.links
+    if links.secret is not None and (said := _missing(links.secret)):
+        yield Finding("bad", "links", said)
+    elif links.base_url is None:
+        yield Finding(
+            "care",
+            "links",
+            "without links: base_url guests unsubscribe by a reply to your address; read that mailbox, and enter it "
+            "with `regulars customer consent`",
+        )
+    else:
+        yield Finding("good", "links", f"unsubscribe links lead to {links.base_url}")
+
+
+def _missing(secret: Secret) -> str:
+    try:
+        secret.reveal()
+    except SecretError as error:
+        return str(error)
+    return ""
+
+
+def _data(conn: Connection, home: Home, now: datetime) -> Finding:
+    config = home.config
+    zone = config.business.timezone
+    newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= now))
+    if newest is None:
+        return Finding(
+            "care", "data", "there are no orders yet: put the till's files into inbox/ or `regulars import FILE`"
+        )
+    reach = reachable(conn)
+    when = moment(newest, zone)
+    said = f"{reach['email']:,} guests may be emailed, {reach['sms']:,} texted; the newest order is of {when}"
+    fresh = config.fresh
+    stale = fresh is not None and (
+        business_day(now, zone, config.day_starts) > fresh.after(business_day(newest, zone, config.day_starts))
+        if fresh.is_calendar
+        else now - newest > fresh.delta()
+    )
+    if stale:
+        return Finding("care", "data", f"{said}, older than {fresh}: rules of absence wait for the till's newer files")
+    return Finding("good", "data", said)
+
+
+def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Finding]:
+    zone = session.zone
+    pressed = conn.execute(select(switch).where(switch.c.stopped_at.is_not(None))).one_or_none()
+    if pressed is not None:
+        said = (
+            f"the red button was pressed on {moment(pressed.stopped_at, zone)}: nothing goes out until `regulars start`"
+        )
+        yield Finding("bad", "stop", said)
+    for row in conn.execute(select(channels).order_by(channels.c.channel)):
+        if row.stopped_at is not None:
+            said = (
+                f"stopped since {moment(row.stopped_at, zone)} ({row.stopped_why}): put it right, then `regulars start`"
+            )
+            yield Finding("bad", row.channel, said)
+        elif row.open_until is not None and row.open_until > now:
+            said = f"rests until {moment(row.open_until, zone)} after {counted(row.failures, 'failure')} in a row"
+            yield Finding("care", row.channel, said)
+    held = conn.execute(
+        select(rules.c.rule, dispatches.c.reason, func.count())
+        .join(rules, rules.c.id == dispatches.c.rule_id)
+        .where(dispatches.c.state == "held")
+        .group_by(rules.c.rule, dispatches.c.reason)
+        .order_by(rules.c.rule, dispatches.c.reason)
+    )
+    for rule, why, count in held:
+        said = f"{counted(count, 'step')} of {rule} wait, {reason(why)}: `regulars approve {rule}`"
+        yield Finding("care", "held", said)
+    for state, cure in (("uncertain", "may have arrived"), ("dead", "were given up")):
+        count = conn.scalar(select(func.count()).where(dispatches.c.state == state))
+        if count:
+            yield Finding("care", state, f"{counted(count, 'message')} {cure}: `regulars log --state {state}`")
+    late = conn.scalar(
+        select(func.count()).where(
+            dispatches.c.state == "pending", dispatches.c.channel.in_(MESSAGES), dispatches.c.due_at < now - _LONG_RUN
+        )
+    )
+    if late:
+        yield Finding("care", "late", f"{counted(late, 'message')} should have gone out a day ago: `regulars run`")
+
+
+def _runs(conn: Connection, session: Session, now: datetime) -> Iterator[Finding]:
+    last = conn.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
+    if last is None:
+        yield Finding("care", "runs", "there was no run yet: `regulars run --dry-run` shows what one would do")
+        return
+    when = moment(last.as_of, session.zone)
+    if last.state == "red":
+        yield Finding("bad", "runs", f"the last one, number {last.id} of {when}, was red: its numbers do not add up")
+    elif last.finished_at is None and now - last.started_at > _LONG_RUN:
+        yield Finding("care", "runs", f"number {last.id} of {when} never ended; the next one takes up what it left")
+    else:
+        yield Finding("good", "runs", f"the last one was number {last.id} of {when}")
+    files = [file for file in _inbox(session.home) if not file.name.startswith(".")]
+    if files:
+        yield Finding("care", "inbox", f"{counted(len(files), 'file')} wait for the next run")
+
+
+def _inbox(home: Home) -> list[Path]:
+    folder = home.config.inbox
+    return [each for each in sorted(folder.iterdir()) if each.is_file()] if folder.is_dir() else []
+
+
+def call_lines(page: Page, home: Home) -> None:
+    """Say how to let ``run`` be called by itself."""
+    for where, lines in schedule.calls(home.root):
+        page.heading(where)
+        page.verbatim(lines)
+    names = sorted(
+        {secret.reference.removeprefix("env:") for secret in _secrets(home) if secret.reference[:4] == "env:"}
+    )
+    if names:
+        page.line()
+        page.line(
+            f"These know nothing of the variables of your terminal: {', '.join(names)} must be set there too, or stand "
+            "in a file (file:secrets/NAME in config/regulars.yaml).",
+            "care",
+        )
+
+
+def _secrets(home: Home) -> list[Secret]:
+    config = home.config
+    found: list[Secret | None] = [config.links.secret]
+    if config.email.connector == "smtp" and config.email.smtp is not None:
+        found.append(config.email.smtp.password)
+    if config.sms.connector == "twilio" and config.sms.twilio is not None:
+        found += [config.sms.twilio.account_sid, config.sms.twilio.auth_token]
+    return [secret for secret in found if secret is not None]

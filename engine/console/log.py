@@ -1,0 +1,194 @@
+"""Who got what, and why others did not: the outbox read as a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, null, select
+
+from engine.console.page import Column, Page, csv_line
+from engine.console.words import masked, moment, reason
+from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rules
+from engine.dispatch.outbox import FINAL, OPEN
+from engine.language.codes import shown
+from engine.language.times import start_of
+
+#: Verdicts of guests who were matched and got nothing; ``--state`` takes them like states.
+VERDICTS: Final = ("refused", "control")
+STATES: Final = (*sorted({*OPEN, "handoff", *FINAL}), *VERDICTS)
+#: So many rows a table shows unless ``--limit`` says otherwise.
+TABLE_ROWS: Final = 50
+#: The stable keys of ``log --format json``, and the columns of the CSV.
+KEYS: Final = (
+    "id", "rule", "customer", "occasion", "step", "channel", "to", "state", "reason", "due_at", "sent_at", "attempts",
+    "provider_id", "coupon",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What to show; None shows all. ``day`` is a naive midnight on the home's clock."""
+
+    rule: str | None = None
+    customer_id: int | None = None
+    channel: str | None = None
+    state: str | None = None
+    day: datetime | None = None
+
+
+def entries(
+    conn: Connection, filters: Filters, zone: ZoneInfo, *, limit: int | None, reveal: bool
+) -> Iterator[dict[str, Any]]:
+    """Give the entries as plain data, the newest first; instants are ISO texts in UTC, addresses masked.
+
+    Beside ``KEYS`` stands ``name``, for tables only.
+    """
+    query = _query(filters, zone)
+    for row in conn.execute(query if limit is None else query.limit(limit)).yield_per(1_000):
+        yield _entry(row, reveal=reveal)
+
+
+def count(conn: Connection, filters: Filters, zone: ZoneInfo) -> int:
+    """Count the entries."""
+    return int(conn.scalar(select(func.count()).select_from(_query(filters, zone).order_by(None).subquery())) or 0)
+
+
+def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) -> None:
+    """Say the entries as a table, and how many more there are."""
+    if not rows:
+        page.line("The log has nothing of that kind.")
+        return
+    titles = ("id", "guest", "", "rule", "step", "what", "to", "state", "why", "due", "sent", "coupon")
+    page.table(
+        [Column(title, right=title in {"id", "step"}) for title in titles],
+        [
+            (
+                row["id"], row["customer"], row["name"], row["rule"], row["step"], row["channel"], row["to"],
+                row["state"], reason(row["reason"]), _local(row["due_at"], zone), _local(row["sent_at"], zone),
+                row["coupon"],
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+    if total > len(rows):
+        page.line(f"The newest {len(rows):,} of {total:,}; --limit shows more.", "faint")
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """Give one entry as JSON on one line."""
+    return json.dumps({key: row[key] for key in KEYS}, ensure_ascii=False) + "\n"
+
+
+def csv_row(row: Mapping[str, Any]) -> str:
+    """Give one entry as a line of CSV that no spreadsheet takes for a formula."""
+    return csv_line(row[key] for key in KEYS)
+
+
+def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
+    if filters.state in VERDICTS:
+        return _refused(filters, zone)
+    d = dispatches.c
+    when = func.coalesce(d.handed_at, d.due_at)
+    query = (
+        select(
+            d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, d.step, d.channel,
+            endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts, d.provider_id,
+            _code().label("coupon"),
+        )
+        .select_from(
+            dispatches.join(matches, matches.c.id == d.match_id)
+            .join(rules, rules.c.id == d.rule_id)
+            .join(customers, customers.c.id == d.customer_id)
+            .outerjoin(endpoints, endpoints.c.id == d.endpoint_id)
+        )
+        .where(*_where(filters, zone, d.customer_id, when))
+        .order_by(d.id.desc())
+    )  # fmt: skip
+    if filters.channel is not None:
+        query = query.where(d.channel == filters.channel)
+    return query if filters.state is None else query.where(d.state == filters.state)
+
+
+def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
+    """Give guests who were matched and get nothing of the rule: they have no dispatch."""
+    m, nothing = matches.c, null()
+    absent = ("step", "channel", "address", "due_at", "handed_at", "finished_at", "provider_id", "coupon")
+    query = (
+        select(
+            nothing.label("id"), rules.c.rule, customers.c.external_id, customers.c.name, m.occasion,
+            m.verdict.label("state"), m.reason, literal(0).label("attempts"), *(nothing.label(name) for name in absent),
+        )
+        .select_from(
+            matches.join(rules, rules.c.id == m.rule_id).join(customers, customers.c.id == m.customer_id)
+        )
+        .where(m.verdict == filters.state, *_where(filters, zone, m.customer_id, m.matched_at))
+        .order_by(m.id.desc())
+    )  # fmt: skip
+    return query if filters.channel is None else query.where(literal(value=False))
+
+
+def _where(
+    filters: Filters, zone: ZoneInfo, customer_id: ColumnElement[Any], when: ColumnElement[Any]
+) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
+    if filters.rule is not None:
+        wanted.append(rules.c.rule == filters.rule)
+    if filters.customer_id is not None:
+        wanted.append(customer_id == filters.customer_id)
+    if filters.day is not None:
+        day = filters.day.date()
+        wanted += [when >= start_of(day, zone), when < start_of(day + timedelta(days=1), zone)]
+    return wanted
+
+
+def _code() -> ColumnElement[Any]:
+    """SQL: the code of the coupon that the step issued or shows."""
+    issued = dispatches.alias("issued")
+    return (
+        select(coupons.c.code)
+        .select_from(coupons.join(issued, issued.c.id == coupons.c.dispatch_id))
+        .where(
+            issued.c.match_id == dispatches.c.match_id,
+            issued.c.step <= dispatches.c.step,
+            dispatches.c.channel != "alert",
+            coupons.c.code.is_not(None),
+        )
+        .order_by(issued.c.step.desc())
+        .limit(1)
+        .correlate(dispatches)
+        .scalar_subquery()
+    )
+
+
+def _entry(row: Row[Any], *, reveal: bool) -> dict[str, Any]:
+    sent_at = (row.handed_at or row.finished_at) if row.state == "sent" else row.handed_at
+    return {
+        "id": row.id,
+        "rule": row.rule,
+        "customer": row.external_id,
+        "name": row.name,
+        "occasion": row.occasion,
+        "step": row.step,
+        "channel": row.channel,
+        "to": row.address if reveal else masked(row.address) or None,
+        "state": row.state,
+        "reason": row.reason,
+        "due_at": _iso(row.due_at),
+        "sent_at": _iso(sent_at),
+        "attempts": row.attempts,
+        "provider_id": row.provider_id,
+        "coupon": None if row.coupon is None else shown(row.coupon),
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _local(iso: str | None, zone: ZoneInfo) -> str:
+    return "" if iso is None else moment(datetime.fromisoformat(iso), zone)

@@ -1,0 +1,276 @@
+"""What one guest would read: every message of a rule, filled in as it would be now, and never written down."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, func, select
+
+from connectors.base import Message, Outcome
+from engine.console.exits import MistypedError, NotNowError, Refusal
+from engine.console.page import Page, visible
+from engine.console.session import Session
+from engine.database.facts import bring_to
+from engine.database.tables import customer_facts, endpoints, matches, ratings, rules, switch, zones
+from engine.dispatch.channels import CannotSendError, Channels
+from engine.dispatch.coupons import Issued, valid_until
+from engine.dispatch.links import message_id, unsubscribe_url
+from engine.dispatch.mime import MessageError, email_bytes
+from engine.dispatch.render import RenderedEmail, Renderer, RenderError
+from engine.dispatch.values import about_several, read_values
+from engine.evaluation.queue import offer_terms
+from engine.language.codes import check_character
+from engine.language.formats import parse_email_address, parse_phone
+from engine.language.keys import endpoint_hash
+from engine.language.rule import Rule, Step
+from engine.language.secret import SecretError
+from engine.language.sms import segments
+from engine.vocabulary.actions import Alert, Coupon
+
+FOLDER: Final = "preview"
+_BODY: Final = "SAMPZECXDEXX"  # in the alphabet of codes, and no code that anybody drew
+SAMPLE_CODE: Final = _BODY + check_character(_BODY)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One message as the guest, or for an alert the staff, would read it; ``problem`` says why there is none."""
+
+    step: int
+    what: str  #: the step in English
+    email: RenderedEmail | None = None
+    sms: str | None = None
+    problem: str = ""
+    file: Path | None = None  #: the HTML, written by ``write_pages``
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a match, real or supposed, is about."""
+
+    customer_id: int
+    store_id: int | None
+    order_id: int | None
+    rating_id: int | None
+    email_id: int | None
+    zone: ZoneInfo
+
+
+@dataclass
+class Rehearsed:
+    """Renders a rule's messages for a guest."""
+
+    session: Session
+    rule: Rule
+    at: datetime
+    _renderer: Renderer = field(default_factory=Renderer, init=False)
+
+    def messages(self, customer: Row[Any]) -> list[Shown]:
+        """Give every message step of the rule. The database is read in a transaction that is rolled back."""
+        with self.session.db.connect() as conn, conn.begin() as transaction:
+            bring_to(conn, self.at)
+            shown = list(self._messages(conn, customer))
+            transaction.rollback()
+        return shown
+
+    def _messages(self, conn: Connection, customer: Row[Any]) -> Iterator[Shown]:
+        about = self._about(conn, customer)
+        issued: list[Issued] = []
+        for step in self.rule.steps:
+            if isinstance(step.settings, Coupon):
+                issued.append(self._sample(step.settings, about.zone))
+                continue
+            shown = Shown(step.number, step.settings.sentence())
+            try:
+                yield self._filled(shown, step, self._values(conn, step, about, issued))
+            except (RenderError, SecretError) as error:
+                yield replace(shown, problem=str(error))
+
+    def _filled(self, shown: Shown, step: Step, values: Mapping[str, Any]) -> Shown:
+        template = self.session.home.templates[step.settings.template]
+        wanted: list[str] = values["languages"]
+        as_email = step.word == "email" or (step.word == "alert" and template.serves("email"))
+        if as_email:
+            subject = getattr(step.settings, "subject", None)
+            return replace(shown, email=self._renderer.email(template.files, values, wanted, subject=subject))
+        return replace(shown, sms=self._renderer.sms(template.files, values, wanted))
+
+    def _values(self, conn: Connection, step: Step, about: _About, issued: Sequence[Issued]) -> Mapping[str, Any]:
+        home = self.session.home
+        audience: Literal["guest", "staff"] = "staff" if isinstance(step.settings, Alert) else "guest"
+        link = ""
+        if audience == "guest" and about.email_id is not None:
+            link = unsubscribe_url(home.config, home.key, about.email_id)
+        values = read_values(
+            conn,
+            home,
+            customer_id=about.customer_id,
+            store_id=about.store_id,
+            order_id=about.order_id,
+            rating_id=about.rating_id,
+            coupons=issued,
+            as_of=self.at,
+            unsubscribe=link,
+            audience=audience,
+        )
+        return about_several([values]) if audience == "staff" else values
+
+    def _sample(self, settings: Coupon, zone: ZoneInfo) -> Issued:
+        config = self.session.home.config
+        terms = offer_terms(self.session.home.offers[settings.offer], settings)
+        return Issued(SAMPLE_CODE, settings.offer, terms, valid_until(terms, self.at, zone, config.day_starts))
+
+    def _about(self, conn: Connection, customer: Row[Any]) -> _About:
+        """Give the guest's last match of the rule, else suppose one about the last order or rating."""
+        facts = conn.execute(
+            select(customer_facts, zones.c.name.label("zone"))
+            .join(zones, zones.c.id == customer_facts.c.zone_id)
+            .where(customer_facts.c.customer_id == customer.id)
+        ).one_or_none()
+        if facts is None:
+            raise Refusal("this guest was erased, so there is nobody to write to")
+        match = conn.execute(
+            select(matches.c.store_id, matches.c.order_id, matches.c.rating_id)
+            .join(rules, rules.c.id == matches.c.rule_id)
+            .where(rules.c.rule == self.rule.id, matches.c.customer_id == customer.id)
+            .order_by(matches.c.id.desc())
+            .limit(1)
+        ).one_or_none()
+        zone = ZoneInfo(facts.zone)
+        if match is not None:
+            return _About(customer.id, match.store_id, match.order_id, match.rating_id, customer.email_id, zone)
+        trigger = next(iter(self.rule.body["trigger"]))
+        rating = None
+        if trigger == "low_rating":
+            rating = conn.scalar(select(func.max(ratings.c.id)).where(ratings.c.customer_id == customer.id))
+        order = facts.last_order_id if trigger not in {"low_rating", "birthday", "joined"} else None
+        return _About(customer.id, facts.store_id, order, rating, customer.email_id, zone)
+
+
+def write_pages(session: Session, rule: Rule, customer: str, shown: Sequence[Shown]) -> list[Shown]:
+    """Write each email's HTML into the home's folder ``preview/``, its pictures inside it; give where."""
+    folder = session.home.root / FOLDER
+    written = []
+    for each in shown:
+        if each.email is not None and each.email.html is not None:
+            folder.mkdir(exist_ok=True)
+            name = "".join(char if char.isalnum() else "-" for char in f"{rule.id}-{customer}-{each.step}")
+            file = folder / f"{name}.html"
+            file.write_text(_with_pictures(each.email), encoding="utf-8")
+            written.append(replace(each, file=file))
+        else:
+            written.append(each)
+    return written
+
+
+def _with_pictures(email: RenderedEmail) -> str:
+    page = email.html or ""
+    for name, png in email.images.items():
+        page = page.replace(f"cid:{name}", f"data:image/png;base64,{b64encode(png).decode('ascii')}")
+    return page
+
+
+def preview_report(page: Page, rule: Rule, customer: Row[Any], shown: Sequence[Shown]) -> None:
+    """Say each message: the subject and the text, or the SMS with what it costs."""
+    name = visible(customer.name or "")
+    page.line(f"{rule.id} for {visible(customer.external_id)} {name}".rstrip(), "strong")
+    for each in shown:
+        page.heading(f"Step {each.step}: {each.what}")
+        if each.problem:
+            page.line(f"This message cannot be made: {each.problem}", "bad", indent=2)
+        if each.email is not None:
+            page.line(f"Subject: {visible(each.email.subject)}", indent=2)
+            page.line()
+            for line in each.email.text.splitlines():
+                page.line(visible(line), indent=2)
+        if each.sms is not None:
+            cost = segments(each.sms)
+            parts = "1 segment" if cost.count == 1 else f"{cost.count} segments: the provider counts each as one SMS"
+            for line in each.sms.splitlines():
+                page.line(visible(line), indent=2)
+            page.line()
+            page.line(f"{cost.units} units {cost.encoding}, {parts}", "care" if cost.count > 1 else "faint", indent=2)
+        if each.file is not None:
+            page.line()
+            page.line(f"As a page: {each.file}", "faint", indent=2)
+
+
+def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -> list[str]:
+    """Send the emails to an address, or the SMS to a number, each marked TEST; give a sentence for each.
+
+    Raises ``MistypedError`` where ``to`` is neither, ``Refusal`` or ``NotNowError`` where one could not be sent.
+    """
+    channel, recipient = _recipient(to)
+    with session.look() as conn:
+        if conn.scalar(select(switch.c.stopped_at).where(switch.c.id == 1)) is not None:
+            raise NotNowError("The red button is pressed, so nothing is sent. `regulars start` releases it")
+        hashed = endpoint_hash(session.home.key, channel, recipient)
+        suppressed = select(endpoints.c.suppressed_at).where(endpoints.c.channel == channel, endpoints.c.hash == hashed)
+        if conn.scalar(suppressed) is not None:
+            raise Refusal(f"{to} is blocked: unsubscribed, bounced or erased. Nothing is sent there, no test either")
+    channels = Channels(session.home.root, session.home.config, session.clock)
+    said = []
+    try:
+        connector = channels.connector(channel)
+        for each in shown:
+            message = _message(session, channels, each, recipient, at) if not each.problem else None
+            if message is None or message.channel != channel:
+                continue
+            channels.expect(message.key, None)
+            said.append(_told(each, connector.send(message, lambda: True)))
+    except MessageError as error:
+        raise Refusal(f"the message cannot be built: {error}") from None
+    except CannotSendError as error:
+        raise Refusal(str(error)) from None
+    finally:
+        channels.close()
+    if not said:
+        raise Refusal(f"this rule has no {'SMS' if channel == 'sms' else 'email'} that could be sent")
+    return said
+
+
+def _recipient(to: str) -> tuple[Literal["email", "sms"], str]:
+    try:
+        return ("email", parse_email_address(to)) if "@" in to else ("sms", parse_phone(to))
+    except ValueError as error:
+        raise MistypedError(f"--send-to: {error}") from None
+
+
+def _message(session: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
+    config, key = session.home.config, session.home.key
+    number = -int(at.timestamp()) * 1000 - shown.step  # below zero: never that of a dispatch
+    name = f"test-{-number}"
+    if shown.email is not None:
+        sender = channels.sender("email")
+        body = email_bytes(
+            shown.email,
+            sender=config.email.sender,
+            recipient=recipient,
+            message_id=message_id(key, number, sender),
+            date=at,
+            unsubscribe_url=None,
+            business=config.business,
+            test=True,
+        )
+        return Message(key=name, channel="email", sender=sender, recipient=recipient, body=body, test=True)
+    if shown.sms is None:
+        return None
+    sender = channels.sender("sms")
+    return Message(key=name, channel="sms", sender=sender, recipient=recipient, body=f"TEST: {shown.sms}", test=True)
+
+
+def _told(shown: Shown, outcome: Outcome) -> str:
+    if outcome.kind == "sent":
+        return f"Step {shown.step} was sent, marked TEST ({outcome.code})."
+    if outcome.kind == "unknown":
+        raise NotNowError(
+            f"step {shown.step} may have arrived: the line broke in the moment of sending ({outcome.code})"
+        )
+    kind = Refusal if outcome.kind == "no" else NotNowError
+    raise kind(f"step {shown.step} was not sent: the server said {outcome.code}")

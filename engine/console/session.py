@@ -1,0 +1,171 @@
+"""A home and its database, opened for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine, Row, select
+
+from engine.console.exits import MistypedError, NotNowError, unknown
+from engine.database.engines import open_db, reading
+from engine.database.migrations import migrate
+from engine.database.tables import customers, endpoints
+from engine.language.formats import parse_email_address
+from engine.language.keys import endpoint_hash
+from engine.language.rule import Rule
+from engine.language.zones import first_instant
+from engine.vocabulary.home import Home, load_home
+
+LOCK_FILE: Final = "regulars.lock"
+_EXAMPLES: Final = "such as 2026-05-04T10:00, or 2026-05-04T10:00+02:00 with a zone of its own"
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A home that can be worked with. ``clock`` gives the present instant, aware UTC."""
+
+    home: Home
+    db: Engine
+    clock: Clock
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The home's zone."""
+        return self.home.config.business.timezone
+
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, also while a run is writing."""
+        with reading(self.db).connect() as conn:
+            yield conn
+
+
+@contextmanager
+def opened(root: Path, environ: Mapping[str, str], clock: Clock) -> Iterator[Session]:
+    """Open the home at ``root`` and its database, made or brought up to date where needed.
+
+    Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database.
+    """
+    home = load_home(root, environ)
+    db = open_db(home.config.database_url)
+    try:
+        migrate(db)
+        yield Session(home, db, clock)
+    finally:
+        db.dispose()
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the home's run lock, a courtesy between runs of one machine; raise ``NotNowError`` while another has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise NotNowError(
+            "Another run of this home is under way, so this one does nothing. It is not needed to wait for it: the "
+            "next run takes up what is left."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def instant(text: str, zone: ZoneInfo, *, option: str = "--as-of") -> datetime:
+    """Read a moment on the home's clock, or with an offset of its own; aware UTC."""
+    try:
+        told = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise MistypedError(f'{option} "{text}" is no date and time {_EXAMPLES}') from None
+    if told.time() == time(0) and len(text.strip()) <= len("2026-05-04"):
+        raise MistypedError(f'{option} "{text}" needs a time of day too, {_EXAMPLES}')
+    told = told.replace(microsecond=0)
+    return first_instant(told, zone) if told.tzinfo is None else told.astimezone(UTC)
+
+
+def day_of(text: str, *, option: str = "--day") -> datetime:
+    """Read a calendar day, as a naive midnight."""
+    from engine.language.durations import parse_date
+
+    try:
+        return datetime.combine(parse_date(text), time(0))
+    except ValueError as error:
+        raise MistypedError(f"{option}: {error}") from None
+
+
+def rule_named(home: Home, name: str) -> Rule:
+    """Give the rule of that id, or say why there is none: a broken file is shown with its problems."""
+    from engine.language.problems import ProblemsError, errors
+
+    for rule in home.rules:
+        if rule.id == name:
+            return rule
+    for path in sorted(home.broken):
+        if Path(path).stem.partition("-")[2] == name or Path(path).stem == name:
+            raise ProblemsError(errors(home.problems_of(path)))
+    raise unknown("rule", name, (rule.id for rule in home.rules), where=" in rules/")
+
+
+def customer_named(conn: Connection, home: Home, name: str) -> Row[Any]:
+    """Give the customer of that id (``SOURCE:ID`` where two tills have it), email address or phone number."""
+    found = list(conn.execute(select(customers).where(customers.c.external_id == name).order_by(customers.c.id)))
+    if not found and ":" in name:
+        source, _, number = name.partition(":")
+        found = list(
+            conn.execute(select(customers).where(customers.c.source == source, customers.c.external_id == number))
+        )
+    if not found:
+        found = _by_address(conn, home, name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"{row.source}:{row.external_id}" for row in found[:10])
+        raise MistypedError(f'"{name}" may be one of several guests; name one of them: {names}')
+    raise MistypedError(
+        f'there is no guest "{name}". Give the id as it stands in the customers\' file, or the email address or phone '
+        "number of the guest"
+    )
+
+
+def _by_address(conn: Connection, home: Home, name: str) -> list[Row[Any]]:
+    address, channel = _address(name, home.config.business.country)
+    if address is None:
+        return []
+    endpoint = conn.scalar(
+        select(endpoints.c.id).where(
+            endpoints.c.channel == channel, endpoints.c.hash == endpoint_hash(home.key, channel, address)
+        )
+    )
+    if endpoint is None:
+        return []
+    column = customers.c.email_id if channel == "email" else customers.c.sms_id
+    return list(conn.execute(select(customers).where(column == endpoint).order_by(customers.c.id)))
+
+
+def _address(name: str, country: str) -> tuple[str | None, Any]:
+    """Normalise an email address or a phone number as the import does."""
+    if "@" in name:
+        try:
+            return parse_email_address(name), "email"
+        except ValueError:
+            return None, "email"
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(name, country)
+    except phonenumbers.NumberParseException:
+        return None, "sms"
+    if not phonenumbers.is_possible_number(number):
+        return None, "sms"
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), "sms"
