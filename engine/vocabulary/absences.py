@@ -29,6 +29,7 @@ class Lapsed:
     about: ClassVar[str] = "The guest's last visit (of the kind the filters name) is this long ago, and not longer."
     example: ClassVar[str] = "lapsed:\n  after: 90 days\n  up_to: 120 days"
     absence: ClassVar[bool] = True
+    gives: ClassVar[frozenset[str]] = frozenset()
     after: Duration
     up_to: Duration | None  #: None: 30 days beyond ``after``
     filters: OrderFilters
@@ -87,6 +88,7 @@ class AtRisk:
     about: ClassVar[str] = "The guest stays away much longer than usual: so many times the mean of the last ten gaps."
     example: ClassVar[str] = "at_risk:\n  times: 3\n  min_visits: 5\n  at_least: 10 days"
     absence: ClassVar[bool] = True
+    gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration] = Duration.parse("60 days")
     times: float
     min_visits: int

@@ -28,6 +28,7 @@ class Birthday:
     about: ClassVar[str] = "The guest's birthday is so many days away; lunar for guests with a lunar birthday."
     example: ClassVar[str] = "birthday:\n  days_before: 7"
     absence: ClassVar[bool] = False
+    gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration | None] = None
     days_before: int
     leap_day: LeapDay
@@ -89,6 +90,7 @@ class Joined:
     about: ClassVar[str] = "The guest joined a while ago; once in a lifetime."
     example: ClassVar[str] = "joined:\n  ago: 1 day\n  within: 7 days"
     absence: ClassVar[bool] = False
+    gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration | None] = None
     ago: Duration
     within: Duration
@@ -141,6 +143,7 @@ class Ordered:
     about: ClassVar[str] = "The guest placed an order of the kind the filters name: any, the nth visit, or each nth."
     example: ClassVar[str] = "ordered:\n  count: 1\n  ago: 10 days"
     absence: ClassVar[bool] = False
+    gives: ClassVar[frozenset[str]] = frozenset({"order"})
     again_after: ClassVar[Duration | None] = None
     count: int | None
     every: int | None
@@ -244,6 +247,7 @@ class LowRating:
     about: ClassVar[str] = "The guest left a rating of at most this score."
     example: ClassVar[str] = "low_rating: 2"
     absence: ClassVar[bool] = False
+    gives: ClassVar[frozenset[str]] = frozenset({"rating"})
     again_after: ClassVar[Duration | None] = Duration.parse("7 days")
     at_most: float
     source: TextTest | None

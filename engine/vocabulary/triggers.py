@@ -24,6 +24,7 @@ class Trigger(Protocol):
     about: ClassVar[str]  #: one sentence for the reference page and the editor's hover
     example: ClassVar[str]  #: YAML, as it stands under ``trigger``
     absence: ClassVar[bool]  #: needs fresh data, and has ``came_back(scope)``
+    gives: ClassVar[frozenset[str]]  #: what its templates see of what fired: order, rating
 
     @property
     def again_after(self) -> Duration | None:

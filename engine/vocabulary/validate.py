@@ -41,6 +41,7 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
         else ()
     )
     steps = _steps(reader)
+    _check_placeholders(reader, steps, trigger)
     _check_purpose(reader, steps)
     _check_topic(reader)
     if errors(reader.problems) or trigger is None:
@@ -149,6 +150,21 @@ def _check_coupons(place: Reader, steps: Iterable[Step]) -> None:
             "silent-coupon",
             hint='add an email or an sms after it, or "always: true"',
         )
+
+
+def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:
+    """A template that shows an order or a rating needs a trigger that fires on one."""
+    for step in steps:
+        template = reader.around.templates.get(getattr(step.settings, "template", ""))
+        if template is None or trigger is None:
+            continue
+        for name, fires in (("order", "ordered"), ("rating", "low_rating"), ("event", "event")):
+            if name not in trigger.gives and template.uses(name, cast("TemplateWord", step.word)):
+                reader.under("actions", step.number - 1, step.word).problem(
+                    f'the template "{template.name}" shows the {name}, and this trigger fires on none',
+                    f"no-{name}",
+                    hint=f"use the trigger {fires}, or another template",
+                )
 
 
 def _purpose(data: Mapping[str, Any]) -> Purpose:
