@@ -5,12 +5,14 @@ An unknown dialect raises: a wrong guess about a date or a lock would be silent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     CTE,
+    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -37,6 +39,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+#: PostgreSQL takes 65,535 binds a statement, SQLite 32,766, and the rest of the statement needs some too.
+_MOST_BINDS = 10_000
 
 #: SQLite gives rowid semantics (and AUTOINCREMENT) to INTEGER primary keys only.
 Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -73,13 +78,19 @@ class EpochSeconds(TypeDecorator[datetime]):
 def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> CTE:
     """A small table of whole numbers that travels in the statement: ``name(column, ...) AS (VALUES (...), ...)``.
 
-    Every number is a bind of type BIGINT. No rows make an empty table of the same columns.
-    Raises ``ValueError`` where a row has not one number for each column.
+    Every number is a bind of type BIGINT; where they are too many for binds, all travel in one as JSON. No rows make an
+    empty table of the same columns. Raises ``ValueError`` where a row has not one number for each column.
     """
     if any(len(row) != len(columns) for row in rows):
         raise ValueError(f"each row of {name!r} needs {len(columns)} numbers: {', '.join(columns)}")
     if not rows:
         return select(*(cast(null(), BigInteger).label(each) for each in columns)).where(false()).cte(name)
+    if len(rows) * len(columns) > _MOST_BINDS:
+        packed = _JsonRows(literal(json.dumps([list(row) for row in rows]), Text), type_=Text())
+        one = packed.table_valued("value", name=f"{name}_packed")
+        cells = (_JsonCell(one.c.value, literal_column(str(at)), type_=BigInteger()) for at in range(len(columns)))
+        unpacked = select(*(cell.label(each) for cell, each in zip(cells, columns, strict=True)))
+        return unpacked.cte(name).prefix_with("MATERIALIZED")
     typed = values(*(column(each, BigInteger) for each in columns), name=name)
     return typed.data([tuple(row) for row in rows]).cte(name)
 
@@ -135,6 +146,20 @@ class _JsonText(_Ours):
     inherit_cache = True
 
 
+class _JsonRows(_Ours):
+    """The elements of a JSON list, as rows of one column ``value``."""
+
+    word = "json_rows"
+    inherit_cache = True
+
+
+class _JsonCell(_Ours):
+    """The whole number at a place of a JSON list."""
+
+    word = "json_cell"
+    inherit_cache = True
+
+
 @compiles(_Ours)
 def _unknown_dialect(element: _Ours, compiler: SQLCompiler, **_: Any) -> str:
     raise CompileError(f"{element.word} is not spelled out for {compiler.dialect.name}: see engine/database/sql.py")
@@ -180,6 +205,29 @@ def _json_text_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any)
 def _json_text_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
     document, key, _ = element.clauses
     return compiler.process(document.op("->>")(key).self_group(), **options)
+
+
+@compiles(_JsonRows, "sqlite")
+def _json_rows_sqlite(element: _JsonRows, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(func.json_each(*element.clauses), **options)
+
+
+@compiles(_JsonRows, "postgresql")
+def _json_rows_postgresql(element: _JsonRows, compiler: SQLCompiler, **options: Any) -> str:
+    (rows,) = element.clauses
+    return compiler.process(func.json_array_elements(cast(rows, JSON)), **options)
+
+
+@compiles(_JsonCell, "sqlite")
+def _json_cell_sqlite(element: _JsonCell, compiler: SQLCompiler, **options: Any) -> str:
+    row, at = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"json_extract({row}, '$[{at}]')"
+
+
+@compiles(_JsonCell, "postgresql")
+def _json_cell_postgresql(element: _JsonCell, compiler: SQLCompiler, **options: Any) -> str:
+    row, at = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"CAST({row} ->> {at} AS BIGINT)"
 
 
 def upsert(conn: Connection, table: Table) -> Any:

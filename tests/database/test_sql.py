@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, column, insert, literal, null, select, true
+from sqlalchemy import Engine, column, func, insert, literal, null, select, true
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.expression import Executable
@@ -199,3 +199,11 @@ def test_one_compiled_statement_serves_every_key_and_number(db: Engine):
 def test_a_database_that_nobody_thought_of_raises(expression, word: str):
     with pytest.raises(CompileError, match=f"{word} is not spelled out for mysql"):
         select(expression).compile(dialect=mysql.dialect())
+
+
+def test_a_table_of_more_numbers_than_a_statement_takes_binds_travels_as_one(db: Engine) -> None:
+    rows = [(number, -number, 2**40 + number) for number in range(30_000)]
+    table = values_cte("many", ("a", "b", "c"), rows)
+    with db.connect() as conn:
+        assert [tuple(row) for row in conn.execute(select(table).order_by(table.c.a))] == rows
+        assert conn.scalar(select(func.sum(table.c.c - table.c.b)).where(table.c.a < 2)) == 2**41 + 2
