@@ -62,10 +62,13 @@ class CsvFile:
         Raises:
             FileError: from some line on the file is no CSV any more.
         """
-        with self.path.open("rb") as raw:
-            for line, cells in _parsed(raw, self.encoding, self.delimiter, self._place):
-                if line > self.header_line and any(cells):
-                    yield line, cells
+        try:
+            with self.path.open("rb") as raw:
+                for line, cells in _parsed(raw, self.encoding, self.delimiter, self._place):
+                    if line > self.header_line and any(cells):
+                        yield line, cells
+        except OSError as error:
+            raise FileError(f"the file cannot be read: {error.strerror or type(error).__name__}") from None
         self._place[0] = self.size
 
 

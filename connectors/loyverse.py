@@ -45,7 +45,7 @@ class LoyverseLayout:
     columns: dict[str, int]
     digits: int
     till: str = TILL
-    guesses_refunds: bool = True
+    is_till: bool = True
     _lines: LineNumbers = field(default_factory=LineNumbers)
 
     @property

@@ -42,8 +42,8 @@ class Layout(Protocol):
         """Give the places of the columns with dates."""
 
     @property
-    def guesses_refunds(self) -> bool:
-        """Tell whether refunds do not name the sale that they belong to."""
+    def is_till(self) -> bool:
+        """Tell whether a till wrote it: refunds may not name their sale, nor guests have ids."""
 
     def records(self, cells: list[str]) -> list[Record]:
         """Read one row; a row without meaning for us gives nothing. Raises ``RowError``."""

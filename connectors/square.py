@@ -81,7 +81,7 @@ class SquareLayout:
     columns: dict[str, int]
     digits: int
     till: str = TILL
-    guesses_refunds: bool = True
+    is_till: bool = True
     _lines: LineNumbers = field(default_factory=LineNumbers)
 
     @property

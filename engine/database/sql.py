@@ -241,3 +241,19 @@ def upsert(conn: Connection, table: Table) -> Any:
     if conn.dialect.name == "postgresql":
         return postgresql_insert(table)
     raise CompileError(f"upsert is not spelled out for {conn.dialect.name}: see engine/database/sql.py")
+
+
+#: The lock of importers on PostgreSQL: any number that nobody else uses.
+_IMPORTERS = 7_273_485_827
+
+
+def one_importer(conn: Connection) -> None:
+    """Let no two imports write at once, until the transaction ends; SQLite has one writer anyway.
+
+    Raises:
+        CompileError: the dialect is neither SQLite nor PostgreSQL.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_IMPORTERS)))
+    elif conn.dialect.name != "sqlite":
+        raise CompileError(f"one_importer is not spelled out for {conn.dialect.name}: see engine/database/sql.py")

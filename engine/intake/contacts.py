@@ -1,0 +1,133 @@
+"""Endpoints and consent: who may be reached where, and what was said about it. Nothing is guessed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import insert, select
+
+from connectors.records import RowError
+from engine.database.sql import upsert
+from engine.database.tables import consents, endpoints
+from engine.intake import values
+from engine.intake.desk import CHUNK, Desk, Store, chunks
+from engine.language.keys import endpoint_hash
+
+Channel = Literal["email", "sms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address as a file gave it, normalised."""
+
+    channel: Channel
+    hash: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a file says about marketing to one endpoint. ``at`` is epoch seconds, None where it names no date."""
+
+    endpoint_id: int
+    customer_id: int
+    state: Literal["yes", "no"]
+    at: int | None
+    source: str
+    evidence: str
+
+
+def read_address(desk: Desk, channel: Channel, text: str, store: Store | None) -> Address | None:
+    """Read the contact in a cell; an empty one is None. Raises ``RowError``."""
+    if not text:
+        return None
+    known = values.email(text) if channel == "email" else values.phone(text, desk.country_of(store))
+    return Address(channel, endpoint_hash(desk.key, channel, known), known)
+
+
+def read_contact(desk: Desk, channel: Channel, text: str, store: Store | None) -> Address | None:
+    """Read a contact that only helps to tell who a guest is; one that cannot be one is passed over."""
+    try:
+        return read_address(desk, channel, text, store)
+    except RowError:
+        desk.warn("a guest's contact is neither an email address nor a phone number")
+        return None
+
+
+def endpoint_ids(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | None]:
+    """Give the endpoint of every address, made where it is new; None for one that was erased: it stays so."""
+    wanted = {(address.channel, address.hash): address for address in addresses}
+    known = find_endpoints(desk, wanted.values())
+    fresh = [
+        {"channel": address.channel, "hash": address.hash, "address": address.text}
+        for address in wanted.values()
+        if address.hash not in known
+    ]
+    if fresh:
+        desk.conn.execute(upsert(desk.conn, endpoints).on_conflict_do_nothing(), fresh)
+        known |= find_endpoints(desk, (address for address in wanted.values() if address.hash not in known))
+    return known
+
+
+def find_endpoints(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | None]:
+    """Give the endpoints that are known of these addresses; None for an erased one. Hashes differ between channels."""
+    found: dict[bytes, int | None] = {}
+    for chunk in chunks(addresses, CHUNK):
+        columns = (endpoints.c.id, endpoints.c.hash, endpoints.c.address)
+        known = select(*columns).where(endpoints.c.hash.in_([address.hash for address in chunk]))
+        found |= {bytes(row.hash): None if row.address is None else row.id for row in desk.conn.execute(known)}
+    return found
+
+
+def record(desk: Desk, statements: list[Said]) -> list[bool]:
+    """Append what says something new; tells of each whether it did.
+
+    A dated word is new where the word in force at its date was another. A word without a date speaks for the day of the
+    import: an undated yes counts only where the endpoint has no word on record at all, so it never undoes a no.
+    """
+    history = _history(desk, {said.endpoint_id for said in statements})
+    rows: list[dict[str, Any]] = []
+    news = []
+    for said in statements:
+        words = history[said.endpoint_id]
+        at = desk.now_seconds if said.at is None else said.at
+        earlier = [state for when, state in words if when <= at]
+        undoes = said.at is None and said.state == "yes" and bool(words)
+        news.append(not undoes and earlier[-1:] != [said.state])
+        if news[-1]:
+            words.append((at, said.state))
+            words.sort(key=lambda word: word[0])
+            rows.append(_row(said, at))
+    if rows:
+        desk.conn.execute(insert(consents), rows)
+    return news
+
+
+def _history(desk: Desk, endpoint_ids: set[int]) -> dict[int, list[tuple[int, str]]]:
+    """Every word on all marketing of these endpoints, oldest first."""
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for chunk in chunks(sorted(endpoint_ids), CHUNK):
+        words = (
+            select(consents.c.endpoint_id, consents.c.at, consents.c.state)
+            .where(consents.c.endpoint_id.in_(chunk), consents.c.topic.is_(None))
+            .order_by(consents.c.at, consents.c.id)
+        )
+        for row in desk.conn.execute(words):
+            found[row.endpoint_id].append((int(row.at.timestamp()), row.state))
+    return found
+
+
+def _row(said: Said, at: int) -> dict[str, Any]:
+    return {
+        "endpoint_id": said.endpoint_id,
+        "customer_id": said.customer_id,
+        "topic": None,
+        "basis": "express",
+        "state": said.state,
+        "at": at,
+        "source": said.source,
+        "evidence": said.evidence,
+    }

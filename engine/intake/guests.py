@@ -1,0 +1,168 @@
+"""Whom a row speaks of: by the till's id, or by contact; a guest not met before is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import exists, insert, or_, select
+
+from engine.database.tables import customers
+from engine.intake.contacts import Address, endpoint_ids, find_endpoints
+from engine.intake.desk import CHUNK, Desk, chunks
+from engine.intake.ids import CONTACT, erased_id
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A customer as far as an order needs to know."""
+
+    id: int
+    zone_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a till that has no ids names a guest."""
+
+    email: Address | None
+    phone: Address | None
+    name: str
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The addresses that there are, the surer one first."""
+        return [address for address in (self.email, self.phone) if address]
+
+    @property
+    def external_id(self) -> str:
+        """The id under which such a guest is made; "" without an address."""
+        return f"{CONTACT}{self.addresses[0].hash.hex()}" if self.addresses else ""
+
+
+class Guests:
+    """Finds and makes the guests of one file."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @cached_property
+    def _any_erased(self) -> bool:
+        return bool(self._desk.conn.scalar(select(exists().where(customers.c.erased_at.is_not(None)))))
+
+    def erased(self, external_ids: Iterable[str]) -> set[str]:
+        """Give those ids under which somebody was known who was erased."""
+        if not self._any_erased:
+            return set()
+        desk = self._desk
+        hashed = {erased_id(desk.key, desk.source, text): text for text in external_ids}
+        return {hashed[text] for text in self._known(hashed)}
+
+    def by_id(self, external_ids: Iterable[str], names: dict[str, str] | None = None) -> dict[str, Guest | None]:
+        """Give the guest of every id; one not met before is made, an erased one is None.
+
+        ``names``: what the file calls a guest, by id, for those who are made.
+        """
+        wanted = set(external_ids)
+        found: dict[str, Guest | None] = dict(self._known(wanted))
+        unknown = wanted - found.keys()
+        if unknown:
+            gone = self.erased(unknown)
+            found |= dict.fromkeys(gone)
+            found |= self._make(
+                [{"external_id": text, "name": (names or {}).get(text)} for text in sorted(unknown - gone)]
+            )
+        return found
+
+    def without_zeros(self, external_ids: Iterable[str]) -> dict[str, str]:
+        """Give the ids that nobody has, but somebody has with zeros in front: {as written: as known}."""
+        desk = self._desk
+        if not desk.zero_widths:
+            return {}
+        wanted = set(external_ids)
+        return desk.without_zeros(wanted - self._known(wanted).keys())
+
+    def by_contact(self, contacts: Iterable[Contact]) -> dict[str, Guest | None]:
+        """Give the guest of every contact, by ``external_id``; None for one that was erased.
+
+        A guest of the same till goes before one of another, an older one before a newer.
+        """
+        desk = self._desk
+        wanted = {contact.external_id: contact for contact in contacts}
+        known = find_endpoints(desk, (address for contact in wanted.values() for address in contact.addresses))
+        owners = self._owners([number for number in known.values() if number])
+        found: dict[str, Guest | None] = {}
+        fresh = []
+        for external_id, contact in wanted.items():
+            reached = [known[address.hash] for address in contact.addresses if address.hash in known]
+            mine = [owners[number] for number in reached if number in owners]
+            if mine:
+                found[external_id] = mine[0]
+            elif None in reached:
+                found[external_id] = None
+            else:
+                fresh.append(contact)
+        return found | self._made_of(fresh)
+
+    def by_name(self, names: Iterable[str]) -> dict[str, Guest]:
+        """Give the guests of this till that are alone in having a name."""
+        found: dict[str, list[Guest]] = {}
+        for chunk in chunks(set(names), CHUNK):
+            mine = customers.c.source == self._desk.source
+            columns = (customers.c.name, customers.c.id, customers.c.zone_id)
+            for row in self._desk.conn.execute(select(*columns).where(mine, customers.c.name.in_(chunk))):
+                found.setdefault(row.name, []).append(Guest(row.id, row.zone_id))
+        return {name: guests[0] for name, guests in found.items() if len(guests) == 1}
+
+    def _known(self, external_ids: Iterable[str]) -> dict[str, Guest]:
+        found: dict[str, Guest] = {}
+        for chunk in chunks(external_ids, CHUNK):
+            columns = (customers.c.external_id, customers.c.id, customers.c.zone_id)
+            mine = select(*columns).where(customers.c.source == self._desk.source, customers.c.external_id.in_(chunk))
+            found |= {row.external_id: Guest(row.id, row.zone_id) for row in self._desk.conn.execute(mine)}
+        return found
+
+    def _owners(self, endpoints: list[int]) -> dict[int, Guest]:
+        c = customers.c
+        found: dict[int, Guest] = {}
+        for chunk in chunks(endpoints, CHUNK):
+            owners = (
+                select(c.id, c.zone_id, c.email_id, c.sms_id)
+                .where(or_(c.email_id.in_(chunk), c.sms_id.in_(chunk)), c.erased_at.is_(None))
+                .order_by((c.source == self._desk.source).desc(), c.id)
+            )
+            for row in self._desk.conn.execute(owners):
+                for number in (row.email_id, row.sms_id):
+                    found.setdefault(number, Guest(row.id, row.zone_id))
+        return found
+
+    def _made_of(self, contacts: list[Contact]) -> dict[str, Guest | None]:
+        reached = endpoint_ids(self._desk, (address for contact in contacts for address in contact.addresses))
+
+        def endpoint(address: Address | None) -> int | None:
+            return reached[address.hash] if address else None
+
+        rows = [
+            {
+                "external_id": contact.external_id,
+                "name": contact.name or None,
+                "email_id": endpoint(contact.email),
+                "sms_id": endpoint(contact.phone),
+            }
+            for contact in contacts
+        ]
+        return self._make(rows)
+
+    def _make(self, rows: list[dict[str, Any]]) -> dict[str, Guest | None]:
+        desk = self._desk
+        if not rows:
+            return {}
+        same = {"source": desk.source, "zone_id": desk.home_zone, "own_zone": False, "attributes": {}}
+        blank = {"name": None, "email_id": None, "sms_id": None}
+        desk.conn.execute(insert(customers), [{**same, **blank, **row} for row in rows])
+        made = self._known(row["external_id"] for row in rows)
+        desk.report.new_guests += len(made)
+        desk.touched.update(guest.id for guest in made.values())
+        return dict(made)

@@ -1,0 +1,168 @@
+"""Taking in one file: recognised, checked, matched and written in one transaction, the facts kept up with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from connectors.csvfile import CsvFile, FileError, open_csv
+from connectors.dates import DateOrder
+from connectors.records import Layout, RowError
+from engine.database.facts import rebuild, recompute
+from engine.database.sql import one_importer
+from engine.database.tables import customer_facts, imports
+from engine.intake.customers import Customers
+from engine.intake.desk import BATCH, Desk, Row
+from engine.intake.items import Items
+from engine.intake.mapping import Mapping, mapping_of
+from engine.intake.moments import Events, Points, Ratings
+from engine.intake.orders import Orders
+from engine.intake.recognise import date_order, recognise
+from engine.intake.rejects import Rejects
+from engine.intake.report import ImportReport
+from engine.intake.stores import Stores
+from engine.language.config import Config
+from engine.language.formats import currency_digits
+from engine.language.problems import errors, to_text
+
+Progress = Callable[[int, int], None]
+#: From so many touched guests on, and half of all, making every row of facts anew is cheaper.
+_MANY: Final = 1_000
+
+
+class Writer(Protocol):
+    """Writes one kind, batch by batch."""
+
+    def write(self, rows: list[Row]) -> None:
+        """Take a batch in; refuses rows by themselves."""
+
+    def finish(self) -> None:
+        """Do what wants the whole file."""
+
+
+_WRITERS: Final[dict[str, Callable[[Desk], Writer]]] = {
+    "stores": Stores,
+    "customers": Customers,
+    "orders": Orders,
+    "order_items": Items,
+    "ratings": Ratings,
+    "points": Points,
+    "events": Events,
+}
+
+
+def import_file(
+    db: Engine,
+    config: Config,
+    key: bytes,
+    file: Path,
+    *,
+    kind: str | None = None,
+    mapping: Mapping | None = None,
+    now: datetime,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Take a file in, whole or not at all; rows that cannot be right are refused into a file beside it.
+
+    ``kind`` is given where the columns do not tell it. ``progress`` is called with the bytes read and all bytes.
+    The same file again changes nothing. A file that cannot be read at all gives a report with a ``problem``.
+    """
+    report = ImportReport(file)
+    try:
+        opened, layout, order = _understand(config, file, kind, mapping)
+    except FileError as error:
+        report.problem = str(error)
+        return report
+    report.kind, report.till = layout.kind, layout.till
+    report.encoding, report.delimiter = opened.encoding_name, opened.delimiter_name
+    rejects = Rejects(file, opened.header, opened.delimiter)
+    try:
+        with db.begin() as conn:
+            one_importer(conn)
+            desk = Desk(conn, config, key, layout.till, report, rejects, now, order, layout.is_till)
+            _take(desk, opened, layout, progress)
+            _keep_facts(desk)
+            _remember(conn, opened, layout, report, now)
+        report.rejects_path = rejects.publish()
+    except FileError as error:
+        return ImportReport(file, kind=layout.kind, till=layout.till, problem=str(error))
+    finally:
+        rejects.discard()
+    return report
+
+
+def peek(config: Config, file: Path) -> str:
+    """Tell the kind of a file by its first line. Raises ``FileError``."""
+    opened = open_csv(file)
+    return recognise(opened.header, currency_digits(config.business.currency), None, None).kind
+
+
+def _understand(
+    config: Config, file: Path, kind: str | None, mapping: Mapping | None
+) -> tuple[CsvFile, Layout, DateOrder | None]:
+    opened = open_csv(file)
+    digits = currency_digits(config.business.currency)
+    layout = recognise(opened.header, digits, kind, mapping)
+    if mapping is None:
+        mapping, problems = mapping_of(config.root, layout.till)
+        if errors(problems):
+            raise FileError(to_text(errors(problems)))
+        if mapping is not None:
+            layout = recognise(opened.header, digits, kind, mapping)
+    decided = mapping.dates if mapping and mapping.dates else date_order(opened, layout)
+    return opened, layout, decided
+
+
+def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:
+    writer = _WRITERS[layout.kind](desk)
+    for batch in _batches(desk, opened, layout):
+        writer.write(batch)
+        if progress:
+            progress(opened.bytes_read, opened.size)
+    writer.finish()
+    if progress:
+        progress(opened.size, opened.size)
+
+
+def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]:
+    width = len(opened.header)
+    batch: list[Row] = []
+    for line, cells in opened.rows():
+        desk.report.rows += 1
+        try:
+            if len(cells) != width and (len(cells) < width or any(cells[width:])):
+                raise RowError(f"the row has {len(cells)} cells, the first line {width}")  # noqa: TRY301
+            batch.extend(Row(line, cells, record.values) for record in layout.records(cells))
+        except RowError as error:
+            desk.refuse(Row(line, cells, {}), str(error))
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _keep_facts(desk: Desk) -> None:
+    rows = desk.conn.scalar(select(func.count()).select_from(customer_facts)) or 0
+    if len(desk.touched) > max(_MANY, rows // 2):
+        rebuild(desk.conn, desk.now)
+    else:
+        recompute(desk.conn, sorted(desk.touched), desk.now)
+    desk.touched.clear()
+
+
+def _remember(conn: Connection, opened: CsvFile, layout: Layout, report: ImportReport, now: datetime) -> None:
+    conn.execute(
+        insert(imports).values(
+            at=now,
+            name=opened.path.name,
+            kind=layout.kind,
+            source=layout.till,
+            sha256=opened.sha256,
+            counts=report.counts(),
+        )
+    )

@@ -1,0 +1,86 @@
+"""``config/mappings/NAME.yaml``: how the columns of a till that Regulars does not know are called, and its dates.
+
+A mapping named as a till (``csv``, ``square``, ``loyverse``) is used for that till's files by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.dates import DateOrder
+from engine.intake.kinds import KINDS
+from engine.language.check import check
+from engine.language.problems import Problem, errors, whole_file
+from engine.language.yamlfile import load
+
+FOLDER: Final = "config/mappings"
+#: Files in Regulars' own columns, and those of a mapping that names no other family, share their ids.
+CSV: Final = "csv"
+
+MAPPING_SCHEMA: Final[dict[str, Any]] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "A mapping of Regulars",
+    "x-name": "a mapping",
+    "type": "object",
+    "description": "How to read the files of a till that Regulars does not know.",
+    "additionalProperties": False,
+    "properties": {
+        "kind": {"enum": list(KINDS), "description": "What the files are about; found by the columns if left out."},
+        "source": {
+            "type": "string",
+            "format": "slug",
+            "description": "The family of files: ids are told apart by it. csv if left out.",
+        },
+        "dates": {
+            "enum": ["day-first", "month-first"],
+            "description": "Whether 03/04/2026 is 3 April or 4 March.",
+        },
+        "columns": {
+            "type": "object",
+            "description": "Our name of a column, and what the file calls it.",
+            "additionalProperties": {"type": "string", "minLength": 1, "description": "As in the file's first line."},
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping. ``columns``: our name to the file's."""
+
+    name: str
+    kind: str | None = None
+    source: str = CSV
+    dates: DateOrder | None = None
+    columns: MappingOf[str, str] = field(default_factory=dict)
+
+
+def load_mapping(root: Path, name: str) -> tuple[Mapping | None, list[Problem]]:
+    """Read the mapping of that name; None and the problems where it is missing or wrong."""
+    shown = f"{FOLDER}/{name}.yaml"
+    file = root / shown
+    if not file.exists():
+        others = sorted(each.stem for each in (root / FOLDER).glob("*.yaml"))
+        cure = f"There are: {', '.join(others)}." if others else f"Mappings are files in {FOLDER}/."
+        return None, [whole_file(shown, f'there is no mapping "{name}"', "missing-file", hint=cure)]
+    document, problems = load(file, shown)
+    if document is None:
+        return None, problems
+    problems.extend(check(document, MAPPING_SCHEMA))
+    if errors(problems):
+        return None, problems
+    data = document.data
+    mapping = Mapping(
+        name, data.get("kind"), data.get("source") or CSV, data.get("dates"), dict(data.get("columns") or {})
+    )
+    return mapping, problems
+
+
+def mapping_of(root: Path, till: str) -> tuple[Mapping | None, list[Problem]]:
+    """Read the mapping that is named as the till, if there is one."""
+    if not (root / FOLDER / f"{till}.yaml").exists():
+        return None, []
+    return load_mapping(root, till)

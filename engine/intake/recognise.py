@@ -1,0 +1,134 @@
+"""What a file is: one of a till that we know, or one in our own columns; told by the names in its first line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+from connectors import loyverse, square
+from connectors.csvfile import CsvFile, FileError
+from connectors.dates import DateOrder, asks_for_order, order_of
+from connectors.records import Layout, Record
+from engine.intake.kinds import KINDS, OF_TELLING, REFUSED_LINE, REFUSED_REASON, TELLING
+from engine.intake.mapping import CSV, Mapping
+
+_TILLS: Final[tuple[Callable[[Sequence[str], int], Layout | None], ...]] = (square.layout, loyverse.layout)
+_FIRST_ROWS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLayout:
+    """A file in our own columns, or in others that a mapping names. ``names``: ours, by place; "" is passed over."""
+
+    kind: str
+    till: str
+    names: tuple[str, ...]
+    is_till: bool = False
+
+    @property
+    def date_columns(self) -> tuple[int, ...]:
+        """Give the places of the columns with dates."""
+        dates = KINDS[self.kind].dates
+        return tuple(place for place, name in enumerate(self.names) if name in dates)
+
+    def records(self, cells: list[str]) -> list[Record]:
+        """Read one row."""
+        named = zip(self.names, cells, strict=False)
+        return [Record(self.kind, {name: cell.strip() for name, cell in named if name})]
+
+
+def recognise(header: Sequence[str], digits: int, kind: str | None, mapping: Mapping | None) -> Layout:
+    """Tell what a file is.
+
+    Raises:
+        FileError: its columns are those of nothing known, or a column that must be there is missing.
+    """
+    if mapping is None or not mapping.columns:
+        for of_till in _TILLS:
+            found = of_till(header, digits)
+            if found is not None and kind in {None, found.kind}:
+                return found
+    names = _names(header, mapping)
+    wanted = kind or (mapping.kind if mapping else None) or _kind_of(names)
+    if wanted is None:
+        raise FileError(_not_known(header))
+    missing = [name for name in KINDS[wanted].needed if name not in names]
+    if missing:
+        raise FileError(_missing(wanted, missing, header))
+    known = KINDS[wanted].columns
+    if not KINDS[wanted].keeps_others:
+        names = [name if name in known else "" for name in names]
+    return OwnLayout(wanted, mapping.source if mapping else CSV, tuple(names))
+
+
+def date_order(file: CsvFile, layout: Layout) -> DateOrder | None:
+    """Tell from the whole file whether days or months come first in its dates; None where no date asks.
+
+    Raises:
+        FileError: nothing in the file decides.
+    """
+    places = layout.date_columns
+
+    def dates() -> Sequence[str]:
+        return [cells[place] for _, cells in rows for place in places if place < len(cells)]
+
+    rows = list(islice(file.rows(), _FIRST_ROWS))
+    asking = [text for text in dates() if asks_for_order(text)]
+    if not asking:
+        return None
+    decided = order_of(cells[place] for _, cells in file.rows() for place in places if place < len(cells))
+    if decided is None:
+        raise FileError(
+            f"nothing in the file says whether {asking[0]} begins with the day or the month. Export it with the year "
+            "first (2026-03-04) or for a longer time, or say so in "
+            f"config/mappings/{layout.till}.yaml: dates: day-first"
+        )
+    return decided
+
+
+def _names(header: Sequence[str], mapping: Mapping | None) -> list[str]:
+    theirs = {_own(name): ours for ours, name in mapping.columns.items()} if mapping else {}
+    taken: set[str] = set()
+    names = []
+    for column in header:
+        key = _own(column)
+        name = theirs.get(key, key)
+        passed_over = (
+            name in taken or column in {REFUSED_LINE, REFUSED_REASON} or (key not in theirs and key in _mapped(mapping))
+        )
+        names.append("" if passed_over else name)
+        taken.add(name)
+    return names
+
+
+def _mapped(mapping: Mapping | None) -> frozenset[str]:
+    """Our names that a mapping gives to other columns: a column called so by chance is not meant."""
+    return frozenset(mapping.columns) if mapping else frozenset()
+
+
+def _own(name: str) -> str:
+    """``Customer ID`` and ``customer-id`` are ``customer_id``."""
+    return "_".join(name.strip("\ufeff\u200b '").replace("-", " ").replace("_", " ").split()).casefold()
+
+
+def _kind_of(names: Sequence[str]) -> str | None:
+    there = set(names)
+    return next((kind for marks, kind in zip(TELLING, OF_TELLING, strict=True) if there.issuperset(marks)), None)
+
+
+def _not_known(header: Sequence[str]) -> str:
+    shown = ", ".join(header[:8]) + (", ..." if len(header) > 8 else "")  # noqa: PLR2004 (enough to recognise it)
+    return (
+        f"its columns ({shown}) are those of no file that Regulars knows. Rename them as docs/importing.md says, or "
+        "write a mapping into config/mappings/"
+    )
+
+
+def _missing(kind: str, missing: Sequence[str], header: Sequence[str]) -> str:
+    said = f"a file of {kind.replace('_', ' ')} needs the column {' and '.join(missing)}"
+    names = {_own(name): name for name in header}
+    close = get_close_matches(missing[0], names, n=1, cutoff=0.6)
+    return f'{said}; is "{names[close[0]]}" the one?' if close else said

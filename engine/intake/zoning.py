@@ -1,0 +1,82 @@
+"""Whose clock a guest lives by: the own zone, else the own store's, else that of most visits, else the home's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, func, select, update
+
+from engine.database.facts import recompute
+from engine.database.tables import customer_facts, customers, orders, stores
+from engine.intake import values
+from engine.intake.desk import CHUNK, Desk, chunks
+
+
+def follow_stores(desk: Desk) -> None:
+    """Let guests without a zone or store of their own live by the clock of the store that they visit."""
+    clocks = {store.zone_id for store in desk.stores.values()} | {desk.home_zone}
+    if len(clocks) == 1:
+        return
+    refresh(desk)
+    c, f = customers.c, customer_facts.c
+    moved = (
+        select(c.id, stores.c.zone_id)
+        .join(customer_facts, f.customer_id == c.id)
+        .join(stores, stores.c.id == func.coalesce(c.store_id, f.store_id))
+        .where(c.own_zone.is_(False), c.zone_id != stores.c.zone_id)
+    )
+    found = desk.conn.execute(moved).all()
+    if found:
+        write = update(customers).where(c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
+        desk.conn.execute(write, [{"its_id": row.id, "its_zone": row.zone_id} for row in found])
+        move_days(desk, [row.id for row in found])
+
+
+def move_days(desk: Desk, customer_ids: Iterable[int]) -> None:
+    """Work out the business days of these guests' orders anew: their zone is another one."""
+    starts, conn = desk.config.day_starts, desk.conn
+    for chunk in chunks(customer_ids, CHUNK):
+        desk.touched.update(chunk)
+        theirs = (
+            select(orders.c.id, orders.c.day, orders.c.ordered_at, customers.c.zone_id)
+            .join(customers, customers.c.id == orders.c.customer_id)
+            .where(customers.c.id.in_(chunk))
+        )
+        days = [
+            {"its_id": row.id, "its_day": day}
+            for row in conn.execute(theirs).all()
+            if (day := values.day_of(int(row.ordered_at.timestamp()), desk.zone(row.zone_id), starts)) != row.day
+        ]
+        if days:
+            conn.execute(
+                update(orders).where(orders.c.id == bindparam("its_id")).values(day=bindparam("its_day")), days
+            )
+        joined = select(customers.c.id, customers.c.joined_at, customers.c.zone_id)
+        firsts = [
+            {"its_id": row.id, "its_day": values.day_of(int(row.joined_at.timestamp()), desk.zone(row.zone_id), starts)}
+            for row in conn.execute(joined.where(customers.c.id.in_(chunk), customers.c.joined_at.is_not(None))).all()
+        ]
+        if firsts:
+            write = update(customers).where(customers.c.id == bindparam("its_id"))
+            conn.execute(write.values(joined_day=bindparam("its_day")), firsts)
+
+
+def move_walk_ins(desk: Desk, store_id: int, zone_id: int) -> None:
+    """Work out the business days of a store's walk-ins anew: its zone is another one."""
+    zone, starts = desk.zone(zone_id), desk.config.day_starts
+    theirs = select(orders.c.id, orders.c.ordered_at).where(
+        orders.c.store_id == store_id, orders.c.customer_id.is_(None)
+    )
+    for chunk in chunks(desk.conn.execute(theirs).all(), CHUNK):
+        days = [
+            {"its_id": row.id, "its_day": values.day_of(int(row.ordered_at.timestamp()), zone, starts)} for row in chunk
+        ]
+        desk.conn.execute(
+            update(orders).where(orders.c.id == bindparam("its_id")).values(day=bindparam("its_day")), days
+        )
+
+
+def refresh(desk: Desk) -> None:
+    """Make the facts of the touched guests anew."""
+    recompute(desk.conn, sorted(desk.touched), desk.now)
+    desk.touched.clear()
