@@ -23,7 +23,7 @@ GITIGNORE: Final = """\
 regulars.key
 *.db
 *.db-*
-*.journal
+*.rejects*.csv
 inbox/
 outbox/
 secrets/
