@@ -23,7 +23,7 @@ from engine.database.tables import customers, dispatches, matches, runs, zones
 from engine.dispatch.outbox import channel_shut, earlier_step_open, move, stopped
 
 LEASE = timedelta(minutes=15)
-#: So often may a dispatch be found abandoned while it was being prepared before it counts as poison.
+#: So often may work on a dispatch begin and end in nothing (its worker was gone) before it counts as poison.
 RESCUES = 3
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
@@ -161,15 +161,19 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
     return [Claim(**{**row._mapping, "zone": ZoneInfo(row.zone)}) for row in rows]  # noqa: SLF001 (public, by a tuple's habit)
 
 
-def renew(conn: Connection, held: Sequence[Claim], now: datetime) -> list[Claim]:
-    """Make the leases last from ``now`` again; give those that are still ours."""
+def begin(conn: Connection, held: Sequence[Claim], now: datetime) -> list[Claim]:
+    """Begin to work on these: their leases last from ``now`` again. Gives those that are still ours.
+
+    The beginning is counted, and any result sets the count back: of a batch whose worker is killed again and again only
+    the dispatch that it was working on is suspect.
+    """
     still = set()
     for each in held:
         still |= set(
             conn.scalars(
                 update(dispatches)
                 .where(each.mine(), dispatches.c.state == "claimed")
-                .values(leased_until=now + LEASE)
+                .values(leased_until=now + LEASE, rescues=dispatches.c.rescues + 1)
                 .returning(dispatches.c.id)
             )
         )
@@ -188,8 +192,8 @@ def this_worker() -> str:
 def rescue(conn: Connection, now: datetime) -> dict[str, int]:
     """Free what was abandoned: leases that ran out, and at once those of processes of this machine that are gone.
 
-    ``claimed`` goes back to ``pending`` (nothing has left the machine), at the third time to ``dead``; ``handoff``
-    becomes ``uncertain``: it may have been delivered. Gives counts by new state.
+    ``claimed`` goes back to ``pending`` (nothing has left the machine), or to ``dead`` when work on it was begun for
+    the third time; ``handoff`` becomes ``uncertain``: it may have been delivered. Gives counts by new state.
     """
     holders = conn.scalars(
         select(dispatches.c.lease_holder)
@@ -200,11 +204,9 @@ def rescue(conn: Connection, now: datetime) -> dict[str, int]:
     abandoned = or_(
         dispatches.c.leased_until.is_(None), dispatches.c.leased_until <= now, dispatches.c.lease_holder.in_(gone)
     )
-    again = {"rescues": dispatches.c.rescues + 1}
-    worn = dispatches.c.rescues + 1 >= RESCUES
     common: dict[str, Any] = {"who": "anyone", "now": now}
-    dead = move(conn, "claimed", "dead", abandoned, worn, reason="poison", values=again, **common)
-    freed = move(conn, "claimed", "pending", abandoned, reason="abandoned", values=again, **common)
+    dead = move(conn, "claimed", "dead", abandoned, dispatches.c.rescues >= RESCUES, reason="poison", **common)
+    freed = move(conn, "claimed", "pending", abandoned, reason="abandoned", **common)
     uncertain = move(conn, "handoff", "uncertain", abandoned, reason="abandoned", **common)
     return {"pending": len(freed), "dead": len(dead), "uncertain": len(uncertain)}
 

@@ -131,9 +131,9 @@ def carry_out(
     conn: Connection, claim: Claim, verdict: Verdict, now: datetime, *, content_hash: bytes | None = None
 ) -> None:
     """Write the verdict on the row. Raises ``LostLease`` where the lease is no longer ours."""
-    values: dict[str, object] = {}
+    values: dict[str, object] = {} if verdict.passed else {"rescues": 0}
     if verdict.after == "pending":
-        values = {"due_at": verdict.due_at}
+        values |= {"due_at": verdict.due_at}
     elif verdict.passed:
         values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
     if not move(

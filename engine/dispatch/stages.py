@@ -143,7 +143,7 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
     """Ask for each dispatch whether it may go now, and read the values of those that may. No draft: none may."""
     at = desk.now()
     together = []
-    for claim in leases.renew(conn, group, at):
+    for claim in leases.begin(conn, group, at):
         try:  # all that the fence will ask, before the work of rendering; the fence asks again
             verdict = decide(conn, claim, desk.policy, at)
         except UnreadableRuleError:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine.dispatch.claims import claim, claim_alerts, renew, rescue, this_worker
+from engine.dispatch.claims import begin, claim, claim_alerts, rescue, this_worker
 
 from .world import NOW
 
@@ -51,7 +51,6 @@ def test_the_lease_of_a_process_that_is_gone_is_freed_at_once(cafe, gone):
     cafe.set(handed, state="handoff")
     assert rescued(cafe) == {"pending": 1, "dead": 0, "uncertain": 1}
     assert cafe.outcome(claimed) == "pending: abandoned"
-    assert cafe.row(claimed).rescues == 1
     assert cafe.outcome(handed) == "uncertain: abandoned"
     assert cafe.row(handed).finished_at == NOW
 
@@ -73,21 +72,25 @@ def test_a_lease_of_another_machine_has_to_run_out(cafe):
     assert (cafe.state(claimed), cafe.state(handed)) == ("pending", "uncertain")
 
 
-def test_what_is_abandoned_for_the_third_time_is_poison(cafe, gone):
-    message = cafe.message()
+def test_what_its_worker_did_not_survive_three_times_is_poison_and_the_rest_of_its_batch_is_not(cafe, gone):
+    poison, beside = cafe.message(), cafe.message()
     for expected in ("pending: abandoned", "pending: abandoned", "dead: poison"):
-        take(cafe, gone)
+        held = take(cafe, gone)
+        with cafe.db.begin() as conn:
+            begin(conn, held[:1], NOW)
         rescued(cafe)
-        assert cafe.outcome(message) == expected
+        assert cafe.outcome(poison) == expected
+    assert cafe.outcome(beside) == "pending: abandoned"
+    assert cafe.row(beside).rescues == 0
 
 
-def test_a_renewed_lease_lasts_anew_and_a_lost_one_is_not_renewed(cafe):
+def test_begun_work_has_its_lease_anew_and_lost_leases_are_not_begun(cafe):
     mine, lost = cafe.message(), cafe.message()
     held = take(cafe, this_worker())
     cafe.set(lost, state="claimed", lease_token=2)
     later = NOW + timedelta(minutes=10)
     with cafe.db.begin() as conn:
-        assert [each.id for each in renew(conn, held, later)] == [mine]
+        assert [each.id for each in begin(conn, held, later)] == [mine]
     assert cafe.row(mine).leased_until == later + timedelta(minutes=15)
 
 

@@ -43,6 +43,7 @@ from engine.vocabulary.home import Home, load_home
 #: A Monday, 10:00 in Chicago.
 NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
 CHICAGO = ZoneInfo("America/Chicago")
+SOME_STEPS = tuple(Step(number, "email", Email("win-back")) for number in range(1, 7))
 
 
 @dataclass
@@ -77,7 +78,7 @@ def a_rule(**changes: Any) -> Rule:
         "about": "",
         "trigger": None,
         "conditions": (),
-        "steps": (),
+        "steps": SOME_STEPS,
         "stop_if": (),
         "schedule": Schedule.parse("daily at 10:00"),
         "purpose": "marketing",
@@ -164,8 +165,7 @@ class Cafe:
 
     def rule(self, *steps: Step, **changes: Any) -> tuple[int, int]:
         """Make a rule; gives its row's id and its version's."""
-        steps = steps or tuple(Step(number, "email", Email("win-back")) for number in range(1, 7))
-        rule = a_rule(steps=steps, **({"id": f"rule-{next(self.numbers)}"} | changes))
+        rule = a_rule(steps=steps or SOME_STEPS, **({"id": f"rule-{next(self.numbers)}"} | changes))
         fingerprint = hashlib.sha256(rule.id.encode()).digest()
         rule_id = self._insert(rules, rule=rule.id, path=rule.path, content_hash=fingerprint)
         version_id = self._insert(rule_versions, rule_id=rule_id, content_hash=fingerprint, body={}, first_at=NOW)

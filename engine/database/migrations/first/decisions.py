@@ -250,7 +250,11 @@ def _dispatches() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="tries that counted"),
         sa.Column(
-            "rescues", sa.Integer(), server_default="0", nullable=False, comment="times found abandoned while claimed"
+            "rescues",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="times begun without a result since the last one",
         ),
         sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
         sa.Column("leased_until", sa.BigInteger()),
