@@ -160,19 +160,20 @@ def _permission(rule: Rule, candidates: CTE) -> CTE:
 
 def _ranked(permission: CTE) -> CTE:
     """Rank guests who share an address, among those who could use it; the guest first known goes first."""
+    fresh = and_(permission.c.expired == 0, permission.c.soon == 0, permission.c.excluded == 0)
     ranks = []
     for channel in ("email", "sms"):
         endpoint, block = permission.c[f"{channel}_id"], permission.c[f"{channel}_block"]
-        usable = case(
-            (
-                and_(block.is_(None), permission.c.expired == 0, permission.c.soon == 0, permission.c.excluded == 0),
-                1,
-            ),
-            else_=0,
-        )
+        usable = case((and_(block.is_(None), fresh), 1), else_=0)
         # rank(), not row_number(): two occasions of one guest are not two guests.
         place = func.rank().over(partition_by=(endpoint, usable), order_by=permission.c.customer_id)
         ranks.append(case((usable == 1, place), else_=0).label(f"{channel}_rank"))
+    # Two low ratings of one evening come in one run: the first to fire is answered, as it would be in two runs.
+    turn = func.row_number().over(
+        partition_by=(permission.c.customer_id, case((fresh, 1), else_=0)),
+        order_by=(permission.c.closes, permission.c.occasion),
+    )
+    ranks.append(case((fresh, turn), else_=0).label("turn"))
     return select(*permission.c, *ranks).cte("ranked")
 
 
@@ -181,11 +182,14 @@ def _judged(rule: Rule, ranked: CTE) -> CTE:
         channel: case((ranked.c[f"{channel}_rank"] > 1, "duplicate_endpoint"), else_=ranked.c[f"{channel}_block"])
         for channel in ("email", "sms")
     }
+    nothing_left = _nothing_left(rule, blocks)
     reason = case(
         (ranked.c.expired == 1, "expired"),
         (ranked.c.soon == 1, "again_too_soon"),
         (ranked.c.excluded == 1, "excluded"),
-        else_=_nothing_left(rule, blocks),
+        (nothing_left.is_not(None), nothing_left),
+        *(() if rule.limits.again_after is None else ((ranked.c.turn > 1, "again_too_soon"),)),
+        else_=cast(null(), String),
     )
     kept = ("customer_id", "occasion", "closes", "email_id", "sms_id", "store_id", "order_id", "rating_id")
     return select(

@@ -40,13 +40,13 @@ def too_soon(scope: Scope, rule_row: int, again_after: Duration | None) -> Colum
     """SQL: 1 where the rule acted (or would have, for the control group) on the guest or the address lately."""
     if again_after is None:
         return literal(0)
-    if again_after.is_calendar:
-        since: ColumnElement[Any] = scope.instant(
-            f"again {again_after}", lambda today: again_after.latest(today) + ONE_DAY
-        )
-    else:
-        since = scope.seconds_ago(again_after)
     facts = scope.facts
+
+    def lately(matched_at: ColumnElement[Any]) -> ColumnElement[bool]:
+        if not again_after.is_calendar:
+            return matched_at > scope.seconds_ago(again_after)
+        since = scope.instant(f"again {again_after}", lambda today: again_after.latest(today) + ONE_DAY)
+        return type_coerce(matched_at, BigInteger) >= since
 
     def acted(name: str, same: ColumnElement[bool]) -> ColumnElement[bool]:
         return (
@@ -55,7 +55,7 @@ def too_soon(scope: Scope, rule_row: int, again_after: Duration | None) -> Colum
                 earlier[name].c.rule_id == rule_row,
                 same,
                 earlier[name].c.verdict.in_(("act", "control")),
-                type_coerce(earlier[name].c.matched_at, BigInteger) >= since,
+                lately(earlier[name].c.matched_at),
             )
             .correlate(facts, scope.days)
             .exists()

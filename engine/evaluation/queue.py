@@ -91,7 +91,7 @@ def _slots(queue: Queue, step: Step) -> list[tuple[int, int, int, int]]:
         if isinstance(step.settings, Coupon):
             message = _message_after(queue.rule, step) or step
         due = due_at(queue, message, zone)
-        waited = after_waits(queue.as_of, zone, step.waits) - queue.as_of
+        waited = after_waits(queue.as_of, zone, message.waits) - queue.as_of
         latest = 2**62
         within = queue.rule.send.within
         if within is not None:
