@@ -72,7 +72,7 @@ class Guests:
             gone = self.erased(unknown)
             found |= dict.fromkeys(gone)
             found |= self._make(
-                [{"external_id": text, "name": (names or {}).get(text)} for text in sorted(unknown - gone)]
+                [{"external_id": text, "name": (names or {}).get(text) or None} for text in sorted(unknown - gone)]
             )
         return found
 

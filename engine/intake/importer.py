@@ -121,9 +121,11 @@ def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None
     writer = _WRITERS[layout.kind](desk)
     for batch in _batches(desk, opened, layout):
         writer.write(batch)
+        desk.tell_refused()
         if progress:
             progress(opened.bytes_read, opened.size)
     writer.finish()
+    desk.tell_refused()
     if progress:
         progress(opened.size, opened.size)
 
