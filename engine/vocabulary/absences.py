@@ -72,8 +72,8 @@ class Lapsed:
         return _on_last_of_kind(scope, days, self.filters)
 
     def came_back(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: an order (of that kind) was placed after the match."""
-        return _came_back(scope, self.filters)
+        """SQL: an order (of that kind) is known that the match did not know of, or was placed after it."""
+        return _came_back(scope, self.filters, self.after)
 
     def sentence(self) -> str:
         """Say it in English."""
@@ -144,8 +144,8 @@ class AtRisk:
         return _on_last_order(scope, days).narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
 
     def came_back(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: an order was placed after the match."""
-        return _came_back(scope, OrderFilters())
+        """SQL: an order is known that the match did not know of, or was placed after it."""
+        return _came_back(scope, OrderFilters(), self.at_least)
 
     def sentence(self) -> str:
         """Say it in English."""
@@ -169,9 +169,11 @@ def _check_range(reader: Reader, first: str, opens: Duration, closes: Duration |
     )
 
 
-def _came_back(scope: Scope, filters: OrderFilters) -> ColumnElement[bool]:
+def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnElement[bool]:
     order = orders.alias("back")
-    since = order.c.ordered_at > scope.match_at
+    # With an order of these days there would have been no match: the file with it came late.
+    unknown_then = order.c.day > scope.day_at_match(f"absent {absent}", absent.latest)
+    since = or_(order.c.ordered_at > scope.match_at, unknown_then)
     return select(order.c.id).where(*of_guest(filters, scope, order), since).correlate(scope.facts, scope.days).exists()
 
 

@@ -61,6 +61,14 @@ class Scope:
         """SQL: the day that ``work_out`` makes of the guest's today; ``asked`` names it, the same name is shared."""
         return self._column(f"day:{asked}", lambda zone: work_out(self.today_in(zone)).toordinal())
 
+    def day_at_match(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
+        """SQL: the day that ``work_out`` makes of the guest's business day at the match."""
+        match_at = self.match_at
+        assert match_at is not None, "asked only where there is a match"
+        return self._column(
+            f"match:{asked}", lambda zone: work_out(business_day(match_at, zone.info, self.day_starts)).toordinal()
+        )
+
     def instant(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
         """SQL: the instant (epoch seconds) at which the day that ``work_out`` makes of the guest's today begins."""
 
