@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, not_, or_
+from sqlalchemy import ColumnElement, Double, and_, false, literal, not_, or_, true
 
 from engine.language.textkey import text_key
+from engine.vocabulary.reading import Reader
 
 JsonSchema = dict[str, Any]
 
@@ -23,27 +24,39 @@ _COMPARE: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "less_than": ("less than", lambda value, bound: value < bound),
     "equals": ("exactly", lambda value, bound: value == bound),
 }
-_NUMBERS: JsonSchema = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+#: No count and no sum is negative, and more than this fits no column.
+_BOUNDS: JsonSchema = {"minimum": 0, "maximum": 1_000_000_000}
+_NUMBER: JsonSchema = {"type": "number", **_BOUNDS}
+_NUMBERS: JsonSchema = {"type": "array", "items": _NUMBER, "minItems": 1}
 
 
 def number_tests(noun: str) -> dict[str, JsonSchema]:
     """Give the schema of every test on a number; ``noun`` is what is counted, for the editor's hover."""
     return {
-        "at_least": {"type": "number", "description": f"{noun}: this many or more."},
-        "at_most": {"type": "number", "description": f"{noun}: this many or fewer."},
-        "more_than": {"type": "number", "description": f"{noun}: more than this."},
-        "less_than": {"type": "number", "description": f"{noun}: fewer than this."},
-        "equals": {"type": "number", "description": f"{noun}: exactly this many."},
-        "is_not": {"type": "number", "description": f"{noun}: any number but this."},
-        "between": {
-            "type": "array",
-            "items": {"type": "number"},
-            "minItems": 2,
-            "maxItems": 2,
-            "description": f"{noun}: from the first to the second, both included.",
-        },
+        "at_least": _NUMBER | {"description": f"{noun}: this many or more."},
+        "at_most": _NUMBER | {"description": f"{noun}: this many or fewer."},
+        "more_than": _NUMBER | {"description": f"{noun}: more than this."},
+        "less_than": _NUMBER | {"description": f"{noun}: fewer than this."},
+        "equals": _NUMBER | {"description": f"{noun}: exactly this many."},
+        "is_not": _NUMBER | {"description": f"{noun}: any number but this."},
+        "between": _NUMBERS
+        | {"minItems": 2, "maxItems": 2, "description": f"{noun}: from the first to the second, both included."},
         "one_of": _NUMBERS | {"description": f"{noun}: one of these."},
         "none_of": _NUMBERS | {"description": f"{noun}: none of these."},
+    }
+
+
+def number_schema(noun: str, about: str, more: Mapping[str, JsonSchema]) -> JsonSchema:
+    """Give the schema of a test on a number: a value, a list, or a map of tests and ``more``."""
+    return {
+        "type": ["number", "array", "object"],
+        **_BOUNDS,
+        "items": _NUMBER,
+        "minItems": 1,
+        "minProperties": 1,
+        "additionalProperties": False,
+        "description": about,
+        "properties": {**number_tests(noun), **more},
     }
 
 
@@ -57,13 +70,21 @@ class NumberTest:
     tests: tuple[tuple[str, tuple[Decimal, ...]], ...]
 
     @classmethod
-    def read(cls, data: object, *, scale: int = 1) -> NumberTest:
+    def read(cls, reader: Reader, *, scale: int = 1) -> NumberTest:
         """Read a number, a list or a map of tests; ``scale`` turns written money into minor units."""
+        data = reader.data
         given: Mapping[str, Any]
         if isinstance(data, Mapping):
             given = {key: value for key, value in data.items() if key in NUMBER_WORDS}
         else:
             given = {"one_of": data} if isinstance(data, list) else {"equals": data}
+        first, last = given.get("between", (0, 0))
+        if first > last:
+            reader.under("between").problem(
+                f'"between" goes down from {first} to {last}: no number lies between them',
+                "empty-range",
+                hint=f"write the smaller one first: {last}, {first}",
+            )
         return cls(
             tuple(
                 (word, tuple(Decimal(str(each)) * scale for each in (value if isinstance(value, list) else [value])))
@@ -77,7 +98,7 @@ class NumberTest:
 
     @staticmethod
     def _one(word: str, given: tuple[Decimal, ...], value: ColumnElement[Any]) -> ColumnElement[bool]:
-        bounds = [_plain(each) for each in given]
+        bounds = _binds(given)
         match word:
             case "between":
                 return value.between(bounds[0], bounds[1])
@@ -89,9 +110,10 @@ class NumberTest:
                 tested: ColumnElement[bool] = _COMPARE[word][1](value, bounds[0])
                 return tested
 
-    def holds_for_nothing(self) -> bool:
-        """Tell whether 0 passes: then a guest without data must be told from a guest with none."""
-        return all(_holds(word, bounds, Decimal(0)) for word, bounds in self.tests)
+    def tells_none_from_unknown(self) -> bool:
+        """Tell whether 0 and no data fare differently: then a guest of whom nothing is known must be looked for."""
+        nothing_known = all(word in {"is_not", "none_of"} for word, _ in self.tests)
+        return nothing_known != all(_holds(word, bounds, Decimal(0)) for word, bounds in self.tests)
 
     def sentence(self, scale: int = 1) -> str:
         """Say the tests in English: ``at least 3 and at most 5``."""
@@ -110,8 +132,11 @@ def _holds(word: str, bounds: tuple[Decimal, ...], value: Decimal) -> bool:
             return bool(_COMPARE[word][1](value, bounds[0]))
 
 
-def _plain(number: Decimal) -> int | float:
-    return int(number) if number == number.to_integral_value() else float(number)
+def _binds(numbers: tuple[Decimal, ...]) -> list[Any]:
+    """Whole numbers of the column's own type; where one is not whole, all as such, or PostgreSQL would round it."""
+    if all(number == number.to_integral_value() for number in numbers):
+        return [int(number) for number in numbers]
+    return [literal(float(number), Double) for number in numbers]
 
 
 def _text(number: Decimal) -> str:
@@ -170,9 +195,17 @@ class TextTest:
         """SQL: one of the columns (``*_key``) is wanted, and none is unwanted."""
         tests: list[ColumnElement[bool]] = []
         if self.wanted is not None:
-            tests.append(or_(*(_like(key, self.wanted) for key in keys)))
+            tests.append(self.is_wanted(*keys))
         tests.extend(or_(key.is_(None), not_(_like(key, self.unwanted))) for key in keys if self.unwanted)
         return and_(*tests)
+
+    def is_wanted(self, *keys: ColumnElement[Any]) -> ColumnElement[bool]:
+        """SQL: one of the columns is among the wanted; true where none is named."""
+        return true() if self.wanted is None else or_(*(_like(key, self.wanted) for key in keys))
+
+    def is_unwanted(self, *keys: ColumnElement[Any]) -> ColumnElement[bool]:
+        """SQL: one of the columns is among the unwanted."""
+        return or_(*(_like(key, self.unwanted) for key in keys))
 
     def sentence(self) -> str:
         """Say the test in English."""

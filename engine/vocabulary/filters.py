@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, and_, select
+from sqlalchemy import ColumnElement, FromClause, func, or_, select
 
 from engine.database.counting import counts
 from engine.database.tables import order_items, products, stores
@@ -15,6 +15,9 @@ from engine.language.times import Duration, parse_date
 from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
+
+#: To compare lengths of months and days; from another day they differ by no more than the lengths of months do.
+_ANY_DAY = date(2025, 1, 31)
 
 PERIOD_SCHEMA: dict[str, JsonSchema] = {
     "within": {
@@ -43,6 +46,11 @@ FILTER_SCHEMA: dict[str, JsonSchema] = {
 }
 
 
+def store_keys(shop: FromClause) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """SQL: the two names of a store, as they are compared: what it is called, and its id (ASCII, as tills write it)."""
+    return shop.c.name_key, func.lower(shop.c.external_id)
+
+
 @dataclass(frozen=True)
 class Period:
     """A stretch of time that ends now: calendar days in the guest's zone, or exact hours and minutes."""
@@ -68,6 +76,7 @@ class Period:
                 )
         elif "since" in data:
             since = parse_date(data["since"])
+        _check_order(reader, within, before)
         return cls(within, before, since)
 
     def where(self, scope: Scope, day: ColumnElement[Any], at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
@@ -103,6 +112,22 @@ class Period:
         return said
 
 
+def _length(duration: Duration) -> timedelta:
+    return duration.after(_ANY_DAY) - _ANY_DAY if duration.is_calendar else duration.delta()
+
+
+def _check_order(reader: Reader, within: Duration | None, before: Duration | None) -> None:
+    """Some time must lie between the two ends of a period."""
+    if within is not None and within.amount == 0:
+        reader.under("within").problem(f'"within" is {within}: no time lies in it', "empty-range", hint="such as 1 day")
+    elif within is not None and before is not None and _length(before) >= _length(within):
+        reader.under("before").problem(
+            f'"before" ({before}) must be shorter than "within" ({within}): no time lies between them',
+            "empty-range",
+            hint="within: 90 days, before: 30 days is the time from 90 to 30 days ago",
+        )
+
+
 @dataclass(frozen=True)
 class OrderFilters:
     """Which orders are spoken of."""
@@ -136,26 +161,40 @@ class OrderFilters:
         """SQL: the order counts at the moment and passes every filter."""
         tests = [counts(order, scope.as_of), *self.period.where(scope, order.c.day, order.c.ordered_at)]
         if self.store is not None:
-            shop = stores.alias("s")
-            named = select(shop.c.id).where(
-                shop.c.id == order.c.store_id, self.store.sql(shop.c.name_key, shop.c.external_id)
-            )
-            tests.append(named.correlate(order).exists())
+            tests.extend(self._placed_at(order, self.store))
         if self.channel is not None:
             tests.append(self.channel.sql(order.c.channel))
         if self.of_items:
-            tests.append(self._holds(order))
+            tests.extend(self._holds(order))
         return tests
 
-    def _holds(self, order: FromClause) -> ColumnElement[bool]:
+    @staticmethod
+    def _placed_at(order: FromClause, asked: TextTest) -> Iterator[ColumnElement[bool]]:
+        """SQL: the order's store is a wanted one, and no unwanted one; an order without a store is at neither."""
+        shop = stores.alias("s")
+        its_own = select(shop.c.id).where(shop.c.id == order.c.store_id).correlate(order)
+        if asked.wanted is not None:
+            yield its_own.where(asked.is_wanted(*store_keys(shop))).exists()
+        if asked.unwanted:
+            yield ~its_own.where(asked.is_unwanted(*store_keys(shop))).exists()
+
+    def _holds(self, order: FromClause) -> Iterator[ColumnElement[bool]]:
+        """SQL: one item is all that is wanted, and none is anything unwanted."""
         item, product = order_items.alias("i"), products.alias("p")
-        asked = [item.c.order_id == order.c.id]
-        if self.product is not None:
-            asked.append(self.product.sql(product.c.name_key))
-        if self.category is not None:
-            asked.append(self.category.sql(product.c.category_key))
-        joined = item.join(product, product.c.id == item.c.product_id)
-        return select(item.c.id).select_from(joined).where(and_(*asked)).correlate(order).exists()
+        keys = {"product": product.c.name_key, "category": product.c.category_key}
+        asked = [(test, keys[word]) for word in keys if (test := getattr(self, word)) is not None]
+        held = (
+            select(item.c.id)
+            .select_from(item.join(product, product.c.id == item.c.product_id))
+            .where(item.c.order_id == order.c.id)
+            .correlate(order)
+        )
+        wanted = [test.is_wanted(key) for test, key in asked if test.wanted is not None]
+        unwanted = [test.is_unwanted(key) for test, key in asked if test.unwanted]
+        if wanted:
+            yield held.where(*wanted).exists()
+        if unwanted:
+            yield ~held.where(or_(*unwanted)).exists()
 
     def sentence(self) -> str:
         """Say the filters in English, with a blank before them; nothing for all orders."""

@@ -16,7 +16,7 @@ from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.occasions import Candidates, exactly, open_days
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, then
+from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, some_time, then
 
 _ORDERED_STAYS_OPEN = Duration.parse("3 days")
 
@@ -113,9 +113,8 @@ class Joined:
     def read(cls, reader: Reader) -> Self:
         """Read ``1 day`` or the settings."""
         given = settings(reader.data, "ago")
-        return cls(
-            calendar_duration(reader, given, "ago", "0 days"), calendar_duration(reader, given, "within", "7 days")
-        )
+        within = calendar_duration(reader, given, "within", "7 days")
+        return cls(calendar_duration(reader, given, "ago", "0 days"), some_time(reader, "within", within, "7 days"))
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row a guest who joined in the open range; the occasion is constant."""
@@ -272,14 +271,19 @@ class LowRating:
         """Read ``2`` or the settings."""
         given = settings(reader.data, "at_most")
         source = TextTest.read(given["source"]) if "source" in given else None
-        return cls(float(given.get("at_most", 2)), source, Duration.parse(given.get("within", "3 days")))
+        within = some_time(reader, "within", Duration.parse(given.get("within", "3 days")), "3 days")
+        if within.unit in {"months", "years"}:
+            reader.under("within").problem(
+                f'"within" counts days or hours here, not {within.unit}', "wrong-unit", hint="such as 30 days"
+            )
+        return cls(float(given.get("at_most", 2)), source, within)
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row a rating; the occasion is the rating."""
         rating = ratings.alias("r")
         where: list[ColumnElement[bool]] = [rating.c.score <= self.at_most]
         if self.source is not None:
-            where.append(self.source.sql(rating.c.platform))
+            where.append(self.source.sql(func.lower(rating.c.platform)))
         return exactly(
             scope,
             scope.guest().join(rating, rating.c.customer_id == scope.facts.c.customer_id),

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from engine.database.consent import block_reason
 from engine.database.tables import stores, tags
-from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_tests, text_tests
+from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_schema, text_tests
+from engine.vocabulary.filters import store_keys
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
@@ -25,19 +26,12 @@ class Points:
     @classmethod
     def schema(cls) -> JsonSchema:
         """Tests only: a balance has no period."""
-        return {
-            "type": ["number", "array", "object"],
-            "items": {"type": "number"},
-            "minProperties": 1,
-            "additionalProperties": False,
-            "description": cls.about,
-            "properties": number_tests("points"),
-        }
+        return number_schema("points", cls.about, {})
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read a number or tests."""
-        return cls(NumberTest.read(reader.data))
+        return cls(NumberTest.read(reader))
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Compare the balance in the facts."""
@@ -138,7 +132,7 @@ class Store(_Text):
         shop, mine = stores.alias("s"), scope.facts.c.store_id
 
         def named(values: tuple[str, ...]) -> Select[Any]:
-            return select(shop.c.id).where(TextTest(values, ()).sql(shop.c.name_key, shop.c.external_id))
+            return select(shop.c.id).where(TextTest(values, ()).sql(*store_keys(shop)))
 
         tests: list[ColumnElement[bool]] = []
         if self.test.wanted is not None:

@@ -120,9 +120,11 @@ def exactly(
 ) -> Candidates:
     """Give the candidates of something that fires at an exact instant ``at`` plus ``ago`` and stays open from there.
 
+    ``stays_open`` has an exact length (days and weeks of 24 hours): months would close later than they opened.
     ``fired`` is the alias of ``orders`` or ``ratings`` that fires; its id is the occasion.
     """
-    length = _seconds(stays_open, scope)
+    days = stays_open.days()
+    length = stays_open.delta() if days is None else timedelta(days=days)
     newest = scope.moment - ago
     oldest = newest - length
     unseen = oldest if scope.watermark is None else min(oldest, scope.watermark - ago)
@@ -143,11 +145,3 @@ def exactly(
         rating_id=fired.c.id if is_rating else None,
         store_id=fired.c.store_id,
     )
-
-
-def _seconds(length: Duration, scope: Scope) -> timedelta:
-    """A calendar length as it lies before the moment; an exact one as it is."""
-    if not length.is_calendar:
-        return length.delta()
-    today = scope.moment.date()
-    return today - length.before(today)

@@ -8,24 +8,12 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, case, distinct, func, null, select
 
-from engine.database.counting import net_total
+from engine.database.counting import counts, net_total
 from engine.database.tables import order_items, orders
-from engine.vocabulary.comparisons import JsonSchema, NumberTest, number_tests
+from engine.vocabulary.comparisons import JsonSchema, NumberTest, number_schema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-
-
-def _counted_schema(noun: str, about: str) -> JsonSchema:
-    return {
-        "type": ["number", "array", "object"],
-        "items": {"type": "number"},
-        "minItems": 1,
-        "minProperties": 1,
-        "additionalProperties": False,
-        "description": about,
-        "properties": {**number_tests(noun), **FILTER_SCHEMA},
-    }
 
 
 @dataclass(frozen=True)
@@ -41,13 +29,13 @@ class _Counted(ABC):
     @classmethod
     def schema(cls) -> JsonSchema:
         """Tests and order filters side by side."""
-        return _counted_schema(cls.noun, cls.about)
+        return number_schema(cls.noun, cls.about, FILTER_SCHEMA)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read ``3``, or tests and filters; filters alone mean at least one."""
+        """Read ``3``, or tests and filters; filters alone are a problem."""
         scale = cls._scale(reader)
-        test = NumberTest.read(reader.data, scale=scale)
+        test = NumberTest.read(reader, scale=scale)
         if not test.tests:
             reader.problem(
                 f'"{reader.at[-1]}" has filters but no test',
@@ -83,7 +71,7 @@ class _Counted(ABC):
             .scalar_subquery()
         )
         number = self._from_aggregate(scope, found)
-        if not (self.filters.of_items and self.test.holds_for_nothing()):
+        if not (self.filters.of_items and self.test.tells_none_from_unknown()):
             return number
         return case((_has_items(scope), number), else_=null())
 
@@ -102,7 +90,7 @@ def _has_items(scope: Scope) -> ColumnElement[bool]:
     return (
         select(item.c.id)
         .select_from(item.join(any_order, any_order.c.id == item.c.order_id))
-        .where(any_order.c.customer_id == scope.facts.c.customer_id)
+        .where(any_order.c.customer_id == scope.facts.c.customer_id, counts(any_order, scope.as_of))
         .correlate(scope.facts)
         .exists()
     )

@@ -34,6 +34,14 @@ def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, defau
     return Duration.parse(default)
 
 
+def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Duration:
+    """Check that an occasion stays open for some time: with a length of nothing it would never be open."""
+    if length.amount == 0:
+        place = reader.under(word) if isinstance(reader.data, Mapping) else reader
+        place.problem(f'"{word}" is {length}: the rule would never fire', "empty-range", hint=f"such as {such_as}")
+    return length
+
+
 def then(first: Duration, second: Duration) -> Callable[[date], date]:
     """Give the day that lies ``first`` and then ``second`` after a day."""
     return lambda day: second.after(first.after(day))
