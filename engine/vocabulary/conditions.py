@@ -56,7 +56,14 @@ class Segment:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read the name; an unknown one is a problem."""
-        reader.known("segment", reader.data, reader.around.segments, "unknown-segment", "config/segments.yaml has")
+        around = reader.around
+        if reader.data in around.broken_segments:
+            # Without the condition that cannot be read it would hold more guests than the owner meant.
+            reader.problem(
+                f'the segment "{reader.data}" has problems of its own', "broken-segment", hint="they are listed too"
+            )
+        else:
+            reader.known("segment", reader.data, around.segments, "unknown-segment", "config/segments.yaml has")
         return cls(reader.data)
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:

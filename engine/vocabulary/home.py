@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,8 @@ def _read(root: Path, environ: Mapping[str, str]) -> _Read:
     read.offers = told(load_offers(root, read.config.business.currency))
     read.templates = told(load_templates(root))
     around = Surroundings(read.config, read.offers, read.templates)
-    read.segments = told(_load_segments(root, around))
-    around = Surroundings(read.config, read.offers, read.templates, read.segments)
+    around = told(_load_segments(root, around))
+    read.segments = around.segments
     exclude, found = _read_exclude(document, around)
     read.exclude, read.sound = exclude, read.config.sound and not errors(found)
     read.problems.extend(found)
@@ -147,28 +147,37 @@ def _load_rules(root: Path, around: Surroundings) -> tuple[tuple[Rule, ...], fro
     return tuple(sorted(kept, key=lambda rule: (rule.priority, rule.id))), frozenset(broken), [*problems, *twice]
 
 
-def _load_segments(root: Path, around: Surroundings) -> tuple[dict[str, tuple[Condition, ...]], list[Problem]]:
+def _load_segments(root: Path, around: Surroundings) -> tuple[Surroundings, list[Problem]]:
+    """Give the surroundings with the segments; those that are wrong, or use such a one, are ``broken_segments``."""
     file = root / SEGMENTS_FILE
     if not file.exists():
-        return {}, []
+        return around, []
     document, problems = load(file, SEGMENTS_FILE)
     if document is None:
-        return {}, problems
-    names: dict[str, tuple[Any, ...]] = dict.fromkeys(document.data, ())
-    reader = Reader(document, Surroundings(around.config, around.offers, around.templates, names))
+        return around, problems
+    reader = Reader(document, replace(around, segments=dict.fromkeys(document.data, ())))
     reader.shape_is_right(segments_schema())
-    segments = {
-        name: read_conditions(reader.under(name, "conditions"))
-        for name, entry in document.data.items()
-        if isinstance(entry, dict) and "conditions" in entry
-    }
+    schema = segments_schema()
+    one = {**schema["additionalProperties"], "definitions": schema["definitions"]}
+    segments: dict[str, tuple[Condition, ...]] = {}
+    broken: set[str] = set()
+    for name in document.data:
+        before = len(reader.problems)
+        shaped = reader.under(name).is_shaped(one)
+        if isinstance(document.data[name], dict) and "conditions" in document.data[name]:
+            segments[name] = read_conditions(reader.under(name, "conditions"))
+        if not shaped or errors(reader.problems[before:]):
+            broken.add(name)
     cycle = _cycle(segments)
     if cycle:
         reader.under(cycle[0]).problem(
             f"segments go round in a circle: {' -> '.join(cycle)}", "segment-cycle", key=True
         )
-        segments = {name: members for name, members in segments.items() if name not in cycle}
-    return segments, [*problems, *reader.problems]
+        broken.update(cycle)
+    while more := {name for name in segments if name not in broken and broken & set(_segments_in(segments[name]))}:
+        broken |= more
+    sound = {name: members for name, members in segments.items() if name not in broken}
+    return replace(around, segments=sound, broken_segments=frozenset(broken)), [*problems, *reader.problems]
 
 
 def _cycle(segments: Mapping[str, tuple[Condition, ...]]) -> list[str]:

@@ -22,6 +22,7 @@ class Surroundings:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
 
     @property
     def minor_units(self) -> int:

@@ -44,10 +44,11 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     _check_placeholders(reader, steps, trigger)
     _check_purpose(reader, steps)
     _check_topic(reader)
+    send = _send(reader, steps) if _is_shaped(reader, "send") else Send()
+    active = _active(reader) if _is_shaped(reader, "active") else Active()
     if errors(reader.problems) or trigger is None:
         return None, reader.problems
-    send = _send(reader, steps)
-    rule = Rule(
+    return Rule(
         id=data["id"],
         path=document.shown,
         about=data.get("about", ""),
@@ -60,12 +61,15 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
         topic=data.get("topic"),
         priority=data.get("priority", DEFAULT_PRIORITY),
         send=send,
-        active=_active(reader),
+        active=active,
         limits=_limits(data, trigger),
         holdout=parse_share(data["holdout"]) if "holdout" in data else 0,
         body=data,
-    )
-    return (None if errors(reader.problems) else rule), reader.problems
+    ), reader.problems
+
+
+def _is_shaped(reader: Reader, word: str) -> bool:
+    return word in reader.data and reader.under(word).is_shaped(rule_schema()["properties"][word])
 
 
 def _trigger(reader: Reader) -> Any:
@@ -232,18 +236,18 @@ def _limits(data: Mapping[str, Any], trigger: Any) -> Limits:
 
 
 def same_ids(rules: Iterable[tuple[Document, str]]) -> list[Problem]:
-    """Find rules that share an id: what was sent is remembered under it."""
-    seen: dict[str, str] = {}
-    problems: list[Problem] = []
+    """Find rules that share an id, under which is remembered what was sent: nobody knows which is the right one."""
+    sharing: dict[str, list[Document]] = {}
     for document, rule_id in rules:
-        if rule_id in seen:
-            problems.append(
-                document.problem(
-                    ("id",),
-                    f'the id "{rule_id}" is taken by {seen[rule_id]}',
-                    "same-id",
-                    hint="give a copied rule an id of its own",
-                )
-            )
-        seen.setdefault(rule_id, document.shown)
-    return problems
+        sharing.setdefault(rule_id, []).append(document)
+    return [
+        document.problem(
+            ("id",),
+            f'the id "{rule_id}" also stands in {", ".join(each.shown for each in documents if each is not document)}',
+            "same-id",
+            hint="give a copied rule an id of its own; until then none of them runs",
+        )
+        for rule_id, documents in sharing.items()
+        if len(documents) > 1
+        for document in documents
+    ]
