@@ -204,8 +204,14 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
         "links": _section(
             "Where links in messages lead.",
             {
-                "base_url": _text("The address under which `regulars serve` is reached.", format="url"),
-                "secret": _secret("Signs the links where that page runs on another machine."),
+                "base_url": {
+                    "type": ["string", "null"],
+                    "format": "url",
+                    "description": "Where unsubscribe links lead; empty: the link writes an email to you.",
+                    "default": None,
+                },
+                "secret": _secret("Signs the links where that page is on another machine.")
+                | {"type": ["string", "null"]},
             },
         ),
         "data": _section(
