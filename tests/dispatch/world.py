@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -327,13 +326,32 @@ class Carried:
             each.close()
 
 
-def a_home(root: Path) -> Home:
-    """Make the folder a home with the config that we ship, and read it."""
+CONFIG = """
+business:
+  name: Corner Café
+  address: 12 Mill Lane, Springfield, IL 62701
+  country: US
+  language: en
+  timezone: America/Chicago
+  currency: USD
+contacts:
+  manager:
+    email: manager@corner.example
+email:
+  connector: file
+  from: Corner Café <hello@corner.example>
+links:
+  base_url: https://corner.example/r
+"""
+
+
+def a_home(root: Path, config: str = CONFIG) -> Home:
+    """Make the folder a home with that config, and read it."""
     (root / "config").mkdir(exist_ok=True)
-    shutil.copy(Path(__file__).parents[2] / "config" / "regulars.yaml", root / "config")
+    (root / "config" / "regulars.yaml").write_text(config, encoding="utf-8")
     if not (root / "regulars.key").exists():
         make_key(root)
-    return load_home(root, {"REGULARS_SECRET": "a secret for links"})
+    return load_home(root, {})
 
 
 def a_desk(cafe: Cafe, home: Home, clock: Clock, **by_channel: Any) -> Desk:
