@@ -137,7 +137,8 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]
         desk.report.rows += 1
         try:
             if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                raise RowError(f"the row has {len(cells)} cells, the first line {width}")  # noqa: TRY301
+                plural = "" if len(cells) == 1 else "s"
+                raise RowError(f"the row has {len(cells)} cell{plural}, the first line {width}")  # noqa: TRY301
             batch.extend(Row(line, cells, record.values) for record in layout.records(cells))
         except RowError as error:
             desk.refuse(Row(line, cells, {}), str(error))

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from engine.database.facts import facts_select
-from engine.database.tables import customer_facts, customers, endpoints, metadata, orders
+from engine.database.tables import customer_facts, customers, endpoints, metadata, orders, zones
 from engine.intake.ids import erased_id
 from engine.intake.importer import import_file
 from engine.intake.inbox import take_in
@@ -105,6 +105,12 @@ class Home:
         with self.db.connect() as conn:
             mine = select(customers.c.external_id).join(orders, orders.c.customer_id == customers.c.id)
             return conn.scalar(mine.where(orders.c.external_id == order))
+
+    def zone_names(self) -> dict[str, str]:
+        """The zone of every customer, by the till's id."""
+        with self.db.connect() as conn:
+            rows = conn.execute(select(customers.c.external_id, zones.c.name).join(zones))
+            return {row.external_id: row.name for row in rows}
 
     def erase(self, source: str, customer: str) -> None:
         """What erasure leaves of a guest, as far as imports can see it."""
