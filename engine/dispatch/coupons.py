@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
-from engine.dispatch.fence import Policy, Verdict, carry_out, decide
+from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
 from engine.dispatch.outbox import MESSAGES, UNSEEN, move
 from engine.language import codes
 from engine.language.formats import parse_validity
@@ -117,13 +117,14 @@ def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime
 def issue_all(
     conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, draw: Callable[[], str] = codes.draw
 ) -> list[Verdict]:
-    """Do the claimed coupon steps of one transaction; terms that cannot be read make one step ``dead``, not all."""
+    """Do the claimed coupon steps of one transaction; one whose terms or rule cannot be read is ``dead``, not all."""
     done = []
     for claim in claims:
         try:
             with conn.begin_nested():
                 done.append(issue(conn, claim, policy, at, draw=draw))
-        except ValueError:
-            move(conn, "claimed", "dead", claim.mine(), who="holder", now=at, reason="bad_terms")
-            done.append(Verdict("dead", "bad_terms"))
+        except (ValueError, UnreadableRuleError) as error:
+            reason = "bad_terms" if isinstance(error, ValueError) else "rule_unreadable"
+            move(conn, "claimed", "dead", claim.mine(), who="holder", now=at, reason=reason)
+            done.append(Verdict("dead", reason))
     return done

@@ -37,9 +37,17 @@ class Limits(Protocol):
         ...
 
 
+class UnreadableRuleError(Exception):
+    """A version of a rule cannot be read any more, for instance because a segment that it names is gone."""
+
+
 @dataclass(frozen=True)
 class Policy:
-    """What the fence asks besides the database. ``why_stopped`` gives the reason why the match is off, or None."""
+    """What the fence asks besides the database.
+
+    ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``. ``why_stopped`` gives the reason why the
+    match is off, or None.
+    """
 
     hours: dict[str, Hours]
     limits: Limits

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from engine.database.tables import contents, rule_versions, rules
 from engine.dispatch.claims import Claim
-from engine.dispatch.fence import Policy
+from engine.dispatch.fence import Policy, UnreadableRuleError
 from engine.evaluation.stop import why_stopped
 from engine.language.document import Document
 from engine.language.offers import Offer
@@ -21,10 +21,6 @@ from engine.language.times import Duration
 from engine.vocabulary.home import Home
 from engine.vocabulary.reading import Surroundings
 from engine.vocabulary.validate import rule_from
-
-
-class UnreadableRuleError(Exception):
-    """A version of a rule cannot be read any more, for instance because a segment that it names is gone."""
 
 
 class Journeys:

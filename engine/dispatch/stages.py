@@ -24,9 +24,8 @@ from engine.dispatch.channels import CannotSendError
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
-from engine.dispatch.fence import LostLease, Verdict, carry_out, decide, pass_fence
+from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence
 from engine.dispatch.health import shut_until
-from engine.dispatch.journeys import UnreadableRuleError
 from engine.dispatch.mime import MessageError
 from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
