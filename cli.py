@@ -1,0 +1,395 @@
+"""The command line: parse, call, print. Whatever is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from engine.console.session import Session
+
+
+def clock() -> datetime:
+    """Give the present instant: the only clock of the program."""
+    return datetime.now(UTC)
+
+
+class Program(click.Group):
+    """The commands, and how each of them ends: ``engine/console/exits.py`` has the codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
+        from engine.console import exits, page
+
+        page.speak_utf8()
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("\nInterrupted. The next run takes up what was under way.", err=True)
+            code = exits.INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
+            code = exits.READER_GONE
+        except Exception as error:  # noqa: BLE001 (the last net: what nobody expected is written down as a bug)
+            color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+            code, said = exits.end(error, command=ctx.invoked_subcommand or "", now=clock(), color=color)
+            click.echo(said, err=True)
+        else:
+            code = result if isinstance(result, int) else exits.FINE
+        return ctx.exit(code)
+
+
+def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Open the home and its database around a command, which is given the session."""
+
+    @wraps(command)
+    @click.pass_obj
+    def opened_command(root: Path, /, **given: Any) -> Any:
+        from engine.console.session import opened
+
+        with opened(root, os.environ, clock) as session:
+            return command(session, **given)
+
+    return opened_command
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that ends its own lines and knows by itself whether to be coloured."""
+    click.echo(text, nl=False, err=err, color=True)
+
+
+as_of_option = click.option("--as-of", metavar="TIME", help="Another time than now, to try it out: 2026-05-04T10:00")
+by_option = click.option("--by", metavar="NAME", help="Who does it; else who is logged in.")
+
+
+def format_option(*shapes: str) -> Callable[[Any], Any]:
+    """Make the option ``--format``; the first shape is what is printed without it."""
+    return click.option("--format", "shape", type=click.Choice(shapes), default=shapes[0], show_default=True)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", metavar="DIR", envvar="REGULARS_HOME", default=".", help="The home; else the current folder.")
+@click.version_option(package_name="regulars", prog_name="regulars")
+@click.pass_context
+def main(ctx: click.Context, home: str) -> None:
+    """Turn guests into regulars: rules, a daily run, email, SMS and coupons.
+
+    Exit codes: 0 fine, 1 problems in what you wrote or a red run, 2 a mistyped command, 3 a bug, 75 not now.
+    """
+    ctx.obj = Path(home)
+
+
+@main.command()
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option("--demo", is_flag=True, help="Fill it with an invented café: 5,000 guests, two years of orders.")
+@click.option("--name", help="The café's name.")
+@click.option("--address", help="Its postal address.")
+@click.option("--country", help="Two letters.")
+@click.option("--language", help="Of guests whose own is not known.")
+@click.option("--timezone", help="Such as America/Chicago.")
+@click.option("--currency", help="Three letters.")
+@click.option("--sender", help="The email address that guests see.")
+@click.option("--manager-email", help="Where alerts go.")
+@click.option("--manager-phone", help="With + and the country's code.")
+@click.option("--yes", is_flag=True, help="Ask nothing; what is not given is the sample's.")
+@click.pass_obj
+def init(root: Path, /, folder: str | None, demo: bool, yes: bool, **given: str | None) -> None:
+    """Make a home in DIR: config, rules, templates and a key."""
+    from engine.console.page import watched
+    from engine.console.setting_up import make
+
+    ask = _ask if watched() and not yes else None
+    make(Path(folder) if folder else root, given, ask, demo=demo, environ=os.environ, clock=clock, say=click.echo)
+
+
+def _ask(words: str, suggestion: str, check: Callable[[str], str]) -> str:
+    def checked(text: str) -> str:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+
+    answer: str = click.prompt(words, default=suggestion, show_default=bool(suggestion), value_proc=checked)
+    return answer
+
+
+@main.command()
+@click.argument("folder", metavar="[DIR]", default="demo")
+def demo(folder: str) -> int:
+    """Show everything once with an invented café, made anew in DIR (./demo). Nothing leaves this machine."""
+    from engine.console.demo import Demo
+
+    def command(*words: str) -> int:
+        code = main.main(args=list(words), prog_name="regulars", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+
+    return Demo(Path(folder), command, click.echo, os.environ, clock).show()
+
+
+@main.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1)
+@format_option("text", "json", "github")
+@click.pass_obj
+def validate(root: Path, files: tuple[str, ...], shape: str) -> int:
+    """Check every file of the home, or those named: each problem with its place and cure."""
+    from engine.console.checking import check, printed
+
+    problems = check(root, files, os.environ)
+    say(printed(problems, shape))
+    return int(any(problem.is_error for problem in problems))
+
+
+@main.command()
+@click.argument("name", default="rule")
+def schema(name: str) -> None:
+    """Print a JSON Schema: rule, config, segments or offers."""
+    from engine.console.checking import schema_text
+
+    say(schema_text(name))
+
+
+@main.command("import")
+@click.argument("words", metavar="[KIND] FILE...", nargs=-1, required=True)
+@click.option("--mapping", metavar="NAME", help="The columns' names are in config/mappings/NAME.yaml.")
+@in_home
+def import_(session: Session, words: tuple[str, ...], mapping: str | None) -> int:
+    """Bring in a till's files; the kind is told by the first line, or given."""
+    from engine.console.importing import import_files, kind_and_files
+    from engine.console.page import bar
+
+    kind, files = kind_and_files(words)
+    failed = False
+    for report in import_files(session, files, session.clock(), kind=kind, mapping=mapping, bar=bar):
+        failed |= report.failed
+        click.echo(report.sentence())
+    return int(failed)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Show what a run would do; nothing is sent, nothing is kept.")
+@as_of_option
+@click.option("--rule", metavar="RULE", help="This rule only, whether its time has come or not.")
+@click.option("--wait", is_flag=True, help="Stay until the day's messages are out.")
+@format_option("text", "json")
+@in_home
+def run(session: Session, *, dry_run: bool, as_of: str | None, rule: str | None, wait: bool, shape: str) -> int:
+    """Take in the inbox, check the rules whose time has come, send what is due."""
+    from engine.console import run as runs
+
+    if dry_run and wait:
+        raise click.UsageError("A dry run sends nothing, so there is nothing to --wait for.")
+    at, rehearsal = session.at(as_of), as_of is not None
+    done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=rehearsal)
+    say(done.printed(shape))
+    say(done.complaints(), err=True)
+    return int(done.failed)
+
+
+@main.command()
+@click.argument("rule", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every rule that waits or was never approved.")
+@by_option
+@as_of_option
+@in_home
+def approve(session: Session, rule: str | None, everything: bool, by: str | None, as_of: str | None) -> None:
+    """Let the held messages of a rule go, and those of its later runs."""
+    from engine.console.brakes import approve_rules
+
+    if everything == (rule is not None):
+        raise click.UsageError("Name one rule, or give --all.")
+    say(approve_rules(session, rule, by=session.by(by), at=session.at(as_of)))
+
+
+@main.command()
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many messages.")
+@as_of_option
+@in_home
+def dispatch(session: Session, limit: int | None, as_of: str | None) -> int:
+    """Send what is due, without checking rules."""
+    from engine.console.run import send
+
+    said, problems = send(session, None if as_of is None else session.at(as_of), limit=limit)
+    say(said)
+    say("".join(f"{problem}\n" for problem in problems), err=True)
+    return int(bool(problems))
+
+
+@main.command()
+@as_of_option
+@format_option("text", "json")
+@in_home
+def schedule(session: Session, as_of: str | None, shape: str) -> None:
+    """Show when each rule is checked next."""
+    from engine.console.schedule import shown
+
+    say(shown(session, session.at(as_of), shape))
+
+
+@main.command()
+@by_option
+@in_home
+def stop(session: Session, by: str | None) -> None:
+    """Press the big red button: nothing more goes out, not even of a run under way."""
+    from engine.console import brakes
+
+    say(brakes.stop(session, by=session.by(by)))
+
+
+@main.command()
+@by_option
+@in_home
+def start(session: Session, by: str | None) -> None:
+    """Release the red button, and channels that a provider's answer had stopped."""
+    from engine.console import brakes
+
+    say(brakes.start(session, by=session.by(by)))
+
+
+@main.command()
+@click.argument("rule")
+@click.option("--customer", metavar="ID", required=True, help="The guest: id, email address or phone number.")
+@click.option("--send-to", metavar="ADDRESS", help="Send it there too, marked TEST: an address of your own.")
+@click.option("--open/--no-open", "show", default=True, help="Show emails in the browser, where a person watches.")
+@as_of_option
+@in_home
+def preview(session: Session, *, rule: str, customer: str, send_to: str | None, show: bool, as_of: str | None) -> int:
+    """Show what one guest would read: every message of a rule."""
+    from engine.console.page import watched
+    from engine.console.preview import previewed, send_test
+
+    at = session.at(as_of)
+    said, shown = previewed(session, rule, customer, at)
+    say(said)
+    if send_to is not None:
+        say(send_test(session, shown, send_to, at))
+    for each in shown if show and watched() else ():
+        if each.file is not None:
+            click.launch(each.file.as_uri())
+    return int(any(each.problem for each in shown))
+
+
+@main.command()
+@click.option("--rule", metavar="RULE")
+@click.option("--customer", metavar="ID", help="Id, email address or phone number.")
+@click.option("--channel", type=click.Choice(["email", "sms", "coupon", "alert"]))
+@click.option("--state", metavar="STATE", help="Such as sent or blocked; refused, control: who got nothing, and why.")
+@click.option("--day", metavar="DAY", help="2026-05-04: what went out, or was due, on that day.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Tables show 50 unless told; the others all.")
+@format_option("table", "json", "csv")
+@click.option("--reveal", is_flag=True, help="Show addresses and numbers whole.")
+@in_home
+def log(session: Session, /, shape: str, limit: int | None, reveal: bool, **chosen: str | None) -> None:
+    """Show who got what and what became of it, the newest first."""
+    from engine.console.log import read_filters, written
+
+    for text in written(session, read_filters(session, **chosen), shape, limit=limit, reveal=reveal):
+        say(text)
+
+
+@main.command()
+@click.option("--schedule", "calls", is_flag=True, help="Print how to let `run` be called by itself.")
+@click.option("--rebuild-facts", is_flag=True, help="Count visits, spend and points of all guests anew.")
+@format_option("text", "json")
+@click.pass_obj
+def doctor(root: Path, calls: bool, rebuild_facts: bool, shape: str) -> int:
+    """Say in words what is missing or wrong, and the cure."""
+    from engine.console.doctor import Doctor
+
+    examined = Doctor(root, os.environ, clock)
+    if calls or rebuild_facts:
+        say(examined.calls() if calls else examined.rebuild_facts())
+        return 0
+    said, sick = examined.report(shape)
+    say(said)
+    return int(sick)
+
+
+@main.group()
+def customer() -> None:
+    """Guests who ask: what is known, what may be sent, being forgotten."""
+
+
+@customer.command("show")
+@click.argument("who", metavar="ID")
+@format_option("text", "json")
+@as_of_option
+@in_home
+def customer_show(session: Session, who: str, shape: str, as_of: str | None) -> None:
+    """Show everything that is known of a guest: id, email address or phone number."""
+    from engine.console.customer import shown_customer
+
+    say(shown_customer(session, who, session.at(as_of), shape))
+
+
+@customer.command("consent")
+@click.argument("who", metavar="ID")
+@click.option("--email", type=click.Choice(["yes", "no"]))
+@click.option("--sms", type=click.Choice(["yes", "no"]))
+@click.option("--topic", metavar="TOPIC", help="Of the config; all marketing if left out.")
+@by_option
+@in_home
+def customer_consent(session: Session, /, who: str, topic: str | None, by: str | None, **said: str | None) -> None:
+    """Record what a guest says about marketing."""
+    from engine.console.customer import consent
+
+    if not any(said.values()):
+        raise click.UsageError("Give --email or --sms, with yes or no.")
+    say(consent(session, who, said, topic=topic, by=session.by(by)))
+
+
+@customer.command("erase")
+@click.argument("who", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@by_option
+@in_home
+def customer_erase(session: Session, who: str, yes: bool, by: str | None) -> None:
+    """Forget a guest: name, addresses, birthday, comments, messages. The orders stay, without a person."""
+    from engine.console.customer import erase, question
+
+    if not yes:
+        click.confirm(question(session, who), abort=True)
+    say(erase(session, who, by=session.by(by)))
+
+
+@main.group()
+def coupon() -> None:
+    """Coupons at the counter."""
+
+
+@coupon.command("show")
+@click.argument("code")
+@format_option("text", "json")
+@as_of_option
+@in_home
+def coupon_show(session: Session, code: str, shape: str, as_of: str | None) -> None:
+    """Show whose a coupon is, and whether it is good."""
+    from engine.console.coupon import shown_coupon
+
+    say(shown_coupon(session, code, session.at(as_of), shape))
+
+
+@coupon.command("redeem")
+@click.argument("code")
+@click.option("--order", metavar="ID", help="The order that it was taken for.")
+@by_option
+@as_of_option
+@in_home
+def coupon_redeem(session: Session, code: str, order: str | None, by: str | None, as_of: str | None) -> None:
+    """Take a coupon: once."""
+    from engine.console.coupon import redeemed
+
+    say(redeemed(session, code, order=order, at=session.at(as_of), by=session.by(by)))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,18 @@ from engine.language.codes import read, shown
 from engine.language.times import business_day
 
 
+def shown_coupon(session: Session, code: str, at: datetime, shape: str) -> str:
+    """Say whose a coupon is and whether it is good, as text or as one JSON object."""
+    with session.look() as conn:
+        coupon = coupon_of(conn, code)
+    page = Page()
+    if shape == "json":
+        page.json_lines([to_json(coupon, at, session)])
+    else:
+        coupon_report(page, coupon, at, session)
+    return page.text
+
+
 def coupon_of(conn: Connection, code: str) -> Row[Any]:
     """Give the coupon of a code as somebody typed it, with its guest and rule."""
     wanted = read(code)
@@ -81,8 +93,8 @@ def coupon_report(page: Page, coupon: Row[Any], at: datetime, session: Session) 
     page.line(f"Not good: {bad}." if bad else "Good.", "bad" if bad else "good", indent=2)
 
 
-def take(session: Session, code: str, *, order: str | None, at: datetime, now: datetime, by: str) -> Row[Any]:
-    """Redeem the coupon and give it as it was; of two callers at once one is refused.
+def redeemed(session: Session, code: str, *, order: str | None, at: datetime, by: str) -> str:
+    """Redeem the coupon and say so; of two callers at once one is refused.
 
     Raises ``Refusal`` with the reason where it is not good, or not for that order.
     """
@@ -100,10 +112,15 @@ def take(session: Session, code: str, *, order: str | None, at: datetime, now: d
             )
         conn.execute(
             insert(audit).values(
-                at=now, actor=by, action="redeem", subject=f"coupon {coupon.id}", before="issued", after="redeemed"
+                at=session.clock(),
+                actor=by,
+                action="redeem",
+                subject=f"coupon {coupon.id}",
+                before="issued",
+                after="redeemed",
             )
         )
-    return coupon
+    return f"{shown(coupon.code)} is redeemed: {_name(coupon.terms, coupon.offer)}.\n"
 
 
 def _order(conn: Connection, name: str) -> int:

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from engine.console.exits import Refusal
-from engine.console.page import Column, Page, visible
-from engine.console.session import Session
-from engine.console.words import moment, money, reason
+from engine.console.exits import Refusal, unknown
+from engine.console.page import Column, Page, bar, visible
+from engine.console.session import Session, customer_named
+from engine.console.words import counted, money, moment, reason
 from engine.database.consent import record_consent
 from engine.database.facts import bring_to
 from engine.database.tables import (
@@ -36,6 +36,7 @@ from engine.database.tables import (
     tags,
     zones,
 )
+from engine.dispatch.erasure import erase as forget
 from engine.language.codes import shown
 
 #: So many of the newest orders, messages and so on a person is shown; JSON has all.
@@ -52,6 +53,19 @@ class Known:
     def to_json(self) -> dict[str, Any]:
         """Give the object that ``customer show --format json`` prints."""
         return {**self.person, **self.lists}
+
+
+def shown_customer(session: Session, name: str, at: datetime, shape: str) -> str:
+    """Say everything known of a guest, as text or as one JSON object."""
+    with session.look() as conn:
+        guest = customer_named(conn, session.home, name)
+    of = known(session, guest, at)
+    page = Page()
+    if shape == "json":
+        page.json_lines([of.to_json()])
+    else:
+        customer_report(page, of, session.home.config.business.currency, session.zone)
+    return page.text
 
 
 def known(session: Session, customer: Row[Any], at: datetime) -> Known:
@@ -77,7 +91,7 @@ def _person(conn: Connection, customer: Row[Any]) -> dict[str, Any]:
     if customer.birthday_md:
         year = customer.birthday_year or "0000"
         birthday = f"{year}-{customer.birthday_md // 100:02d}-{customer.birthday_md % 100:02d}"
-    counted = ("orders", "visits", "spend", "refunds", "points")
+    figures = ("orders", "visits", "spend", "refunds", "points")
     return {
         **{"customer" if name == "external_id" else name: getattr(customer, name) for name in own},
         "birthday": birthday,
@@ -89,7 +103,7 @@ def _person(conn: Connection, customer: Row[Any]) -> dict[str, Any]:
         "erased_at": _value(customer.erased_at),
         "attributes": customer.attributes,
         "tags": list(conn.scalars(select(tags.c.tag).where(tags.c.customer_id == customer.id).order_by(tags.c.tag))),
-        **{name: getattr(facts, name) if facts is not None else 0 for name in counted},
+        **{name: getattr(facts, name) if facts is not None else 0 for name in figures},
         "last_order_at": _value(facts.last_order_at) if facts is not None else None,
     }
 
@@ -217,17 +231,23 @@ def _when(iso: str | None, zone: ZoneInfo) -> str:
 
 def consent(
     session: Session,
-    customer: Row[Any],
-    said: Mapping[Literal["email", "sms"], Literal["yes", "no"]],
+    name: str,
+    said: Mapping[str, str | None],
     *,
     topic: str | None,
     by: str,
-    now: datetime,
-) -> list[str]:
-    """Record what the guest said, all of it or nothing; give a sentence for each channel."""
+) -> str:
+    """Record what the guest said, all of it or nothing; give a sentence for each channel, each on its line."""
+    topics, now = session.home.config.topics, session.clock()
+    if topic is not None and topic not in topics:
+        raise unknown("topic", topic, topics)
     told = []
     with session.db.begin() as conn:
-        for channel, state in said.items():
+        customer = customer_named(conn, session.home, name)
+        for channel, word in said.items():
+            if word is None:
+                continue
+            state: Literal["yes", "no"] = "yes" if word == "yes" else "no"
             endpoint_id = customer.email_id if channel == "email" else customer.sms_id
             endpoint = conn.execute(select(endpoints).where(endpoints.c.id == endpoint_id)).one_or_none()
             shown_channel = "email address" if channel == "email" else "phone number"
@@ -248,4 +268,32 @@ def consent(
             ).all()
             if others:
                 told.append(f"{channel}: the same {shown_channel} is that of {', '.join(sorted(others))} too.")
-    return told
+    return "".join(f"{sentence}\n" for sentence in told)
+
+
+def question(session: Session, name: str) -> str:
+    """Ask whether this guest is to be erased; a guest who does not exist is mistyped."""
+    with session.look() as conn:
+        guest = customer_named(conn, session.home, name)
+    person = f"{guest.external_id} {guest.name or ''}".strip()
+    return f"Erase {visible(person)} for good? This cannot be undone"
+
+
+def erase(session: Session, name: str, *, by: str) -> str:
+    """Erase every trace of the guest that can be reached, and say what cannot."""
+    with session.look() as conn:
+        guest = customer_named(conn, session.home, name)
+    with bar("Erasing"):
+        done = forget(session.db, session.home, guest.id, now=session.clock(), actor=by)
+    page = Page()
+    page.line("Erased: name, addresses, birthday, comments and messages. The orders stay, without a person.", "good")
+    if done.stopped:
+        page.line(f"{counted(done.stopped, 'step')} that waited will not go out.")
+    if done.messages:
+        page.line(f"{counted(done.messages, 'message file')} deleted.")
+    for file, count in sorted(done.rows.items()):
+        page.line(f"{counted(count, 'row')} taken out of {file}.")
+    page.heading("What this could not reach")
+    for sentence in done.left:
+        page.line(visible(sentence), indent=2)
+    return page.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -14,18 +15,19 @@ from sqlalchemy import Connection, Engine, func, select
 
 from engine.console import schedule
 from engine.console.page import Page
-from engine.console.session import Session
+from engine.console.session import Clock, Session, opened
 from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
+from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
-from engine.database.tables import channels, dispatches, orders, rules, runs, switch
+from engine.database.tables import channels, customer_facts, dispatches, orders, rules, runs, switch
 from engine.dispatch.outbox import MESSAGES
 from engine.evaluation.permission import reachable
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
-from engine.language.problems import errors
+from engine.language.problems import ProblemsError, errors
 from engine.language.secret import Secret, SecretError
 from engine.language.times import business_day
-from engine.vocabulary.home import Home, check_home
+from engine.vocabulary.home import Home, check_home, load_home
 
 Verdict = Literal["good", "care", "bad"]
 _MARKS: Final[Mapping[Verdict, str]] = {"good": "ok", "care": "look", "bad": "wrong"}
@@ -68,8 +70,14 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
         yield _data(conn, home, now)
         yield from _waiting(conn, session, now)
         yield from _runs(conn, session, now)
-        for said in schedule.habits(home, schedule.recent_runs(conn, now), schedule.recent_channels(conn, now), now):
-            yield Finding("care", "schedule", said)
+    yield from _habits(session, now)
+
+
+def _habits(session: Session, now: datetime) -> Iterator[Finding]:
+    with session.look() as conn:
+        started, sent_on = schedule.recent_runs(conn, now), schedule.recent_channels(conn, now)
+    for said in schedule.habits(session.home, started, sent_on, now):
+        yield Finding("care", "schedule", said)
 
 
 def examine_database(home: Home) -> Finding:
@@ -87,10 +95,66 @@ def examine_database(home: Home) -> Finding:
         return Finding("bad", "database", said)
 
 
-def report(page: Page, findings: list[Finding]) -> None:
-    """Say each finding on a line of its own."""
-    for each in findings:
-        page.line(f"{_MARKS[each.verdict]:<6}{each.about}: {each.said}.", each.verdict)
+@dataclass(frozen=True)
+class Doctor:
+    """Looks at a home, sick or not."""
+
+    root: Path
+    environ: Mapping[str, str]
+    clock: Clock
+
+    def findings(self) -> Iterator[Finding]:
+        """Give everything that can be looked at: a sick config or database hides what rests on it."""
+        yield from examine_files(self.root, self.environ)
+        try:
+            home = load_home(self.root, self.environ)
+        except (ProblemsError, KeyFileError):
+            return  # said above
+        database = examine_database(home)
+        yield database
+        if database.verdict != "bad":
+            with opened(self.root, self.environ, self.clock) as session:
+                yield from examine(session, self.clock())
+
+    def report(self, shape: str) -> tuple[str, bool]:
+        """Give what is said, and whether something is wrong."""
+        page, found = Page(), list(self.findings())
+        if shape == "json":
+            page.json_lines(each.to_json() for each in found)
+        for each in found if shape == "text" else ():
+            page.line(f"{_MARKS[each.verdict]:<6}{each.about}: {each.said}.", each.verdict)
+        return page.text, any(each.verdict == "bad" for each in found)
+
+    def calls(self) -> str:
+        """Say how to let ``run`` be called by itself, and what of the calls so far cannot work."""
+        page = Page()
+        with opened(self.root, self.environ, self.clock) as session:
+            call_lines(page, session.home)
+            for finding in _habits(session, self.clock()):
+                page.line()
+                page.line(f"{finding.said[:1].upper()}{finding.said[1:]}.", finding.verdict)
+        return page.text
+
+    def rebuild_facts(self) -> str:
+        """Count the facts of all guests anew; say whether that changed anything."""
+        with opened(self.root, self.environ, self.clock) as session, session.db.begin() as conn:
+            now = self.clock()
+            bring_to(conn, now)
+            before = facts_digest(conn)
+            rebuild(conn, now)
+            changed = facts_digest(conn) != before
+            guests = conn.scalar(select(func.count()).select_from(customer_facts)) or 0
+        said = "they were not all right: please report it" if changed else "they were right before, too"
+        return f"The figures of {counted(guests, 'guest')} are counted anew; {said}.\n"
+
+
+def facts_digest(conn: Connection) -> str:
+    """Give a fingerprint of all facts, without the span of time for which a row stands."""
+    told = [column for column in customer_facts.c if column.name not in {"stands_from", "refresh_at"}]
+    digest = hashlib.sha256()
+    for row in conn.execute(select(*told).order_by(customer_facts.c.customer_id)).yield_per(5_000):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()
 
 
 def _key(root: Path) -> Finding:

@@ -76,6 +76,26 @@ def expected(error: BaseException, *, color: bool = False) -> tuple[int, str] | 
     return None if said is None else (NOT_NOW, said)
 
 
+def end(error: Exception, *, command: str, now: datetime, color: bool) -> tuple[int, str]:
+    """Give the exit code and what is said; a bug is written down, and the text says where."""
+    told = expected(error, color=color)
+    if told is not None:
+        return told
+    file = write_bug(error, command=command, version=installed(), now=now)
+    where = f"What is needed to find it, and nothing of your guests, is in {file}" if file else "It could not be logged"
+    return BUG, f"This is a bug in Regulars ({type(error).__name__}). {where}. Please report it."
+
+
+def installed() -> str:
+    """Give the version that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("regulars")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "of a checkout"
+
+
 def write_bug(error: BaseException, *, command: str, version: str, now: datetime) -> Path | None:
     """Write what is needed to find a bug, and nothing of guests; give the file, None where it cannot be written.
 

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, null, select
 
+from engine.console.exits import unknown
 from engine.console.page import Column, Page, csv_line
-from engine.console.words import masked, moment, reason
+from engine.console.session import Session, customer_named, day_of
+from engine.console.words import CHANNELS, masked, moment, reason
 from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rules
 from engine.dispatch.outbox import FINAL, OPEN
 from engine.language.codes import shown
@@ -39,6 +41,37 @@ class Filters:
     channel: str | None = None
     state: str | None = None
     day: datetime | None = None
+
+
+def read_filters(
+    session: Session, *, rule: str | None, customer: str | None, channel: str | None, state: str | None, day: str | None
+) -> Filters:
+    """Read the options; a rule, guest or state that does not exist is mistyped."""
+    if state is not None and state not in STATES:
+        raise unknown("state", state, STATES)
+    with session.look() as conn:
+        if rule is not None:
+            known = set(conn.scalars(select(rules.c.rule))) | {each.id for each in session.home.rules}
+            if rule not in known:
+                raise unknown("rule", rule, known)
+        guest = None if customer is None else customer_named(conn, session.home, customer).id
+    return Filters(rule, guest, channel, state, None if day is None else day_of(day))
+
+
+def written(session: Session, filters: Filters, shape: str, *, limit: int | None, reveal: bool) -> Iterator[str]:
+    """Give the log in pieces: a table, JSON one object a line, or CSV."""
+    with session.look() as conn:
+        zone = session.zone
+        if shape == "table":
+            rows = list(entries(conn, filters, zone, limit=limit or TABLE_ROWS, reveal=reveal))
+            page = Page()
+            table(page, rows, count(conn, filters, zone), zone)
+            yield page.text
+            return
+        if shape == "csv":
+            yield csv_line(KEYS)
+        for row in entries(conn, filters, zone, limit=limit, reveal=reveal):
+            yield json_line(row) if shape == "json" else csv_line(row[key] for key in KEYS)
 
 
 def entries(
@@ -68,7 +101,7 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
         [Column(title, right=title in {"id", "step"}) for title in titles],
         [
             (
-                row["id"], row["customer"], row["name"], row["rule"], row["step"], row["channel"], row["to"],
+                row["id"], row["customer"], row["name"], row["rule"], row["step"], CHANNELS.get(row["channel"] or ""), row["to"],
                 row["state"], reason(row["reason"]), _local(row["due_at"], zone), _local(row["sent_at"], zone),
                 row["coupon"],
             )
@@ -82,11 +115,6 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
 def json_line(row: Mapping[str, Any]) -> str:
     """Give one entry as JSON on one line."""
     return json.dumps({key: row[key] for key in KEYS}, ensure_ascii=False) + "\n"
-
-
-def csv_row(row: Mapping[str, Any]) -> str:
-    """Give one entry as a line of CSV that no spreadsheet takes for a formula."""
-    return csv_line(row[key] for key in KEYS)
 
 
 def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -39,6 +41,45 @@ def watched() -> bool:
 def colored() -> bool:
     """Tell whether to colour: on a terminal, unless ``NO_COLOR`` or a dumb terminal says otherwise."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def speak_utf8() -> None:
+    """Let a guest's name never end a command: what a terminal cannot show becomes a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8")
+
+
+@contextmanager
+def bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, where a person watches; gives ``progress(done, all)``."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(visible(name), total=None)
+        yield lambda done, all_: shown.update(task, completed=done, total=all_)
+
+
+@contextmanager
+def counter(label: str) -> Iterator[Callable[[int], None]]:
+    """Count what is done, where a person watches; gives ``progress(more)``."""
+    if not sys.stderr.isatty():
+        yield lambda _more: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    columns = (TextColumn("{task.description} {task.completed:,.0f}"),)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(label, total=None)
+        yield lambda more: shown.advance(task, more)
 
 
 def visible(text: str) -> str:
@@ -128,6 +169,11 @@ class Page:
     def verbatim(self, text: str) -> None:
         """Say a text of several lines as it is."""
         self._parts.append(text if text.endswith("\n") else f"{text}\n")
+
+    def json_lines(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Say one JSON object a line."""
+        for each in objects:
+            self._parts.append(json.dumps(each, ensure_ascii=False) + "\n")
 
     def _say(self, what: Any) -> None:
         console = self._open()

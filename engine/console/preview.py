@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 from connectors.base import Message, Outcome
 from engine.console.exits import MistypedError, NotNowError, Refusal
 from engine.console.page import Page, visible
-from engine.console.session import Session
+from engine.console.session import Session, customer_named, rule_named
 from engine.database.facts import bring_to
 from engine.database.tables import customer_facts, endpoints, matches, ratings, rules, switch, zones
 from engine.dispatch.channels import CannotSendError, Channels
@@ -153,6 +153,17 @@ class Rehearsed:
         return _About(customer.id, facts.store_id, order, rating, customer.email_id, zone)
 
 
+def previewed(session: Session, rule_name: str, customer: str, at: datetime) -> tuple[str, list[Shown]]:
+    """Render a rule's messages for a guest and write the pages; give what is said, and each message."""
+    rule = rule_named(session.home, rule_name)
+    with session.look() as conn:
+        guest = customer_named(conn, session.home, customer)
+    shown = write_pages(session, rule, guest.external_id, Rehearsed(session, rule, at).messages(guest))
+    page = Page()
+    preview_report(page, rule, guest, shown)
+    return page.text, shown
+
+
 def write_pages(session: Session, rule: Rule, customer: str, shown: Sequence[Shown]) -> list[Shown]:
     """Write each email's HTML into the home's folder ``preview/``, its pictures inside it; give where."""
     folder = session.home.root / FOLDER
@@ -201,8 +212,8 @@ def preview_report(page: Page, rule: Rule, customer: Row[Any], shown: Sequence[S
             page.line(f"As a page: {each.file}", "faint", indent=2)
 
 
-def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -> list[str]:
-    """Send the emails to an address, or the SMS to a number, each marked TEST; give a sentence for each.
+def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -> str:
+    """Send the emails to an address, or the SMS to a number, each marked TEST; give a line for each.
 
     Raises ``MistypedError`` where ``to`` is neither, ``Refusal`` or ``NotNowError`` where one could not be sent.
     """
@@ -232,7 +243,7 @@ def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -
         channels.close()
     if not said:
         raise Refusal(f"this rule has no {'SMS' if channel == 'sms' else 'email'} that could be sent")
-    return said
+    return "".join(f"{sentence}\n" for sentence in said)
 
 
 def _recipient(to: str) -> tuple[Literal["email", "sms"], str]:

@@ -61,11 +61,9 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
     _held(page, [each for each in result.rules if each.held])
 
 
-def sent_report(page: Page, sent: Mapping[str, int], problems: Sequence[str]) -> None:
+def sent_report(page: Page, sent: Mapping[str, int]) -> None:
     """Say what became of what was due."""
     page.line(f"Sent and done: {tally(sent)}." if sent else "Nothing was due to be sent.")
-    for problem in problems:
-        page.line(problem, "bad")
 
 
 def _reach(page: Page, home: Home, result: RunResult) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Final
 
-from engine.console.session import Session
+from engine.console.importing import inbox_files, take_inbox
+from engine.console.page import Page, colored, counter
+from engine.console.report import dry_run_report, run_report, sent_report
+from engine.console.session import Clock, Session, alone, rule_named
+from engine.dispatch.desk import Summary, open_desk
+from engine.dispatch.stages import send_due, send_until
 from engine.evaluation.preview import Preview
 from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
-from engine.language.problems import errors
+from engine.intake.report import ImportReport
+from engine.language.problems import errors, to_text
 from engine.language.times import business_day, start_of
 
-if TYPE_CHECKING:
-    from engine.dispatch.desk import Summary
-    from engine.intake.report import ImportReport
-
 Progress = Callable[[int], None]
+COUNTED: Final = "Sent and done:"
 
 
 @dataclass
@@ -38,51 +43,112 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Ran:
-    """All that one run did. ``sent`` is by new state."""
+    """All that one run, dry or not, did. ``preview`` is given of a dry run, ``summary`` of another."""
 
-    imports: tuple[ImportReport, ...]
+    session: Session
     result: RunResult
-    sent: Mapping[str, int]
-    problems: tuple[str, ...] = field(default=())
+    preview: Preview | None = None
+    imports: Sequence[ImportReport] = field(default=())
+    summary: Summary | None = None
 
     @property
-    def red(self) -> bool:
-        """Tell whether the numbers do not add up, or something could not go out."""
-        return not self.result.balanced or bool(self.problems)
+    def failed(self) -> bool:
+        """Tell whether it ends with exit code 1: a problem in what the owner wrote, or a red run."""
+        return (
+            not self.result.balanced
+            or bool(errors(self.session.home.problems))
+            or any(each.failed for each in self.imports)
+            or bool(self.summary is not None and self.summary.problems)
+        )
+
+    @property
+    def sent(self) -> Mapping[str, int]:
+        """Count what was sent and done, by new state."""
+        return {} if self.summary is None else self.summary.to_json()
+
+    def printed(self, shape: str) -> str:
+        """Give what is printed: the one JSON object, or the report."""
+        if shape == "json":
+            return json.dumps(self.result.to_json(self.sent), ensure_ascii=False) + "\n"
+        page, home = Page(), self.session.home
+        for each in self.imports:
+            page.verbatim(each.sentence())
+        if self.preview is not None:
+            dry_run_report(page, home, self.result, self.preview, inbox_files(self.session))
+        else:
+            run_report(page, home, self.result)
+            sent_report(page, self.sent)
+        return page.text
+
+    def complaints(self) -> str:
+        """Give what stopped a rule or a message, for the end of it all."""
+        said = list(self.summary.problems) if self.summary is not None else []
+        problems = errors(self.session.home.problems)
+        text = "".join(f"{sentence}\n" for sentence in said)
+        if problems:
+            broken = len(self.session.home.broken)
+            rest = f"{broken} broken {'rule was' if broken == 1 else 'rules were'} left out" if broken else "problems"
+            text += f"\n{rest}:\n{to_text(problems, color=colored())}"
+        return text
 
 
-def dry_run(session: Session, at: datetime, *, only: str | None) -> tuple[RunResult, Preview]:
+def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
     """Evaluate and roll back."""
     preview = Preview(session.zone)
     result = run_due(session.db, session.home, at, only=only, dry_run=True, look=preview.look)
-    return result, preview
+    return Ran(session, result, preview=preview)
 
 
-def evaluate(session: Session, at: datetime, *, only: str | None) -> RunResult:
-    """Evaluate for good."""
-    return run_due(session.db, session.home, at, only=only, started_at=session.clock())
+def run(session: Session, at: datetime, *, only: str | None, dry_run: bool, wait: bool, rehearsal: bool) -> Ran:
+    """Run, or show what a run would do. ``rehearsal``: ``at`` is not the clock's time."""
+    rule = None if only is None else rule_named(session.home, only).id
+    if dry_run:
+        return dry(session, at, only=rule)
+    with counter(COUNTED) as progress:
+        return live(session, at, only=rule, wait=wait, rehearsal=rehearsal, progress=progress)
 
 
-def send(
-    session: Session,
-    clock: Callable[[], datetime],
-    progress: Progress,
-    *,
-    rehearsal: bool = False,
-    limit: int | None = None,
-    sleep: Callable[[float], None] | None = None,
-) -> Summary:
-    """Send what is due; with ``sleep``, stay until the day's messages are out."""
-    from engine.dispatch.desk import open_desk
-    from engine.dispatch.stages import send_due, send_until
+def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehearsal: bool, progress: Progress) -> Ran:
+    """Take in, evaluate and send; one run of a home at a time, but for a run that only waits for due times.
 
+    Raises ``NotNowError`` while another one has the home.
+    """
+    clock = clock_of(session, at if rehearsal else None)
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress)
     try:
-        if sleep is None:
-            return send_due(desk, limit=limit)
-        return send_until(desk, until=end_of_day(session, clock()), sleep=sleep)
+        with alone(session.home.root):
+            imports = take_inbox(session, at)
+            result = run_due(session.db, session.home, at, only=only, started_at=session.clock())
+            send_due(desk)
+        if wait:
+            sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
+            send_until(desk, until=end_of_day(session, clock()), sleep=sleep)
     finally:
         desk.carriers.close()
+    return Ran(session, result, imports=imports, summary=desk.summary)
+
+
+def clock_of(session: Session, at: datetime | None) -> Clock:
+    """Give the clock to send by: the real one, or one that stands at ``at``."""
+    return session.clock if at is None else Rehearsal(at)
+
+
+def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[str, list[str]]:
+    """Send what is due now, or at ``at``: then only into files and to servers of this machine.
+
+    Gives what is said, and what stopped a message.
+    """
+    with counter(COUNTED) as progress:
+        desk = open_desk(
+            session.db, session.home, now=clock_of(session, at), rehearsal=at is not None, progress=progress
+        )
+        try:
+            summary = send_due(desk, limit=limit)
+        finally:
+            desk.carriers.close()
+    page = Page()
+    sent_report(page, summary.to_json())
+    return page.text, summary.problems
 
 
 def end_of_day(session: Session, at: datetime) -> datetime:
@@ -90,8 +156,3 @@ def end_of_day(session: Session, at: datetime) -> datetime:
     config = session.home.config
     tomorrow = business_day(at, session.zone, config.day_starts) + timedelta(days=1)
     return start_of(tomorrow, session.zone, config.day_starts) - timedelta(seconds=1)
-
-
-def is_sound(session: Session) -> bool:
-    """Tell whether no file of the home has an error."""
-    return not errors(session.home.problems)

@@ -69,8 +69,13 @@ def slots(session: Session, now: datetime, *, number: int = 3) -> list[Slots]:
     return sorted(found, key=lambda each: (not each.following, each.following[:1], each.rule.id))
 
 
-def slots_report(page: Page, found: Sequence[Slots], zone: ZoneInfo) -> None:
-    """Say when each rule is looked at."""
+def shown(session: Session, now: datetime, shape: str) -> str:
+    """Say when each rule is looked at, as a table or as JSON, one object a line."""
+    page, zone = Page(), session.zone
+    found = slots(session, now)
+    if shape == "json":
+        page.json_lines(each.to_json() for each in found)
+        return page.text
     page.table(
         [Column("rule"), Column("schedule"), Column("last"), Column("next"), Column("then")],
         [
@@ -84,6 +89,7 @@ def slots_report(page: Page, found: Sequence[Slots], zone: ZoneInfo) -> None:
             for each in found
         ],
     )
+    return page.text
 
 
 # ---------------------------------------------------------------------------------------------------------------------

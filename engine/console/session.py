@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,19 @@ class Session:
     def zone(self) -> ZoneInfo:
         """The home's zone."""
         return self.home.config.business.timezone
+
+    def at(self, as_of: str | None) -> datetime:
+        """Give the moment that ``--as-of`` names, else the present one."""
+        return self.clock() if as_of is None else instant(as_of, self.zone)
+
+    def by(self, name: str | None) -> str:
+        """Give who does something, for the trail: the name given, else who is logged in."""
+        if name and name.strip():
+            return name.strip()
+        try:
+            return getpass.getuser()
+        except (OSError, KeyError):
+            return "staff"
 
     @contextmanager
     def look(self) -> Iterator[Connection]:

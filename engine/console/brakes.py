@@ -1,4 +1,4 @@
-"""Approving rules: those that wait, and those that have found nobody yet."""
+"""What a person lets go or stops: approval of rules, and the big red button."""
 
 from __future__ import annotations
 
@@ -8,34 +8,50 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from engine.console.page import Page
-from engine.console.session import Session
+from engine.console.session import Session, rule_named
 from engine.console.words import counted
 from engine.database.tables import dispatches, rules
+from engine.dispatch import health
 from engine.dispatch.approve import Approved, approve
 from engine.evaluation.register import Registered, register
-from engine.language.rule import Rule
 
 
-def approve_rules(session: Session, chosen: Sequence[Rule] | None, *, by: str, at: datetime) -> list[Approved]:
-    """Approve the rules ``chosen``, or (None) every rule that is not approved as it stands or has messages held.
+def approve_rules(session: Session, rule: str | None, *, by: str, at: datetime) -> str:
+    """Approve one rule, or (None) all that are not approved as they stand or have messages held; say what came of it.
 
     A rule may be approved before it has found anybody: it then never waits.
     """
+    chosen = None if rule is None else [rule_named(session.home, rule)]
     mode = session.home.config.approvals
     with session.db.begin() as conn:
         registered = register(conn, session.home, at)
         if chosen is None:
             waiting = _holding(conn)
             chosen = [
-                rule
-                for rule in session.home.rules
-                if rule.id in waiting or not _approved(registered[rule.id], strictly=mode != "first")
+                each
+                for each in session.home.rules
+                if each.id in waiting or not _approved(registered[each.id], strictly=mode != "first")
             ]
-        return [done for rule in chosen for done in approve(conn, rule.id, name=by, now=at, mode=mode)]
+        return _said([done for each in chosen for done in approve(conn, each.id, name=by, now=at, mode=mode)])
 
 
-def approval_report(page: Page, done: Sequence[Approved]) -> None:
-    """Say what each approval let go."""
+def stop(session: Session, *, by: str) -> str:
+    """Press the big red button."""
+    with session.db.begin() as conn:
+        pressed = health.stop(conn, by=by, now=session.clock())
+    return "Stopped: nothing goes out until `regulars start`.\n" if pressed else "It was stopped already.\n"
+
+
+def start(session: Session, *, by: str) -> str:
+    """Release the button and every channel that is stopped or rests."""
+    with session.db.begin() as conn:
+        started = health.start(conn, by=by, now=session.clock())
+    names = ", ".join("everything" if each == "all" else each for each in started)
+    return f"Started: {names}.\n" if started else "Nothing was stopped.\n"
+
+
+def _said(done: Sequence[Approved]) -> str:
+    page = Page()
     if not done:
         page.line("Nothing waits for approval.")
     for each in done:
@@ -45,6 +61,7 @@ def approval_report(page: Page, done: Sequence[Approved]) -> None:
         goes = f"{counted(each.released, 'message')} may go now" if each.released else "nothing was waiting"
         late = f"; for {each.expired:,} it is too late" if each.expired else ""
         page.line(f"{each.rule}: approved; {goes}{late}.", "good")
+    return page.text
 
 
 def _approved(row: Registered, *, strictly: bool) -> bool:

@@ -1,0 +1,87 @@
+"""Taking in files, those named on the command line and those in the inbox, with a bar where a person watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from connectors.csvfile import FileError
+from engine.console.exits import MistypedError, unknown
+from engine.console.session import Session
+from engine.intake.importer import import_file, peek
+from engine.intake.inbox import take_in
+from engine.intake.kinds import KINDS
+from engine.intake.mapping import Mapping, load_mapping
+from engine.intake.report import ImportReport
+from engine.language.problems import ProblemsError, errors
+
+#: Shows how far one file is: (name) -> context manager that gives ``progress(bytes read, all bytes)``.
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+@contextmanager
+def no_bar(_: str) -> Iterator[Callable[[int, int], None]]:
+    """Show nothing."""
+    yield lambda _read, _size: None
+
+
+def kind_and_files(words: Sequence[str]) -> tuple[str | None, list[Path]]:
+    """Tell the kind, where the first word is one, from the files; a file that is not there is mistyped."""
+    kind = None
+    if len(words) > 1 and not Path(words[0]).exists():
+        if words[0] not in KINDS:
+            raise unknown("kind of file", words[0], KINDS)
+        kind, words = words[0], words[1:]
+    files = [Path(word) for word in words]
+    for file in files:
+        if not file.is_file():
+            said = "is a folder; name the files in it" if file.is_dir() else "is not there"
+            raise MistypedError(f"{file} {said}")
+    return kind, files
+
+
+def import_files(
+    session: Session,
+    files: Sequence[Path],
+    now: datetime,
+    *,
+    kind: str | None = None,
+    mapping: str | None = None,
+    bar: Bar = no_bar,
+) -> Iterator[ImportReport]:
+    """Import each file, in the order in which one rests on the other; give each report as it comes."""
+    config, key = session.home.config, session.home.key
+    columns = None if mapping is None else _mapping(config.root, mapping)
+    for file in sorted(files, key=lambda each: _rank(session, each)) if kind is None else files:
+        with bar(file.name) as progress:
+            report = import_file(session.db, config, key, file, kind=kind, mapping=columns, now=now, progress=progress)
+        yield report
+
+
+def take_inbox(session: Session, now: datetime) -> list[ImportReport]:
+    """Import what lies in the inbox."""
+    return take_in(session.db, session.home.config, session.home.key, now)
+
+
+def inbox_files(session: Session) -> int:
+    """Count what lies in the inbox, for a dry run that leaves it there."""
+    folder = session.home.config.inbox
+    if not folder.is_dir():
+        return 0
+    return sum(each.is_file() and not each.name.startswith(".") for each in folder.iterdir())
+
+
+def _mapping(root: Path, name: str) -> Mapping:
+    found, problems = load_mapping(root, name)
+    if errors(problems) or found is None:
+        raise ProblemsError(problems)
+    return found
+
+
+def _rank(session: Session, file: Path) -> int:
+    try:
+        return list(KINDS).index(peek(session.home.config, file))
+    except FileError:
+        return len(KINDS)
