@@ -119,7 +119,6 @@ def test_prose_about_regulars_is_no_command_line():
     )
 
 
-@pytest.mark.skipif(not (ROOT / "cli.py").read_text(), reason="cli.py is not written yet")
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_every_command_line_in_the_docs_exists(page: Path):
     from cli import main

@@ -106,3 +106,11 @@ def test_every_module_of_it_can_be_imported(python: Path, inside: set[str], tmp_
     modules = sorted(name.replace("/", ".") for name in files if "migrations/" not in name)
     program = f"import importlib\nfor name in {modules!r}:\n    importlib.import_module(name)\nprint(len({modules!r}))"
     assert int(run(python, program, tmp_path)) == len(modules) > 20
+
+
+def test_the_command_runs_where_it_is_installed(python: Path, tmp_path: Path):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [python.parent / "regulars", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: regulars")
