@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, select
 from engine.console.exits import Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
-from engine.console.words import counted, money, moment, reason
+from engine.console.words import counted, moment, money, reason
 from engine.database.consent import record_consent
 from engine.database.facts import bring_to
 from engine.database.tables import (

@@ -101,8 +101,8 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
         [Column(title, right=title in {"id", "step"}) for title in titles],
         [
             (
-                row["id"], row["customer"], row["name"], row["rule"], row["step"], CHANNELS.get(row["channel"] or ""), row["to"],
-                row["state"], reason(row["reason"]), _local(row["due_at"], zone), _local(row["sent_at"], zone),
+                row["id"], row["customer"], row["name"], row["rule"], row["step"],
+                CHANNELS.get(row["channel"] or ""), row["to"], row["state"], reason(row["reason"]), _local(row["due_at"], zone), _local(row["sent_at"], zone),
                 row["coupon"],
             )
             for row in rows
