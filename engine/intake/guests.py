@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import exists, insert, or_, select
+from sqlalchemy import exists, func, insert, or_, select, update
 
 from engine.database.tables import customers
 from engine.intake.contacts import Address, endpoint_ids, find_endpoints
@@ -87,10 +87,19 @@ class Guests:
     def by_contact(self, contacts: Iterable[Contact]) -> dict[str, Guest | None]:
         """Give the guest of every contact, by ``external_id``; None for one that was erased.
 
-        A guest of the same till goes before one of another, an older one before a newer.
+        A guest of the same till goes before one of another, an older one before a newer. Contacts with email and phone
+        are looked at first: they tell that two others are one guest.
         """
+        found: dict[str, Guest | None] = {}
+        wanted: dict[int, dict[str, Contact]] = {2: {}, 1: {}}
+        for contact in contacts:
+            wanted[len(contact.addresses)][contact.external_id] = contact
+        for full in (wanted[2], wanted[1]):
+            found |= self._of_contacts({key: contact for key, contact in full.items() if key not in found})
+        return found
+
+    def _of_contacts(self, wanted: dict[str, Contact]) -> dict[str, Guest | None]:
         desk = self._desk
-        wanted = {contact.external_id: contact for contact in contacts}
         known = find_endpoints(desk, (address for contact in wanted.values() for address in contact.addresses))
         owners = self._owners([number for number in known.values() if number])
         found: dict[str, Guest | None] = {}
@@ -100,11 +109,29 @@ class Guests:
             mine = [owners[number] for number in reached if number in owners]
             if mine:
                 found[external_id] = mine[0]
+                self._learn(mine[0], contact, known)
             elif None in reached:
                 found[external_id] = None
             else:
                 fresh.append(contact)
         return found | self._made_of(fresh)
+
+    def _learn(self, guest: Guest, contact: Contact, known: dict[bytes, int | None]) -> None:
+        """A guest whom only receipts speak of is reached at every address that they give."""
+        if not contact.email or not contact.phone or (contact.email.hash in known and contact.phone.hash in known):
+            return
+        c = customers.c
+        reached = endpoint_ids(self._desk, contact.addresses)
+        write = (
+            update(customers)
+            .where(c.id == guest.id, c.external_id.startswith(CONTACT))
+            .values(
+                email_id=func.coalesce(c.email_id, reached[contact.email.hash]),
+                sms_id=func.coalesce(c.sms_id, reached[contact.phone.hash]),
+            )
+        )
+        self._desk.conn.execute(write)
+        self._desk.touched.add(guest.id)
 
     def by_name(self, names: Iterable[str]) -> dict[str, Guest]:
         """Give the guests of this till that are alone in having a name."""

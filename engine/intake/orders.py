@@ -138,9 +138,9 @@ class Orders:
             sales = [sale for sale in sales if sale.customer not in lost]
             names = {text: name for text, name in names.items() if text not in lost}
         owners = self._guests.by_id(names, names)
-        contacts = {sale.contact.external_id: sale.contact for sale in sales if sale.contact and sale.contact.addresses}
+        contacts = [sale.contact for sale in sales if sale.contact and sale.contact.addresses]
         if contacts:
-            owners |= self._guests.by_contact(contacts.values())
+            owners |= self._guests.by_contact(contacts)
         self._by_name(sales, owners)
         return sales, owners
 
