@@ -111,8 +111,9 @@ def home_of(config: str = CONFIG, segments: str = "") -> Home:
 
 def rule_of(text: str, home: Home | None = None, path: str = "rules/r.yaml") -> Rule:
     """Read a rule that has no problem. ``id`` and ``actions`` may be left out."""
-    text = text if "id:" in text else f"id: r\n{text}"
-    text = text if "actions:" in text else f"{text.rstrip()}\nactions:\n  - email: hello\n"
+    if not text.startswith("{"):
+        text = text if "id:" in text else f"id: r\n{text}"
+        text = text if "actions:" in text else f"{text.rstrip()}\nactions:\n  - email: hello\n"
     document, problems = parse(text, path)
     assert document is not None, to_text(problems)
     rule, problems = rule_from(document, (home or home_of()).around)

@@ -1,0 +1,155 @@
+"""What the oracle knows: a world as lists of what there is, calendars, and tests in words."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+FOUR = time(4)
+
+
+@dataclass
+class Order:
+    id: int
+    guest: int | None
+    at: datetime
+    total: int
+    store: int | None = None
+    channel: str | None = None
+    items: tuple[tuple[str, str], ...] = ()
+    refunds: list[tuple[datetime, int | None]] = field(default_factory=list)
+
+    def net(self, now: datetime) -> int | None:
+        """What is left of it, None where it does not count: it lies ahead, or all was given back."""
+        known = [self.total if amount is None else amount for at, amount in self.refunds if at <= now]
+        if self.at > now or (known and sum(known) >= self.total):
+            return None
+        return self.total - sum(known)
+
+
+@dataclass
+class Guest:
+    id: int
+    zone: str
+    email: int | None
+    sms: int | None
+    store: int | None = None
+    tier: str | None = None
+    city: str | None = None
+    language: str | None = None
+    joined: datetime | None = None
+    birthday: int | None = None
+    lunar: bool = False
+    tags: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    guests: list[Guest] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    ratings: list[tuple[int, int, datetime, float, str]] = field(default_factory=list)  # id, guest, at, score, source
+    points: list[tuple[int, datetime, int, datetime | None]] = field(default_factory=list)  # guest, at, lot, expires
+    consents: list[tuple[int, str | None, str, datetime]] = field(default_factory=list)  # endpoint, topic, yes/no, at
+    suppressed: set[int] = field(default_factory=set)
+    stores: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: name, key
+    segments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exclude: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    rule: str
+    guest: int
+    occasion: int
+    verdict: str
+    reason: str | None
+    closes: datetime
+    at: datetime
+    email: int | None
+    sms: int | None
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def shift(day: date, duration: str, sign: int = 1) -> date:
+    number, unit = duration.rstrip("s").split()
+    amount = int(number) * sign
+    if unit in {"day", "week"}:
+        return day + amount * (7 if unit == "week" else 1) * DAY
+    year, month = divmod(day.year * 12 + day.month - 1 + amount * (12 if unit == "year" else 1), 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def exact(duration: str) -> timedelta | None:
+    amount, unit = duration.split()
+    return {"hour": timedelta(hours=int(amount)), "minute": timedelta(minutes=int(amount))}.get(unit.rstrip("s"))
+
+
+def day_of(at: datetime, guest: Guest) -> date:
+    local = at.astimezone(ZoneInfo(guest.zone))
+    return local.date() if local.time() >= FOUR else local.date() - DAY
+
+
+def begins(day: date, guest: Guest) -> datetime:
+    return datetime.combine(day, FOUR, ZoneInfo(guest.zone)).astimezone(UTC)
+
+
+# -- tests in words ---------------------------------------------------------------------------------------------------
+
+
+def fits(asked: Any, *values: str | None) -> bool:
+    """A test on a text that a thing has one or several of: none of the unwanted, and one of the wanted."""
+
+    def among(names: Any) -> bool:
+        wanted = [" ".join(str(name).split()).casefold() for name in (names if isinstance(names, list) else [names])]
+        return any(value is not None and fnmatchcase(value.casefold(), name) for value in values for name in wanted)
+
+    if not isinstance(asked, dict):
+        return among(asked)
+    return all(among(names) != (word in {"is_not", "none_of"}) for word, names in asked.items())
+
+
+NUMBERS: dict[str, Callable[[Any, Any], bool]] = {
+    "at_least": lambda value, bound: value >= bound,
+    "at_most": lambda value, bound: value <= bound,
+    "more_than": lambda value, bound: value > bound,
+    "less_than": lambda value, bound: value < bound,
+    "equals": lambda value, bound: value == bound,
+    "is_not": lambda value, bound: value != bound,
+    "between": lambda value, bound: bound[0] <= value <= bound[1],
+    "one_of": lambda value, bound: value in bound,
+    "none_of": lambda value, bound: value not in bound,
+}
+
+
+def passes(value: Fraction | None, asked: Any) -> bool:
+    if not isinstance(asked, dict):
+        asked = {"one_of" if isinstance(asked, list) else "equals": asked}
+    tests = {word: bound for word, bound in asked.items() if word in NUMBERS}
+    if value is None:
+        return all(word in {"is_not", "none_of"} for word in tests)
+    exactly = {
+        w: [Fraction(str(b)) for b in bound] if isinstance(bound, list) else Fraction(str(bound))
+        for w, bound in tests.items()
+    }
+    return all(NUMBERS[word](value, bound) for word, bound in exactly.items())
+
+
+def birthday_in(year: int, month: int, day: int, *, lunar: bool, leap: str | None) -> date:
+    if not lunar:
+        if (month, day) == (2, 29) and not calendar.isleap(year):
+            return date(year, 3, 1) if leap == "mar1" else date(year, 2, 28)
+        return date(year, month, day)
+    from lunar_python import Lunar, LunarMonth
+
+    days: int = LunarMonth.fromYm(year, month).getDayCount()
+    solar = Lunar.fromYmd(year, month, min(day, days)).getSolar()
+    return date(solar.getYear(), solar.getMonth(), solar.getDay())
