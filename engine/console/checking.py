@@ -44,12 +44,12 @@ def _in_home(root: Path, name: str) -> Path:
     for place in (Path.cwd() / name, root.absolute() / name):
         if place.exists():
             if not place.resolve().is_relative_to(root.resolve()):
-                raise MistypedError(f"{name} is not in the home {root.absolute()}")
+                raise MistypedError(f"the file {name} is not in the home {root.absolute()}")
             path = place.resolve().relative_to(root.resolve())
             if path.parts and path.parts[0] not in _CHECKED:
-                raise MistypedError(f"{name} is nothing that is checked: that are {', '.join(_CHECKED)}")
+                raise MistypedError(f"the file {name} is nothing that is checked: that are {', '.join(_CHECKED)}")
             return path
-    raise MistypedError(f"{name} is not there")
+    raise MistypedError(f"the file {name} is not there")
 
 
 def printed(problems: Sequence[Problem], shape: str) -> str:

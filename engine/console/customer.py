@@ -103,8 +103,10 @@ def _person(conn: Connection, customer: Row[Any]) -> dict[str, Any]:
         "erased_at": _value(customer.erased_at),
         "attributes": customer.attributes,
         "tags": list(conn.scalars(select(tags.c.tag).where(tags.c.customer_id == customer.id).order_by(tags.c.tag))),
-        **{name: getattr(facts, name) if facts is not None else 0 for name in figures},
-        "last_order_at": _value(facts.last_order_at) if facts is not None else None,
+        "figures": {
+            **{name: getattr(facts, name) if facts is not None else 0 for name in figures},
+            "last_order_at": _value(facts.last_order_at) if facts is not None else None,
+        },
     }
 
 
@@ -189,13 +191,15 @@ def customer_report(page: Page, of: Known, currency: str, zone: ZoneInfo) -> Non
     page.line(f"{visible(person['customer'])} {visible(person['name'] or '')}".rstrip(), "strong")
     if person["erased_at"]:
         page.line(f"Erased on {_when(person['erased_at'], zone)}; the orders stay for the books.", "care")
-    skipped = {"customer", "name", "erased_at", "attributes", "spend", "last_order_at", "joined_at", "tags"}
+    skipped = {"customer", "name", "erased_at", "attributes", "figures", "joined_at", "tags"}
+    figures = person["figures"]
     facts = [(name.replace("_", " "), value) for name, value in person.items() if name not in skipped and value]
     facts += [
         ("tags", ", ".join(person["tags"])),
-        ("spend", money(person["spend"], currency)),
         ("joined", _when(person["joined_at"], zone)),
-        ("last order", _when(person["last_order_at"], zone)),
+        *((name, figures[name]) for name in ("orders", "visits", "points")),
+        ("spend", money(figures["spend"], currency)),
+        ("last order", _when(figures["last_order_at"], zone)),
         *person["attributes"].items(),
     ]
     page.table([Column("", style="faint"), Column("")], [each for each in facts if each[1]], indent=2)

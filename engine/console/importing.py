@@ -37,8 +37,8 @@ def kind_and_files(words: Sequence[str]) -> tuple[str | None, list[Path]]:
     files = [Path(word) for word in words]
     for file in files:
         if not file.is_file():
-            said = "is a folder; name the files in it" if file.is_dir() else "is not there"
-            raise MistypedError(f"{file} {said}")
+            said = "is a folder: name the files in it" if file.is_dir() else "is not there"
+            raise MistypedError(f"the file {file} {said}")
     return kind, files
 
 

@@ -16,7 +16,7 @@ from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
 from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rules
-from engine.dispatch.outbox import FINAL, OPEN
+from engine.dispatch.outbox import FINAL, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
 
@@ -102,8 +102,8 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
         [
             (
                 row["id"], row["customer"], row["name"], row["rule"], row["step"],
-                CHANNELS.get(row["channel"] or ""), row["to"], row["state"], reason(row["reason"]), _local(row["due_at"], zone), _local(row["sent_at"], zone),
-                row["coupon"],
+                CHANNELS.get(row["channel"] or ""), row["to"], row["state"], reason(row["reason"]),
+                _local(row["due_at"], zone), _local(row["sent_at"], zone), row["coupon"],
             )
             for row in rows
         ],
@@ -175,7 +175,7 @@ def _where(
 
 
 def _code() -> ColumnElement[Any]:
-    """SQL: the code of the coupon that the step issued or shows."""
+    """SQL: the code of the coupon that the step issued, or shows to the guest."""
     issued = dispatches.alias("issued")
     return (
         select(coupons.c.code)
@@ -184,6 +184,7 @@ def _code() -> ColumnElement[Any]:
             issued.c.match_id == dispatches.c.match_id,
             issued.c.step <= dispatches.c.step,
             dispatches.c.channel != "alert",
+            dispatches.c.state.not_in(UNSEEN),
             coupons.c.code.is_not(None),
         )
         .order_by(issued.c.step.desc())
