@@ -258,6 +258,9 @@ class _Check:
         for length in range(len(path) - 1, -1, -1):
             if key in above[length].get("properties", {}):
                 return f'"{key}" belongs to {self._name(path[:length], above[length])}: indent it less.'
+        inside = [one for one in known if key in _resolve(self.schema, known[one]).get("properties", {})]
+        if len(inside) == 1:
+            return f'"{key}" belongs to "{inside[0]}": write it below "{inside[0]}:", indented.'
         return ""
 
 

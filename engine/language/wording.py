@@ -11,6 +11,15 @@ from engine.language.formats import WANTS
 
 _SHOWN: Final = 60  # letters of a value that a message repeats
 
+#: What the signs of a formula are in words.
+_SIGNS: Final = {
+    **dict.fromkeys((">=", "=>", "≥"), "at_least"),
+    **dict.fromkeys(("<=", "=<", "≤"), "at_most"),
+    **dict.fromkeys(("=", "=="), "equals"),
+    ">": "more_than",
+    "<": "less_than",
+}
+
 _TYPE_WORDS: Final = {
     "string": "a text",
     "integer": "a whole number",
@@ -100,6 +109,9 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
     allowed, kind = types(schema), schema.get("format")
     label = f"{key}: " if key and not key.isdigit() else ""
     if isinstance(value, str):
+        written = _with_words(schema, value, key)
+        if written:
+            return written
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
         if number:
             return f"Write: {label}{number}"
@@ -123,10 +135,24 @@ def _number_in(text: str) -> str:
     return number if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number) else ""
 
 
+def _with_words(schema: Mapping[str, Any], value: str, key: str) -> str:
+    """Say how to write ``>= 3`` in words, and a word that wants a line of its own; nothing for other texts."""
+    known = schema.get("properties", {})
+    if value in known and "object" in types(schema):
+        return f'Write "{value}:" on a line of its own, indented below "{key}:".'
+    compared = re.fullmatch(r"\s*(>=|=>|<=|=<|==|>|<|=|≥|≤)\s*(.+?)\s*", value)
+    number = _number_in(compared[2]) if compared else ""
+    if compared and number and _SIGNS[compared[1]] in known:
+        return f'Write below "{key}:", indented: {_SIGNS[compared[1]]}: {number}'
+    return ""
+
+
 def _as_text(value: Any, kind: str) -> str:
     """Write a number or a truth value as the text that was meant."""
     if isinstance(value, bool):
         return f'"{str(value).lower()}"'
     if kind == "share":
         return f"{value * 100 if 0 < value < 1 else value:g}%"
+    if kind == "clock" and value in range(24):
+        return f'"{value:02}:00"'
     return {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')

@@ -236,7 +236,7 @@ class Alert:
         to = given.get("to", "manager")
         contacts = {**reader.around.config.contacts, "store": None}
         place = reader.under("to") if "to" in given else reader
-        place.known("contact", to, contacts, "unknown-contact", "store, or under contacts in config/regulars.yaml")
+        place.known("contact", to, contacts, "unknown-contact", "contacts of config/regulars.yaml, or store")
         return cls(given["template"], to, given.get("once_per", "guest"))
 
     def sentence(self) -> str:

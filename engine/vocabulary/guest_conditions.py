@@ -177,7 +177,16 @@ class Reachable:
     @classmethod
     def schema(cls) -> JsonSchema:
         """One of four words."""
-        return {"type": "string", "enum": ["email", "sms", "any", "none"], "description": cls.about}
+        also = {
+            "mail": "email",
+            "phone": "sms",
+            "text": "sms",
+            "mobile": "sms",
+            "both": "any",
+            "yes": "any",
+            "no": "none",
+        }
+        return {"type": "string", "enum": ["email", "sms", "any", "none"], "x-also": also, "description": cls.about}
 
     @classmethod
     def read(cls, reader: Reader) -> Self:

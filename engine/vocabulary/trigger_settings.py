@@ -30,7 +30,7 @@ def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, defau
     if value.is_calendar:
         return value
     place = reader.under(word) if isinstance(reader.data, Mapping) else reader
-    place.problem(f'"{word}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
+    place.problem(f'"{place.at[-1]}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
     return Duration.parse(default)
 
 
@@ -38,7 +38,9 @@ def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Dura
     """Check that an occasion stays open for some time: with a length of nothing it would never be open."""
     if length.amount == 0:
         place = reader.under(word) if isinstance(reader.data, Mapping) else reader
-        place.problem(f'"{word}" is {length}: the rule would never fire', "empty-range", hint=f"such as {such_as}")
+        place.problem(
+            f'"{place.at[-1]}" is {length}: the rule would never fire', "empty-range", hint=f"such as {such_as}"
+        )
     return length
 
 

@@ -78,12 +78,12 @@ def _trigger(reader: Reader) -> Any:
     if not isinstance(data, Mapping):
         return None
     words = [word for word in data if word in TRIGGERS]
-    if len(data) > 1:
+    if len(words) > 1:
         place.problem(
-            f'"trigger" holds {len(data)} words ({", ".join(map(str, data))}); a rule has exactly one trigger',
+            f'"trigger" holds {len(words)} words ({", ".join(words)}); a rule has exactly one trigger',
             "one-trigger",
             key=True,
-            hint='put the others under "conditions", or into a rule of their own',
+            hint="keep one, and put the other into a rule of its own",
         )
         return None
     if not data:
@@ -102,33 +102,39 @@ def _steps(reader: Reader) -> tuple[Step, ...]:
         return ()
     steps: list[Step] = []
     waits: tuple[Duration, ...] = ()
-    last: str | None = None
+    word: str | None = None
+    all_read = True
     for index, entry in enumerate(data):
-        here = place.under(index)
-        if not isinstance(entry, Mapping) or not entry:
+        word = _word_of(place.under(index), entry)
+        if word is None:
+            all_read = False
             continue
-        if len(entry) > 1:
-            here.problem(
-                f"this step holds {len(entry)} words ({', '.join(map(str, entry))}); a step has exactly one",
-                "one-word-a-step",
-                hint='put a "-" before each word, or indent the settings below theirs',
-            )
-            continue
-        (last,) = entry
-        made = ACTIONS.get(last)
-        if made is None or not here.under(last).is_shaped(made.schema()):
-            continue
-        settings = made.read(here.under(last))
+        settings = ACTIONS[word].read(place.under(index, word))
         if isinstance(settings, Wait):
             waits = (*waits, settings.duration)
         else:
-            steps.append(Step(index + 1, last, settings, waits))
-    if last == "wait":
+            steps.append(Step(index + 1, word, settings, waits))
+    if word == "wait":
         place.under(len(data) - 1).problem(
             '"wait" is the last step: nothing comes after it', "wait-last", hint="remove it, or add a step"
         )
-    _check_coupons(place, steps)
+    if all_read:  # else the step that is missing may be the one that cannot be read
+        _check_coupons(place, steps)
     return tuple(steps)
+
+
+def _word_of(here: Reader, entry: object) -> str | None:
+    """Give the one word of a step whose settings can be read; what is unknown or of a wrong shape is told already."""
+    words = [str(word) for word in entry if word in ACTIONS] if isinstance(entry, Mapping) else []
+    if len(words) > 1:
+        here.problem(
+            f"this step holds {len(words)} words ({', '.join(words)}); a step has exactly one",
+            "one-word-a-step",
+            hint='put a "-" before each word',
+        )
+    if len(words) != 1 or len(here.data) != 1 or not here.under(words[0]).is_shaped(ACTIONS[words[0]].schema()):
+        return None
+    return words[0]
 
 
 def _check_coupons(place: Reader, steps: Iterable[Step]) -> None:

@@ -1,0 +1,104 @@
+"""A folder of owners' mistakes, each with exactly what is printed about it.
+
+A file is a rule, or, by the beginning of its name, the home's config, offers or segments. After a change of messages:
+``REGULARS_WRITE_MISTAKES=1 pytest tests/vocabulary/test_owner_mistakes.py``, and read the difference as an owner would.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.language.problems import Problem, to_text
+from engine.vocabulary.home import check_home
+
+FOLDER = Path(__file__).parents[1] / "mistakes"
+PLACES = {
+    "config": "config/regulars.yaml",
+    "offers": "config/offers.yaml",
+    "segments": "config/segments.yaml",
+}
+HOME = {
+    "config/regulars.yaml": """\
+business:
+  name: Corner Café
+  address: 1 Elm Street
+  country: US
+  language: en
+  timezone: America/Chicago
+  currency: USD
+contacts:
+  manager:
+    email: manager@corner.example
+topics:
+  - news
+  - offers
+""",
+    "config/offers.yaml": """\
+treat:
+  name: A treat
+  item: a treat
+  valid: 14 days
+endless:
+  name: A treat
+  item: a treat
+""",
+    "config/segments.yaml": "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
+    "rules/welcome.yaml": "id: welcome\ntrigger:\n  joined:\nactions:\n  - email: hello\n",
+    "templates/hello/subject.txt": "Hello",
+    "templates/hello/email.txt": "Hello",
+    "templates/hello/sms.txt": "Hello",
+    "templates/letter/subject.txt": "A letter",
+    "templates/letter/email.txt": "A letter",
+    "templates/note/email.txt": "A note",
+    "templates/gift/subject.txt": "A gift",
+    "templates/gift/email.txt": "Your code is {{ coupon.code }}",
+    "templates/gift/sms.txt": "Your code is {{ coupon.code }}",
+    "templates/receipt/subject.txt": "Thanks",
+    "templates/receipt/email.txt": "You paid {{ order.total }}",
+}
+NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def problems_of(name: str, root: Path) -> list[Problem]:
+    place = PLACES.get(name.partition("-")[0], f"rules/{name}.yaml")
+    for shown, text in {**HOME, place: (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")}.items():
+        (root / shown).parent.mkdir(parents=True, exist_ok=True)
+        (root / shown).write_text(text, encoding="utf-8")
+    return check_home(root, {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mistake_is_told_in_exactly_these_words(name: str, tmp_path: Path) -> None:
+    told, file = to_text(problems_of(name, tmp_path)) + "\n", FOLDER / f"{name}.txt"
+    if os.environ.get("REGULARS_WRITE_MISTAKES"):
+        file.write_text(told, encoding="utf-8")
+    assert told == file.read_text(encoding="utf-8")
+
+
+def test_the_home_itself_has_no_problem_and_no_text_is_left_over(tmp_path: Path) -> None:
+    for shown, text in HOME.items():
+        (tmp_path / shown).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / shown).write_text(text, encoding="utf-8")
+    assert check_home(tmp_path, {}) == []
+    assert sorted(file.stem for file in FOLDER.glob("*.txt")) == NAMES
+
+
+def test_ten_mistakes_in_one_file_are_ten_problems_at_ten_places(tmp_path: Path) -> None:
+    problems = problems_of("ten-mistakes", tmp_path)
+    assert len(problems) == 10
+    assert [(problem.line, problem.column) for problem in problems] == sorted(
+        {(problem.line, problem.column) for problem in problems}
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mistake_is_placed_and_coded(name: str, tmp_path: Path) -> None:
+    for problem in problems_of(name, tmp_path):
+        assert problem.line >= 1
+        assert problem.column >= 1
+        assert problem.code
+        assert "Traceback" not in problem.message
+        assert not problem.message.endswith(".")
