@@ -1,0 +1,158 @@
+"""``log``: its keys, filters and masks; a spreadsheet finds no formula in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, update
+
+from engine.console.log import KEYS, STATES
+from engine.console.page import csv_line
+from engine.console.words import masked
+from engine.database.tables import customers, dispatches
+from engine.dispatch.outbox import TRANSITIONS
+
+from .conftest import AT, Regulars, lines
+
+
+@pytest.fixture
+def ran(at_home: Regulars) -> Regulars:
+    """A home in which everything was approved and one run was made."""
+    at_home("approve", "--all", "--by", "Dana")
+    assert at_home("run", "--as-of", AT).exit_code == 0
+    return at_home
+
+
+def test_json_is_one_object_a_line_with_the_documented_keys(ran: Regulars):
+    rows = lines(ran("log", "--format", "json"))
+    assert all(list(row) == list(KEYS) for row in rows)
+    assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
+    (mail,) = (row for row in rows if row["rule"] == "win-back" and row["step"] == 2 and row["customer"] == "G1")
+    assert (mail["channel"], mail["state"], mail["to"]) == ("email", "sent", "l***@example.com")
+    assert (mail["due_at"], mail["sent_at"]) == ("2026-05-04T15:00:00+00:00", "2026-05-04T15:00:00+00:00")
+    (step,) = (row for row in rows if row["rule"] == "win-back" and row["step"] == 1 and row["customer"] == "G1")
+    assert step["coupon"] == mail["coupon"]
+    assert step["coupon"].replace("-", "") in next(iter_texts(ran, mail))
+
+
+def iter_texts(ran: Regulars, mail: dict[str, object]):
+    yield ran("coupon", "show", mail["coupon"], "--as-of", AT).stdout.replace("-", "")
+
+
+def test_who_got_nothing_and_why_is_asked_like_a_state(ran: Regulars):
+    rows = lines(ran("log", "--state", "refused", "--format", "json"))
+    assert [(row["rule"], row["customer"], row["reason"], row["id"]) for row in rows] == [
+        ("win-back", "G3", "no_consent", None)
+    ]
+    assert "no consent" in ran("log", "--state", "refused").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "customers_found"),
+    [
+        (["--rule", "low-rating"], {"G6"}),
+        (["--customer", "G1"], {"G1"}),
+        (["--customer", "xiaoming@example.com"], {"G2"}),
+        (["--customer", "(312) 555-0101"], {"G1"}),
+        (["--channel", "alert"], {"G6"}),
+        (["--state", "blocked", "--rule", "win-back"], {"G2", "G4"}),
+        (["--day", "2026-05-09"], {"G1", "G2", "G4"}),
+        (["--day", "2026-05-05"], set()),
+    ],
+)
+def test_filters(ran: Regulars, words: list[str], customers_found: set[str]):
+    assert {row["customer"] for row in lines(ran("log", "--format", "json", *words))} == customers_found
+
+
+def test_addresses_are_masked_unless_revealed(ran: Regulars):
+    for shape in ("table", "json", "csv"):
+        assert "li.wei@example.com" not in ran("log", "--format", shape).stdout
+        assert "li.wei@example.com" in ran("log", "--format", shape, "--reveal").stdout
+
+
+def test_the_table_says_how_much_more_there_is(ran: Regulars):
+    everything = len(lines(ran("log", "--format", "json")))
+    assert ran("log", "--limit", 2).stdout.endswith(f"The newest 2 of {everything}; --limit shows more.\n")
+    assert len(lines(ran("log", "--format", "json", "--limit", 2))) == 2
+
+
+def test_a_chinese_name_keeps_the_columns_straight(ran: Regulars):
+    table = ran("log", "--rule", "win-back", "--channel", "email").stdout.splitlines()
+    at = table[0].index("rule")
+    by_name = {name: line for line in table[1:4] for name in ("王小明", "Li Wei", "=HYPERLINK(1)") if name in line}
+    assert len(by_name) == 3
+    assert by_name["Li Wei"].index("win-back") == by_name["=HYPERLINK(1)"].index("win-back") == at
+    assert by_name["王小明"].index("win-back") == at - 3  # three signs of two columns each
+
+
+def test_a_name_cannot_steer_the_terminal(ran: Regulars, database: Engine):
+    with database.begin() as conn:
+        conn.execute(update(customers).where(customers.c.external_id == "G1").values(name="\x1b[2JLi\u202e\nWei"))
+    said = ran("log", "--customer", "G1").stdout
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert "\ufffd[2JLi\ufffd Wei" in said
+
+
+def test_csv_has_no_formula(ran: Regulars, database: Engine):
+    with database.begin() as conn:
+        conn.execute(update(dispatches).values(provider_id="=cmd|' /C calc'!A0"))
+    rows = list(csv.DictReader(io.StringIO(ran("log", "--format", "csv").stdout)))
+    assert list(rows[0]) == list(KEYS)
+    assert {row["provider_id"] for row in rows} == {"'=cmd|' /C calc'!A0"}
+
+
+@given(st.lists(st.one_of(st.text(), st.integers(), st.none()), min_size=1))
+def test_no_cell_of_a_csv_begins_like_a_formula(cells: list[object]):
+    (read,) = csv.reader(io.StringIO(csv_line(cells), newline=""))
+    for cell, shown in zip(cells, read, strict=True):
+        if isinstance(cell, str):
+            assert not shown.startswith(("=", "+", "-", "@", "\t", "\r"))
+            assert shown in {cell, f"'{cell}"}
+        else:
+            assert shown == ("" if cell is None else str(cell))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rule", "win-bak"], 'There is no rule "win-bak" - did you mean "win-back"?'),
+        (["--state", "blokced"], 'There is no state "blokced" - did you mean "blocked"?'),
+        (["--customer", "G99"], 'There is no guest "G99".'),
+        (["--customer", "nobody@example.com"], 'There is no guest "nobody@example.com".'),
+        (["--day", "05/04/2026"], "--day: "),
+    ],
+)
+def test_what_is_mistyped_is_answered(at_home: Regulars, words: list[str], said: str):
+    result = at_home("log", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_every_state_can_be_asked_for():
+    assert {state for move in TRANSITIONS for state in move} <= set(STATES)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("li.wei@example.com", "l***@example.com"),
+        ("l@example.com", "***@example.com"),
+        ("+13125550101", "+1***01"),
+        (None, ""),
+        ("odd", "***"),
+    ],
+)
+def test_masks(address: str | None, shown: str):
+    assert masked(address) == shown
+
+
+def test_the_log_can_be_read_while_a_run_is_writing(ran: Regulars, database: Engine, home: Path):
+    with database.begin() as conn:
+        conn.execute(update(dispatches).values(attempts=1))
+        assert ran("log", "--limit", 1).exit_code == 0

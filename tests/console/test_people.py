@@ -1,0 +1,159 @@
+"""Guests who ask, and coupons at the counter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, insert, select, update
+
+from engine.database.tables import audit, consents, coupons, customers
+
+from .conftest import AT, Regulars, lines
+
+
+@pytest.fixture
+def ran(regulars: Regulars, either_home: Path) -> Regulars:
+    def run(*words: object, **options: object):
+        return regulars("--home", either_home, *words, **options)
+
+    run("approve", "--all", "--by", "Dana")
+    assert run("run", "--as-of", AT).exit_code == 0
+    return run
+
+
+def code_of(ran: Regulars, guest: str) -> str:
+    (row,) = lines(ran("log", "--format", "json", "--channel", "coupon", "--customer", guest))
+    return row["coupon"]
+
+
+def test_everything_known_of_a_guest_is_shown(ran: Regulars):
+    said = ran("customer", "show", "G1").stdout
+    for part in ("G1 Li Wei", "li.wei@example.com", "+13125550101", "28.50 USD", "win-back", "2026-01-25 12:00"):
+        assert part in said
+    shown = json.loads(ran("customer", "show", "+1 312 555 0101", "--format", "json").stdout)
+    assert (shown["customer"], shown["name"], shown["figures"]["visits"]) == ("G1", "Li Wei", 3)
+    assert [order["total"] for order in shown["orders"]] == [950, 950, 950]
+    assert {each["channel"]: each["state"] for each in shown["consents"]} == {"email": "yes", "sms": "yes"}
+    assert any(message["values"] for message in shown["messages"])
+
+
+def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
+    said = ran("customer", "consent", "G1", "--email", "no", "--sms", "no", "--by", "Dana")
+    assert said.stdout == "email: marketing has ended.\nsms: marketing has ended.\n"
+    ran("run", "--as-of", "2026-05-09T10:00")
+    (row,) = lines(ran("log", "--format", "json", "--customer", "G1", "--channel", "sms"))
+    assert (row["state"], row["reason"]) == ("blocked", "no_consent")
+    assert ran("customer", "consent", "G1", "--email", "yes", "--topic", "offers").stdout == (
+        "email: marketing about offers is allowed.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["G1"], 2, "Give --email or --sms, with yes or no."),
+        (["G4", "--sms", "yes", "--email", "no"], 1, "This guest has no phone number; nothing was changed."),
+        (["G1", "--email", "no", "--topic", "ofers"], 2, 'There is no topic "ofers" - did you mean "offers"?'),
+        (["G77", "--email", "no"], 2, 'There is no guest "G77".'),
+    ],
+)
+def test_what_cannot_be_recorded_changes_nothing(
+    at_home: Regulars, database: Engine, words: list[str], code: int, said: str
+):
+    def number() -> int:
+        with database.connect() as conn:
+            return len(conn.execute(select(consents)).all())
+
+    before = number()
+    result = at_home("customer", "consent", *words)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in result.stderr
+    assert number() == before
+
+
+def test_an_id_that_two_tills_have_is_asked_back(at_home: Regulars, database: Engine):
+    with database.begin() as conn:
+        zone = conn.scalar(select(customers.c.zone_id))
+        conn.execute(insert(customers).values(source="square", external_id="G1", zone_id=zone, attributes={}))
+    result = at_home("customer", "show", "G1")
+    assert result.exit_code == 2
+    assert "csv:G1, square:G1" in result.stderr
+    assert "Li Wei" in at_home("customer", "show", "csv:G1").stdout
+
+
+def test_a_guest_is_erased_for_good_and_what_is_out_of_reach_is_said(ran: Regulars, either_home: Path):
+    said = ran("customer", "erase", "G1", "--yes", "--by", "Dana")
+    assert said.exit_code == 0, said.output
+    assert said.stdout.startswith("Erased: name, addresses, birthday, comments and messages.")
+    assert "Backups and copies" in said.stdout
+    for file in either_home.rglob("*"):
+        if file.is_file():
+            held = file.read_bytes()
+            assert not [each for each in (b"Li Wei", b"li.wei@", b"3125550101") if each in held], file
+    assert ran("customer", "show", "G1").exit_code == 2
+
+
+def test_erasing_asks_first(at_home: Regulars):
+    result = at_home("customer", "erase", "G1", input="n\n")
+    assert result.exit_code == 130
+    assert "Erase G1 Li Wei for good?" in result.stdout
+    assert "Li Wei" in at_home("customer", "show", "G1").stdout
+    assert at_home("customer", "erase", "G99", "--yes").exit_code == 2
+
+
+def test_a_coupon_is_good_once(ran: Regulars):
+    code = code_of(ran, "G1")
+    said = ran("coupon", "show", code.lower().replace("-", " "), "--as-of", AT)
+    assert said.stdout.endswith("Good.\n")
+    assert "good until  2026-05-25\n" in said.stdout
+    taken = ran("coupon", "redeem", code, "--as-of", "2026-05-06T12:30", "--by", "Dana")
+    assert (taken.exit_code, taken.stdout) == (0, f"{code} is redeemed: 20% off your next visit.\n")
+    again = ran("coupon", "redeem", code, "--as-of", "2026-05-06T12:31")
+    assert again.exit_code == 1
+    assert again.stderr == f"{code} is not good: it was redeemed on 2026-05-06 12:30.\n"
+    shown = json.loads(ran("coupon", "show", code, "--as-of", AT, "--format", "json").stdout)
+    assert (shown["good"], shown["customer"], shown["rule"]) == (False, "G1", "win-back")
+
+
+def test_a_coupon_that_ran_out_or_comes_too_early_is_refused(ran: Regulars):
+    code = code_of(ran, "G2")
+    late = ran("coupon", "redeem", code, "--as-of", "2026-05-26T12:00")
+    assert late.stderr == f"{code} is not good: it was good until 2026-05-25.\n"
+    early = ran("coupon", "redeem", code, "--as-of", "2026-05-01T12:00")
+    assert "it was issued later" in early.stderr
+    assert (late.exit_code, early.exit_code) == (1, 1)
+
+
+def test_a_redemption_may_name_its_order_and_leaves_a_trail(at_home: Regulars, database: Engine):
+    at_home("approve", "--all", "--by", "Dana")
+    at_home("run", "--as-of", AT)
+    code = code_of(at_home, "G1")
+    assert at_home("coupon", "redeem", code, "--order", "O999", "--as-of", AT).stderr == 'There is no order "O999".\n'
+    assert at_home("coupon", "redeem", code, "--order", "O11", "--as-of", AT, "--by", "Dana").exit_code == 0
+    with database.connect() as conn:
+        assert conn.scalars(select(audit.c.actor).where(audit.c.action == "redeem")).all() == ["Dana"]
+        assert (
+            len(conn.scalars(select(coupons.c.redeemed_order_id).where(coupons.c.redeemed_at.is_not(None))).all()) == 1
+        )
+
+
+def test_a_coupon_below_its_least_bill_is_refused(at_home: Regulars, database: Engine):
+    at_home("approve", "--all")
+    at_home("run", "--as-of", AT)
+    with database.begin() as conn:
+        terms = conn.scalar(select(coupons.c.terms).where(coupons.c.code.is_not(None)))
+        conn.execute(update(coupons).values(terms={**terms, "minimum_spend": 100_000}))
+    result = at_home("coupon", "redeem", code_of(at_home, "G1"), "--order", "O11", "--as-of", AT)
+    assert result.exit_code == 1
+    assert "is not good for order O11: its store or its least bill is another" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("ABC", "is no code: it has 13"), ("2222-2222-2222-2", "There is no coupon 2222-2222-2222-2.")]
+)
+def test_a_slip_of_the_pen_is_told_from_an_unknown_code(at_home: Regulars, code: str, said: str):
+    result = at_home("coupon", "show", code)
+    assert result.exit_code == 2
+    assert said in result.stderr

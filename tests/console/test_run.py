@@ -1,0 +1,196 @@
+"""``run``: a dry run shows what the run then does; broken rules stop nobody; a rehearsal stays on this machine."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from engine.console.run import Rehearsal
+from engine.console.session import LOCK_FILE
+
+from .conftest import AT, Regulars
+
+
+@pytest.fixture
+def at(either_home: Path, regulars: Regulars) -> Regulars:
+    return lambda *words, **options: regulars("--home", either_home, *words, **options)
+
+
+def test_a_dry_run_twice_gives_the_same_bytes_and_what_the_run_then_does(at: Regulars):
+    first = at("run", "--dry-run", "--as-of", AT, "--format", "json")
+    second = at("run", "--dry-run", "--as-of", AT, "--format", "json")
+    assert first.exit_code == second.exit_code == 0
+    assert first.stdout_bytes == second.stdout_bytes
+    shown = json.loads(first.stdout)
+    assert (shown["run"], shown["dry_run"], shown["balanced"]) == (None, True, True)
+    assert "sent" not in shown
+    done = json.loads(at("run", "--as-of", AT, "--format", "json").stdout)
+    assert list(done) == ["run", "as_of", "dry_run", "rules", "queued", "sent", "balanced"]
+    assert (done["rules"], done["queued"]) == (shown["rules"], shown["queued"])
+    assert sum(rule["matched"] for rule in done["rules"]) == 6
+    again = json.loads(at("run", "--as-of", AT, "--format", "json").stdout)
+    assert [rule for rule in again["rules"] if rule["matched"]] == []
+    assert (again["queued"], again["sent"]) == ({}, {})
+
+
+def test_a_dry_run_is_read_from_the_reachable_to_the_first_guests(at: Regulars):
+    said = at("run", "--dry-run", "--as-of", AT).stdout
+    assert said.startswith("Dry run for 2026-05-04 10:00 (America/Chicago): nothing is sent and nothing is kept.\n")
+    assert "May get marketing: 4 guests by email, 1 by SMS, 4 by one or the other." in said
+    assert (
+        "The newest order is of 2026-05-03 18:00, yesterday; rules of absence wait when it is older than 2 days."
+        in said
+    )
+    assert "4 guests matched: 3 act" in said
+    assert "1  no consent" in said
+    assert "Held: the rule was never approved. To let it go out: regulars approve win-back" in said
+    assert 'G1 Li Wei: coupon "twenty-percent", valid 21 days, email "win-back" Mon 04 May' in said
+
+
+def test_what_is_approved_goes_out_once(at: Regulars, either_home: Path):
+    assert "win-back: approved" in at("approve", "--all", "--by", "Dana").stdout
+    said = at("run", "--as-of", AT)
+    assert said.exit_code == 0, said.output
+    assert "Queued: 11 pending, 3 blocked." in said.stdout
+    mails = sorted((either_home / "outbox").glob("*.eml"))
+    assert sorted(mail.stem.partition("~")[2] for mail in mails) == [
+        "birthday", "low-rating", "low-rating-alert", "win-back", "win-back", "win-back",
+    ]  # fmt: skip
+    assert at("run", "--as-of", AT).stdout.endswith("Nothing was due to be sent.\n")
+    assert sorted((either_home / "outbox").glob("*.eml")) == mails
+
+
+def test_a_waiting_rehearsal_lets_the_day_pass_at_once(at_home: Regulars, home: Path):
+    at_home("approve", "--all", "--by", "Dana")
+    assert at_home("run", "--as-of", "2026-05-04T06:00", "--wait").exit_code == 0
+    assert len(list((home / "outbox").glob("*~win-back.eml"))) == 3  # the hours open at 08:00
+
+
+def test_a_run_holds_until_approval_and_says_how(at_home: Regulars, home: Path):
+    said = at_home("run").stdout
+    assert "win-back waits for you: the rule was never approved. Look, then: regulars approve win-back" in said
+    assert not (home / "outbox").exists()
+    assert "win-back: approved; " in at_home("approve", "win-back").stdout
+    assert "win-back: approved; nothing was waiting." in at_home("approve", "win-back").stdout
+    assert "Sent and done: " in at_home("dispatch").stdout
+    assert list((home / "outbox").glob("*~win-back.eml"))
+
+
+def test_one_broken_rule_is_shown_at_the_end_and_the_others_run(at_home: Regulars, home: Path):
+    (home / "rules" / "broken.yaml").write_text("id: broken\ntriger:\n  lapsed: 90 days\n", encoding="utf-8")
+    for words in (["run", "--dry-run"], ["run"]):
+        result = at_home(*words, "--as-of", AT)
+        assert result.exit_code == 1
+        assert "win-back" in result.stdout
+        assert "1 broken rule was left out:" in result.stderr
+        assert 'rules/broken.yaml:2:1: "triger" is not known' in result.stderr
+    wanted = at_home("run", "--rule", "broken")
+    assert (wanted.exit_code, wanted.stdout) == (1, "")
+    assert 'did you mean "trigger"?' in wanted.stderr
+
+
+def test_a_config_that_is_wrong_runs_nothing_and_shows_everything(at_home: Regulars, home: Path):
+    config = home / "config" / "regulars.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("timezone: America", "timezone: Amerika"), "utf-8")
+    result = at_home("run")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert 'did you mean "America/Chicago"?' in result.stderr
+
+
+def test_the_rule_that_is_named_is_forced_and_a_misspelt_one_has_a_neighbour(at_home: Regulars):
+    done = json.loads(at_home("run", "--rule", "win-back", "--as-of", AT, "--format", "json").stdout)
+    assert [rule["rule"] for rule in done["rules"]] == ["win-back"]
+    again = json.loads(at_home("run", "--rule", "win-back", "--as-of", AT, "--format", "json").stdout)
+    assert again["rules"][0]["due"] is True
+    result = at_home("run", "--rule", "win-bak")
+    assert (result.exit_code, result.stderr) == (2, 'There is no rule "win-bak" - did you mean "win-back"?\n')
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01T10:00", "2026-05-04"])
+def test_a_moment_that_is_none_is_answered_with_examples(at_home: Regulars, text: str):
+    result = at_home("run", "--dry-run", "--as-of", text)
+    assert result.exit_code == 2
+    assert "such as 2026-05-04T10:00" in result.stderr
+
+
+def test_a_moment_may_have_a_zone_of_its_own(at_home: Regulars):
+    shown = [
+        json.loads(at_home("run", "--dry-run", "--as-of", each, "--format", "json").stdout)
+        for each in (AT, "2026-05-04T15:00Z", "2026-05-04T17:00+02:00")
+    ]
+    assert shown[0]["as_of"] == "2026-05-04T15:00:00+00:00"
+    assert shown[0] == shown[1] == shown[2]
+
+
+def test_a_dry_run_does_not_wait(at_home: Regulars):
+    assert at_home("run", "--dry-run", "--wait").exit_code == 2
+
+
+def test_while_another_run_is_under_way_this_one_does_nothing(at_home: Regulars, home: Path):
+    with FileLock(home / LOCK_FILE):
+        result = at_home("run")
+    assert result.exit_code == 75
+    assert result.stderr.startswith("Another run of this home is under way")
+    assert at_home("log", "--format", "json").stdout == ""
+
+
+def test_a_run_takes_in_the_inbox_and_a_dry_run_leaves_it(at_home: Regulars, home: Path):
+    file = home / "inbox" / "ratings.csv"
+    text = "rating_id,customer_id,order_id,rated_at,score,comment,source\nR9,G1,,2026-05-04 09:00,1,Slow,google\n"
+    file.write_text(text, encoding="utf-8")
+    assert "1 file in inbox/ is not looked at by a dry run" in at_home("run", "--dry-run").stdout
+    assert file.exists()
+    said = at_home("run").stdout
+    assert "ratings.csv: ratings, " in said
+    assert not file.exists()
+    assert "  low-rating        2    2        0        0\n" in said
+
+
+def test_rows_that_were_refused_make_the_run_end_with_1(at_home: Regulars, home: Path):
+    (home / "inbox" / "orders.csv").write_text("order_id,ordered_at,total\nX1,yesterday,5\n", encoding="utf-8")
+    result = at_home("run")
+    assert result.exit_code == 1
+    assert "line 2:" in result.stdout
+
+
+def test_orders_that_are_old_let_rules_of_absence_wait_and_the_run_says_why(at_home: Regulars):
+    said = at_home("run", "--dry-run", "--as-of", "2026-05-14T10:00").stdout
+    assert "Waits for data: the newest order is of 2026-05-03 18:00, older than 2 days" in said
+
+
+def test_a_rehearsal_writes_to_no_server_that_is_not_on_this_machine(at_home: Regulars, home: Path):
+    config = home / "config" / "regulars.yaml"
+    text = config.read_text(encoding="utf-8")
+    text = text.replace("connector: file   ", "connector: smtp   ", 1).replace("corner.example", "corner.test-shop.net")
+    text = text.replace("12 Mill Lane, Springfield, IL 62701", "9 Elm Road, Dayton, OH 45402")
+    config.write_text(text.replace("password: env:SMTP_PASSWORD", "password: env:HOME"), encoding="utf-8")
+    assert at_home("approve", "--all").exit_code == 0
+    result = at_home("run", "--as-of", AT)
+    assert result.exit_code == 1
+    assert "No email goes out: a run at another time than the clock's sends only into files" in result.stderr
+    assert not (home / "outbox").exists()
+
+
+def test_a_missing_password_is_one_sentence(at_home: Regulars, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SMTP_PASSWORD", raising=False)
+    config = home / "config" / "regulars.yaml"
+    text = config.read_text(encoding="utf-8").replace("connector: file   ", "connector: smtp   ", 1)
+    text = text.replace("corner.example", "corner.test-shop.net").replace(
+        "12 Mill Lane, Springfield, IL 62701", "9 Elm Road, Dayton, OH 45402"
+    )
+    config.write_text(text, encoding="utf-8")
+    at_home("approve", "--all")
+    result = at_home("run")
+    assert result.exit_code == 1
+    assert result.stderr.count("the environment variable SMTP_PASSWORD is not set") == 1
+
+
+def test_the_clock_of_a_rehearsal_moves_only_while_it_sleeps():
+    clock = Rehearsal(datetime(2026, 5, 4, tzinfo=UTC))
+    assert clock() == clock()
+    clock.sleep(90)
+    assert clock() == datetime(2026, 5, 4, 0, 1, 30, tzinfo=UTC)
