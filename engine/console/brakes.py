@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
 from engine.console.page import Page
 from engine.console.session import Session, rule_named
-from engine.console.words import counted
-from engine.database.tables import dispatches, rules
+from engine.console.words import counted, moment
+from engine.database.tables import channels, dispatches, rules, switch
 from engine.dispatch import health
 from engine.dispatch.approve import Approved, approve
 from engine.evaluation.register import Registered, register
@@ -48,6 +49,24 @@ def start(session: Session, *, by: str) -> str:
         started = health.start(conn, by=by, now=session.clock())
     names = ", ".join("everything" if each == "all" else each for each in started)
     return f"Started: {names}.\n" if started else "Nothing was stopped.\n"
+
+
+def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, str, bool]]:
+    """Give what keeps messages in: (where, a clause, whether a person must act)."""
+    found = []
+    pressed = conn.scalar(select(switch.c.stopped_at).where(switch.c.id == 1))
+    if pressed is not None:
+        said = f"the red button was pressed on {moment(pressed, zone)}: nothing goes out until `regulars start`"
+        found.append(("stop", said, True))
+    for row in conn.execute(select(channels).order_by(channels.c.channel)):
+        if row.stopped_at is not None:
+            since = moment(row.stopped_at, zone)
+            said = f"stopped since {since} ({row.stopped_why}): put it right, then `regulars start`"
+            found.append((row.channel, said, True))
+        elif row.open_until is not None and row.open_until > now:
+            said = f"rests until {moment(row.open_until, zone)} after {counted(row.failures, 'failure')} in a row"
+            found.append((row.channel, said, False))
+    return found
 
 
 def _said(done: Sequence[Approved]) -> str:

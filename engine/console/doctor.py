@@ -14,13 +14,14 @@ from typing import Final, Literal
 from sqlalchemy import Connection, Engine, func, select
 
 from engine.console import schedule
+from engine.console.brakes import closed
 from engine.console.page import Page
 from engine.console.session import Clock, Session, opened
 from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
 from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
-from engine.database.tables import channels, customer_facts, dispatches, orders, rules, runs, switch
+from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.outbox import MESSAGES
 from engine.evaluation.permission import reachable
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
@@ -247,22 +248,8 @@ def _data(conn: Connection, home: Home, now: datetime) -> Finding:
 
 
 def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Finding]:
-    zone = session.zone
-    pressed = conn.execute(select(switch).where(switch.c.stopped_at.is_not(None))).one_or_none()
-    if pressed is not None:
-        said = (
-            f"the red button was pressed on {moment(pressed.stopped_at, zone)}: nothing goes out until `regulars start`"
-        )
-        yield Finding("bad", "stop", said)
-    for row in conn.execute(select(channels).order_by(channels.c.channel)):
-        if row.stopped_at is not None:
-            said = (
-                f"stopped since {moment(row.stopped_at, zone)} ({row.stopped_why}): put it right, then `regulars start`"
-            )
-            yield Finding("bad", row.channel, said)
-        elif row.open_until is not None and row.open_until > now:
-            said = f"rests until {moment(row.open_until, zone)} after {counted(row.failures, 'failure')} in a row"
-            yield Finding("care", row.channel, said)
+    for about, said, must_act in closed(conn, session.zone, now):
+        yield Finding("bad" if must_act else "care", about, said)
     held = conn.execute(
         select(rules.c.rule, dispatches.c.reason, func.count())
         .join(rules, rules.c.id == dispatches.c.rule_id)

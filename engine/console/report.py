@@ -40,7 +40,6 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
     """Say what the evaluation of a run found and queued."""
     zone = home.config.business.timezone
     if result.notice:
-        page.line(result.notice[:1].upper() + result.notice[1:] + ".", "care")
         return
     page.line(f"Run {result.run} for {moment(result.as_of, zone)} ({zone})", "strong")
     found = [each for each in result.rules if each.matched]

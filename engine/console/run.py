@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.console.brakes import closed
 from engine.console.importing import inbox_files, take_inbox
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
@@ -50,6 +51,7 @@ class Ran:
     preview: Preview | None = None
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
+    closed: Sequence[str] = ()  #: what kept messages in
 
     @property
     def failed(self) -> bool:
@@ -82,7 +84,9 @@ class Ran:
 
     def complaints(self) -> str:
         """Give what stopped a rule or a message, for the end of it all."""
-        said = list(self.summary.problems) if self.summary is not None else []
+        said = [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
+        said += self.closed
+        said += self.summary.problems if self.summary is not None else []
         problems = errors(self.session.home.problems)
         text = "".join(f"{sentence}\n" for sentence in said)
         if problems:
@@ -125,7 +129,9 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
             send_until(desk, until=end_of_day(session, clock()), sleep=sleep)
     finally:
         desk.carriers.close()
-    return Ran(session, result, imports=imports, summary=desk.summary)
+    with session.look() as conn:
+        shut = [f"{about}: {said}." for about, said, _ in closed(conn, session.zone, clock())]
+    return Ran(session, result, imports=imports, summary=desk.summary, closed=shut)
 
 
 def clock_of(session: Session, at: datetime | None) -> Clock:

@@ -24,8 +24,10 @@ regulars.key
 *.db
 *.db-*
 *.rejects*.csv
+regulars.lock
 inbox/
 outbox/
+preview/
 secrets/
 .env
 """
