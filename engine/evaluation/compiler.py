@@ -78,7 +78,7 @@ def compile_rule(rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition,
     """
     found = rule.trigger.candidates(scope)
     excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
-    judged = _judged(rule, _ranked(_permission(rule, _candidates(rule, scope, rows, found, excluded))))
+    judged = _judged(rule, _ranked(rule, _permission(rule, _candidates(rule, scope, rows, found, excluded))))
     verdict = case((judged.c.reason.is_not(None), "refused"), (judged.c.bucket < rule.holdout, "control"), else_="act")
     fixed: dict[str, ColumnElement[Any]] = {
         "rule_id": literal(rows.rule, BigInteger),
@@ -158,7 +158,7 @@ def _permission(rule: Rule, candidates: CTE) -> CTE:
     )
 
 
-def _ranked(permission: CTE) -> CTE:
+def _ranked(rule: Rule, permission: CTE) -> CTE:
     """Rank guests who share an address, among those who could use it; the guest first known goes first."""
     fresh = and_(permission.c.expired == 0, permission.c.soon == 0, permission.c.excluded == 0)
     ranks = []
@@ -169,11 +169,12 @@ def _ranked(permission: CTE) -> CTE:
         place = func.rank().over(partition_by=(endpoint, usable), order_by=permission.c.customer_id)
         ranks.append(case((usable == 1, place), else_=0).label(f"{channel}_rank"))
     # Two low ratings of one evening come in one run: the first to fire is answered, as it would be in two runs.
-    turn = func.row_number().over(
-        partition_by=(permission.c.customer_id, case((fresh, 1), else_=0)),
-        order_by=(permission.c.closes, permission.c.occasion),
-    )
-    ranks.append(case((fresh, turn), else_=0).label("turn"))
+    if rule.limits.again_after is not None:
+        turn = func.row_number().over(
+            partition_by=(permission.c.customer_id, case((fresh, 1), else_=0)),
+            order_by=(permission.c.closes, permission.c.occasion),
+        )
+        ranks.append(case((fresh, turn), else_=0).label("turn"))
     return select(*permission.c, *ranks).cte("ranked")
 
 
@@ -183,13 +184,13 @@ def _judged(rule: Rule, ranked: CTE) -> CTE:
         for channel in ("email", "sms")
     }
     nothing_left = _nothing_left(rule, blocks)
+    if rule.limits.again_after is not None:
+        nothing_left = func.coalesce(nothing_left, case((ranked.c.turn > 1, "again_too_soon"), else_=null()))
     reason = case(
         (ranked.c.expired == 1, "expired"),
         (ranked.c.soon == 1, "again_too_soon"),
         (ranked.c.excluded == 1, "excluded"),
-        (nothing_left.is_not(None), nothing_left),
-        *(() if rule.limits.again_after is None else ((ranked.c.turn > 1, "again_too_soon"),)),
-        else_=cast(null(), String),
+        else_=nothing_left,
     )
     kept = ("customer_id", "occasion", "closes", "email_id", "sms_id", "store_id", "order_id", "rating_id")
     return select(
