@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, not_, or_, select, update
 
 from engine.database.sql import json_text
-from engine.database.tables import audit, channels, coupons, dispatches, switch
+from engine.database.tables import audit, channels, coupons, dispatches, payloads, switch
 
 State = Literal[
     "held",
@@ -43,6 +43,8 @@ COUNTED: tuple[State, ...] = ("handoff", "sent", "uncertain")
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")
 
+#: How long the values that a message was made with are kept after its end.
+VALUES_KEPT = timedelta(days=30)
 #: The most rows that one statement of a bulk move takes, so that no transaction grows with the outbox.
 BULK = 1_000
 
@@ -190,6 +192,21 @@ def expire(conn: Connection, now: datetime) -> int:
         for moved in move_all(conn, before, "expired", late, who="anyone", now=now, reason="late"):
             count += len(moved)
     return count
+
+
+def forget_values(conn: Connection, now: datetime) -> int:
+    """Delete the values of messages that were done 30 days ago; give how many. The hash of their bytes stays.
+
+    Looks at the oldest thousand only, so that a call costs little; what is left is seen by the next one.
+    """
+    oldest = select(payloads.c.dispatch_id).order_by(payloads.c.dispatch_id).limit(BULK).subquery()
+    old = conn.scalars(
+        select(dispatches.c.id)
+        .join(oldest, oldest.c.dispatch_id == dispatches.c.id)
+        .where(dispatches.c.state.in_(FINAL), dispatches.c.finished_at <= now - VALUES_KEPT)
+    ).all()
+    conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(old)))
+    return len(old)
 
 
 def earlier_step_open() -> ColumnElement[bool]:

@@ -52,6 +52,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
         bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
         freed = leases.rescue(conn, at)
         expired = outbox.expire(conn, at)
+        outbox.forget_values(conn, at)
     for state in ("dead", "uncertain"):
         desk.summary.states[state] += freed[state]
     desk.summary.states["expired"] += expired

@@ -1,16 +1,18 @@
 """Coupon steps: drawn once, in the claim's transaction, good to the end of a day of the guest's."""
 
+import threading
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from engine.database.tables import coupons, customers, switch
 from engine.dispatch.claims import claim
 from engine.dispatch.coupons import issue_all, of_match, valid_until
+from engine.intake.redeem import redeem
 from engine.language import codes
 from engine.language.times import business_day
 
@@ -137,3 +139,39 @@ def test_the_other_ways_to_say_how_long():
     assert valid_until({"valid": "1 month"}, datetime(2026, 1, 31, 12, tzinfo=CHICAGO), CHICAGO, FOUR) == datetime(
         2026, 3, 1, 4, tzinfo=CHICAGO
     )
+
+
+def test_twenty_at_once_at_the_tills_redeem_one_code_once(cafe):
+    coupon, _ = coupon_and_mail(cafe, terms={"item": "cake", "valid": "14 days"})
+    do_coupons(cafe)
+    code = cafe.coupon_of(coupon).code
+    barrier = threading.Barrier(20)
+    won = []
+
+    def at_the_till():
+        barrier.wait()
+        with cafe.db.begin() as conn:
+            won.append(redeem(conn, code=codes.shown(code).lower(), order_id=None, at=NOW, offers={}))
+
+    tills = [threading.Thread(target=at_the_till) for _ in range(20)]
+    for each in tills:
+        each.start()
+    for each in tills:
+        each.join()
+    assert sorted(won) == [False] * 19 + [True]
+    assert cafe.coupon_of(coupon).redeemed_at == NOW
+
+
+def test_a_coupon_that_was_taken_back_or_ran_out_is_not_redeemed(cafe):
+    gone, _ = coupon_and_mail(cafe)
+    old, _ = coupon_and_mail(cafe, terms={"valid": "1 day"})
+    do_coupons(cafe)
+    with cafe.db.begin() as conn:
+        conn.execute(update(coupons).where(coupons.c.dispatch_id == gone).values(revoked_at=NOW))
+    for coupon, at in ((gone, NOW), (old, NOW + timedelta(days=2))):
+        with cafe.db.begin() as conn:
+            assert not redeem(conn, code=code_of(conn, coupon), order_id=None, at=at, offers={})
+
+
+def code_of(conn, dispatch_id):
+    return conn.scalar(select(coupons.c.code).where(coupons.c.dispatch_id == dispatch_id))

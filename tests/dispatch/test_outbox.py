@@ -191,3 +191,14 @@ def test_the_next_due_time_leaves_out_what_waits_for_a_person(cafe):
     with cafe.db.begin() as conn:
         conn.execute(outbox.switch.insert().values(id=1, stopped_at=NOW))
     assert next_due() is None
+
+
+def test_values_are_forgotten_thirty_days_after_the_end_and_not_before(cafe):
+    old = cafe.message(state="sent", finished_at=NOW - timedelta(days=30))
+    recent = cafe.message(state="sent", finished_at=NOW - timedelta(days=29))
+    waiting = cafe.message(due_at=NOW - timedelta(days=60))
+    with cafe.db.begin() as conn:
+        for each in (old, recent, waiting):
+            conn.execute(outbox.payloads.insert().values(dispatch_id=each, values={"a": 1}, at=NOW))
+        assert outbox.forget_values(conn, NOW) == 1
+        assert conn.scalars(outbox.select(outbox.payloads.c.dispatch_id)).all() == [recent, waiting]

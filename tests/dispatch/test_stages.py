@@ -11,13 +11,12 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.base import Outcome
 from connectors.file import FileConnector
-from engine.database.tables import channels, customers, dispatches, payloads, switch
+from engine.database.tables import customers, dispatches, payloads, switch
 from engine.dispatch.channels import CannotSendError
-from engine.dispatch.claims import claim
 from engine.dispatch.fence import Policy
-from engine.dispatch.stages import send_due, send_until
+from engine.dispatch.stages import send_due
 from engine.language.rule import Step
-from engine.vocabulary.actions import Alert, Email
+from engine.vocabulary.actions import Email
 
 from .world import CHICAGO, NOW, Clock, Sink, a_desk, a_home
 
@@ -269,139 +268,6 @@ def test_a_fence_that_two_transactions_fought_over_is_asked_again(cafe, home, cl
     send_due(desk)
     assert cafe.state(message) == "sent"
     assert len(sink.accepted) == 1
-
-
-class TestAlerts:
-    def rule(self, cafe, **settings):
-        return cafe.rule(Step(1, "alert", Alert("low-rating-alert", **settings)), purpose="service")
-
-    def content(self, cafe):
-        return cafe.content(
-            "low-rating-alert",
-            **{
-                "subject.txt": "Bad ratings",
-                "email.txt": "{% for match in matches %}{{ match.customer.name }};{% endfor %}",
-                "sms.txt": "Bad rating",
-            },
-        )
-
-    def alerts(self, cafe, rule, *, stores=(None,), run=None):
-        content, run, made = self.content(cafe), run or cafe.run(), []
-        for number, store in enumerate(stores, start=1):
-            guest = cafe.guest(f"Guest {number}")
-            match = cafe.match(guest, rule=rule, run_id=run, store_id=store)
-            made.append(cafe.dispatch(match, guest, "alert", content_id=content))
-        return made
-
-    def test_an_alert_goes_to_the_manager_at_any_hour(self, cafe, home, clock):
-        clock.at = chicago(5, 3)
-        (alert,) = self.alerts(cafe, self.rule(cafe))
-        sink = Sink()
-        send_due(a_desk(cafe, home, clock, email=sink))
-        assert cafe.state(alert) == "sent"
-        assert sink.accepted[0].recipient == "manager@corner.example"
-        assert b"List-Unsubscribe" not in sink.accepted[0].body
-
-    def test_once_per_run_is_one_message_with_a_list_and_one_provider_id(self, cafe, home, clock):
-        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 3)
-        sink = Sink()
-        assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {"sent": 3}
-        assert [text_of(each).strip() for each in sink.accepted] == ["Guest 1;Guest 2;Guest 3;"]
-        assert {cafe.row(each).provider_id for each in made} == {"p1"}
-
-    def test_each_payload_of_a_list_holds_its_own_guest_only(self, cafe, home, clock):
-        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 2)
-        send_due(a_desk(cafe, home, clock))
-        with cafe.db.begin() as conn:
-            kept = {row[0]: row[1] for row in conn.execute(select(payloads.c.dispatch_id, payloads.c["values"]))}
-        assert "Guest 2" not in str(kept[made[0]])
-        assert "Guest 1" not in str(kept[made[1]])
-
-    def test_one_who_was_erased_meanwhile_drops_out_of_the_list(self, cafe, home, clock):
-        made = self.alerts(cafe, self.rule(cafe, once_per="run"), stores=(None,) * 3)
-        erased = []
-
-        def erase():
-            if not erased:
-                erased.append(True)
-                with cafe.db.begin() as conn:
-                    conn.execute(update(customers).where(customers.c.name == "Guest 2").values(erased_at=NOW))
-
-        sink = Sink(before_fence=erase)
-        send_due(a_desk(cafe, home, clock, email=sink))
-        assert [cafe.outcome(each) for each in made] == ["sent", "blocked: erased", "sent"]
-        assert [text_of(each).strip() for each in sink.accepted] == ["Guest 1;Guest 3;"]
-
-    def test_to_the_store_is_to_its_manager_or_else_to_ours(self, cafe, home, clock):
-        cafe.guest()
-        north = cafe.store("North", manager_email="north@corner.example")
-        east = cafe.store("East", manager_phone="+15005550111")
-        self.alerts(cafe, self.rule(cafe, to="store", once_per="store"), stores=(north, east, None))
-        mail, text = Sink(), Sink()
-        send_due(a_desk(cafe, home, clock, email=mail, sms=text))
-        assert [each.recipient for each in mail.accepted] == ["north@corner.example", "manager@corner.example"]
-        assert [each.recipient for each in text.accepted] == ["+15005550111"]
-
-    def test_nobody_to_tell_is_said_on_the_row(self, cafe, home, clock):
-        (alert,) = self.alerts(cafe, self.rule(cafe, to="nobody"))
-        send_due(a_desk(cafe, home, clock))
-        assert cafe.outcome(alert) == "dead: no_recipient"
-
-    def test_an_alert_whose_channel_is_shut_is_tried_again_later(self, cafe, home, clock):
-        (alert,) = self.alerts(cafe, self.rule(cafe))
-        with cafe.db.begin() as conn:
-            conn.execute(channels.insert().values(channel="email", stopped_at=NOW))
-        send_due(a_desk(cafe, home, clock))
-        row = cafe.row(alert)
-        assert (row.state, row.reason, row.due_at) == ("pending", "channel", NOW + timedelta(minutes=15))
-
-
-class TestStayingUntilTheDayIsDone:
-    def test_a_run_at_six_sends_everything_at_its_hour_and_ends(self, cafe, home, clock):
-        clock.at = chicago(4, 6)
-        mail, text = cafe.message(due_at=chicago(4, 6)), cafe.message(channel="sms", due_at=chicago(4, 10))
-        tomorrow = cafe.message(due_at=chicago(5, 8))
-        at = {}
-        sinks = {name: Sink() for name in ("email", "sms")}
-        for name, sink in sinks.items():
-            sink.before_fence = lambda name=name: at.setdefault(name, clock.local())
-        send_until(a_desk(cafe, home, clock, **sinks), until=chicago(5, 4), sleep=clock.sleep)
-        assert at == {"email": "Mon 08:00", "sms": "Mon 10:00"}
-        assert [cafe.state(each) for each in (mail, text, tomorrow)] == ["sent", "sent", "pending"]
-        assert clock.local() == "Mon 10:00"
-
-    def test_a_capped_message_is_left_to_its_day(self, cafe, home, clock):
-        guest = cafe.guest()
-        first, second = cafe.message(guest), cafe.message(guest)
-        send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
-        assert (cafe.state(first), cafe.outcome(second)) == ("sent", "pending: capped")
-        assert clock.slept == []
-
-    def test_a_server_that_says_later_is_asked_later(self, cafe, home, clock):
-        message = cafe.message()
-        sink = Sink([Outcome("not_now", "451"), Outcome("not_now", "451")])
-        send_until(a_desk(cafe, home, clock, email=sink), until=chicago(5, 4), sleep=clock.sleep)
-        assert cafe.state(message) == "sent"
-        assert sum(clock.slept) == 15 * 60
-
-    def test_a_breaker_is_waited_for(self, cafe, home, clock):
-        made = [cafe.message() for _ in range(6)]
-        down = Outcome("not_now", "early refused at connect", channel="failure")
-        send_until(a_desk(cafe, home, clock, email=Sink([down] * 7)), until=chicago(5, 4), sleep=clock.sleep)
-        assert {cafe.state(each) for each in made} == {"sent"}
-
-    def test_a_stopped_channel_is_not_waited_for(self, cafe, home, clock):
-        cafe.message()
-        stop = Outcome("not_now", "early 535", channel="stop", counts_attempt=False)
-        send_until(a_desk(cafe, home, clock, email=Sink([stop])), until=chicago(5, 4), sleep=clock.sleep)
-        assert clock.slept == []
-
-    def test_nor_is_one_that_somebody_else_holds(self, cafe, home, clock):
-        cafe.message()
-        with cafe.db.begin() as conn:
-            claim(conn, now=NOW, holder="elsewhere:1:a", usable=["email"], limit=1)
-        send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
-        assert clock.slept == []
 
 
 def test_two_workers_at_once_without_any_lock_send_nothing_twice(cafe, tmp_path, clock):
