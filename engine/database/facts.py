@@ -53,7 +53,7 @@ __all__ = ["bring_to", "counts", "facts_select", "net_total", "points_balance", 
 Only = Select[Any] | Iterable[int] | None
 
 _FAR = 2**62
-_CHUNK = 500
+_CHUNK = 2_000
 
 
 def _in(column: ColumnElement[Any], only: Only) -> ColumnElement[bool]:

@@ -61,7 +61,7 @@ def _orders() -> None:
         sa.UniqueConstraint("source", "external_id", name=op.f("uq_orders_source_external_id")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_orders_customer_day", "orders", ["customer_id", "day", "ordered_at"])
+    op.create_index("ix_orders_customer_day", "orders", ["customer_id", "day", "ordered_at", "refunded_at", "store_id"])
     op.create_index(op.f("ix_orders_ordered_at"), "orders", ["ordered_at"])
 
 
