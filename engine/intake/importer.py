@@ -18,10 +18,10 @@ from engine.database.tables import customer_facts, imports
 from engine.intake.customers import Customers
 from engine.intake.desk import BATCH, Desk, Row
 from engine.intake.items import Items
-from engine.intake.mapping import Mapping, mapping_of
+from engine.intake.mapping import Mapping, mapping_of, mappings
 from engine.intake.moments import Events, Points, Ratings
 from engine.intake.orders import Orders
-from engine.intake.recognise import date_order, recognise
+from engine.intake.recognise import date_order, fits, recognise
 from engine.intake.rejects import Rejects
 from engine.intake.report import ImportReport
 from engine.intake.stores import Stores
@@ -97,24 +97,39 @@ def import_file(
 
 def peek(config: Config, file: Path) -> str:
     """Tell the kind of a file by its first line. Raises ``FileError``."""
-    opened = open_csv(file)
-    return recognise(opened.header, currency_digits(config.business.currency), None, None).kind
+    return _layout(config, open_csv(file), None, None)[0].kind
 
 
 def _understand(
     config: Config, file: Path, kind: str | None, mapping: Mapping | None
 ) -> tuple[CsvFile, Layout, DateOrder | None]:
     opened = open_csv(file)
-    digits = currency_digits(config.business.currency)
-    layout = recognise(opened.header, digits, kind, mapping)
-    if mapping is None:
-        mapping, problems = mapping_of(config.root, layout.till)
-        if errors(problems):
-            raise FileError(to_text(errors(problems)))
-        if mapping is not None:
-            layout = recognise(opened.header, digits, kind, mapping)
+    layout, mapping = _layout(config, opened, kind, mapping)
     decided = mapping.dates if mapping and mapping.dates else date_order(opened, layout)
     return opened, layout, decided
+
+
+def _layout(
+    config: Config, opened: CsvFile, kind: str | None, mapping: Mapping | None
+) -> tuple[Layout, Mapping | None]:
+    """Recognise a file: by the mapping given, else by itself with its till's, else by one whose columns it has."""
+    digits = currency_digits(config.business.currency)
+    if mapping is not None:
+        return recognise(opened.header, digits, kind, mapping), mapping
+    try:
+        layout = recognise(opened.header, digits, kind, None)
+    except FileError:
+        found, problems = mappings(config.root)
+        fitting = [each for each in found if fits(each, opened.header)]
+        if not fitting:
+            if errors(problems):
+                raise FileError(to_text(errors(problems))) from None
+            raise
+        return recognise(opened.header, digits, kind, fitting[0]), fitting[0]
+    of_till, problems = mapping_of(config.root, layout.till)
+    if errors(problems):
+        raise FileError(to_text(errors(problems)))
+    return (layout if of_till is None else recognise(opened.header, digits, kind, of_till)), of_till
 
 
 def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:

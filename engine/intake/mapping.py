@@ -1,6 +1,7 @@
 """``config/mappings/NAME.yaml``: how the columns of a till that Regulars does not know are called, and its dates.
 
-A mapping named as a till (``csv``, ``square``, ``loyverse``) is used for that till's files by itself.
+A mapping named as a till (``csv``, ``square``, ``loyverse``) is used for that till's files by itself, and one whose
+columns a file has, all of them, for a file that is otherwise not known.
 """
 
 from __future__ import annotations
@@ -84,3 +85,15 @@ def mapping_of(root: Path, till: str) -> tuple[Mapping | None, list[Problem]]:
     if not (root / FOLDER / f"{till}.yaml").exists():
         return None, []
     return load_mapping(root, till)
+
+
+def mappings(root: Path) -> tuple[list[Mapping], list[Problem]]:
+    """Read every mapping of the home, by name, and what is wrong with others."""
+    found: list[Mapping] = []
+    problems: list[Problem] = []
+    for file in sorted((root / FOLDER).glob("*.yaml")):
+        mapping, wrong = load_mapping(root, file.stem)
+        problems.extend(wrong)
+        if mapping is not None:
+            found.append(mapping)
+    return found, problems

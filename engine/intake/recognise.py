@@ -64,6 +64,12 @@ def recognise(header: Sequence[str], digits: int, kind: str | None, mapping: Map
     return OwnLayout(wanted, mapping.source if mapping else CSV, tuple(names))
 
 
+def fits(mapping: Mapping, header: Sequence[str]) -> bool:
+    """Tell whether a file has every column that the mapping names."""
+    there = {_own(name) for name in header}
+    return bool(mapping.columns) and all(_own(name) in there for name in mapping.columns.values())
+
+
 def date_order(file: CsvFile, layout: Layout) -> DateOrder | None:
     """Tell from the whole file whether days or months come first in its dates; None where no date asks.
 

@@ -88,6 +88,13 @@ columns:
         assert (report.kind, report.till, report.new, report.refusals) == ("orders", "kasse", 1, [])
         assert home.facts("K1")["spend"] == 1250
 
+    def test_a_file_in_the_inbox_finds_the_mapping_whose_columns_it_has(self, home: Home):
+        home.file("config/mappings/another.yaml", "columns:\n  order_id: Beleg\n")
+        home.file("config/mappings/kasse.yaml", self.YAML)
+        home.file("inbox/tag.csv", self.FOREIGN)
+        (report,) = home.take_in()
+        assert (report.kind, report.till, report.new, report.problem) == ("orders", "kasse", 1, "")
+
     def test_a_file_without_its_mapping_says_what_to_do(self, home: Home):
         report = home.take(csv("Bon-Nr;Kunde;Datum;Summe", "1;K1;03.04.2026 09:00;12,50"))
         assert "write a mapping into config/mappings/" in report.problem
