@@ -41,15 +41,16 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[
 
 
 def _in_home(root: Path, name: str) -> Path:
-    for place in (Path.cwd() / name, root.absolute() / name):
-        if place.exists():
-            if not place.resolve().is_relative_to(root.resolve()):
-                raise MistypedError(f"the file {name} is not in the home {root.absolute()}")
-            path = place.resolve().relative_to(root.resolve())
-            if path.parts and path.parts[0] not in _CHECKED:
-                raise MistypedError(f"the file {name} is nothing that is checked: that are {', '.join(_CHECKED)}")
-            return path
-    raise MistypedError(f"the file {name} is not there")
+    """Give the path inside the home that is meant: from here where that is in the home, else from the home."""
+    there = [place.resolve() for place in (Path.cwd() / name, root.absolute() / name) if place.exists()]
+    if not there:
+        raise MistypedError(f"the file {name} is not there")
+    inside = [place.relative_to(root.resolve()) for place in there if place.is_relative_to(root.resolve())]
+    if not inside:
+        raise MistypedError(f"the file {name} is not in the home {root.absolute()}")
+    if inside[0].parts and inside[0].parts[0] not in _CHECKED:
+        raise MistypedError(f"the file {name} is nothing that is checked: that are {', '.join(_CHECKED)}")
+    return inside[0]
 
 
 def printed(problems: Sequence[Problem], shape: str) -> str:

@@ -24,6 +24,7 @@ from engine.database.migrations import schema_is_current
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.outbox import MESSAGES
 from engine.evaluation.permission import reachable
+from engine.intake.inbox import waiting
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
 from engine.language.problems import ProblemsError, errors
 from engine.language.secret import Secret, SecretError
@@ -69,6 +70,7 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
     yield from _links(home)
     with session.look() as conn:
         yield _data(conn, home, now)
+        yield from _inbox(home)
         yield from _waiting(conn, session, now)
         yield from _runs(conn, session, now)
     yield from _habits(session, now)
@@ -285,14 +287,12 @@ def _runs(conn: Connection, session: Session, now: datetime) -> Iterator[Finding
         yield Finding("care", "runs", f"number {last.id} of {when} never ended; the next one takes up what it left")
     else:
         yield Finding("good", "runs", f"the last one was number {last.id} of {when}")
-    files = [file for file in _inbox(session.home) if not file.name.startswith(".")]
+
+
+def _inbox(home: Home) -> Iterator[Finding]:
+    files = len(waiting(home.config))
     if files:
-        yield Finding("care", "inbox", f"{counted(len(files), 'file')} wait for the next run")
-
-
-def _inbox(home: Home) -> list[Path]:
-    folder = home.config.inbox
-    return [each for each in sorted(folder.iterdir()) if each.is_file()] if folder.is_dir() else []
+        yield Finding("care", "inbox", f"{counted(files, 'file')} {'waits' if files == 1 else 'wait'} for the next run")
 
 
 def call_lines(page: Page, home: Home) -> None:

@@ -65,14 +65,6 @@ def take_inbox(session: Session, now: datetime) -> list[ImportReport]:
     return take_in(session.db, session.home.config, session.home.key, now)
 
 
-def inbox_files(session: Session) -> int:
-    """Count what lies in the inbox, for a dry run that leaves it there."""
-    folder = session.home.config.inbox
-    if not folder.is_dir():
-        return 0
-    return sum(each.is_file() and not each.name.startswith(".") for each in folder.iterdir())
-
-
 def _mapping(root: Path, name: str) -> Mapping:
     found, problems = load_mapping(root, name)
     if errors(problems) or found is None:

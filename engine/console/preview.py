@@ -230,8 +230,8 @@ def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -
     try:
         connector = channels.connector(channel)
         for each in shown:
-            message = _message(session, channels, each, recipient, at) if not each.problem else None
-            if message is None or message.channel != channel:
+            message = (_mail if channel == "email" else _text)(session, channels, each, recipient, at)
+            if message is None:
                 continue
             channels.expect(message.key, None)
             said.append(_told(each, connector.send(message, lambda: True)))
@@ -253,27 +253,33 @@ def _recipient(to: str) -> tuple[Literal["email", "sms"], str]:
         raise MistypedError(f"--send-to: {error}") from None
 
 
-def _message(session: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
-    config, key = session.home.config, session.home.key
-    number = -int(at.timestamp()) * 1000 - shown.step  # below zero: never that of a dispatch
-    name = f"test-{-number}"
-    if shown.email is not None:
-        sender = channels.sender("email")
-        body = email_bytes(
-            shown.email,
-            sender=config.email.sender,
-            recipient=recipient,
-            message_id=message_id(key, number, sender),
-            date=at,
-            unsubscribe_url=None,
-            business=config.business,
-            test=True,
-        )
-        return Message(key=name, channel="email", sender=sender, recipient=recipient, body=body, test=True)
+def _mail(session: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
+    if shown.email is None:
+        return None
+    config, number, sender = session.home.config, _number(shown, at), channels.sender("email")
+    body = email_bytes(
+        shown.email,
+        sender=config.email.sender,
+        recipient=recipient,
+        message_id=message_id(session.home.key, number, sender),
+        date=at,
+        unsubscribe_url=None,
+        business=config.business,
+        test=True,
+    )
+    return Message(key=f"test{number}", channel="email", sender=sender, recipient=recipient, body=body, test=True)
+
+
+def _text(_: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
     if shown.sms is None:
         return None
-    sender = channels.sender("sms")
-    return Message(key=name, channel="sms", sender=sender, recipient=recipient, body=f"TEST: {shown.sms}", test=True)
+    text, key = f"TEST: {shown.sms}", f"test{_number(shown, at)}"
+    return Message(key=key, channel="sms", sender=channels.sender("sms"), recipient=recipient, body=text, test=True)
+
+
+def _number(shown: Shown, at: datetime) -> int:
+    """Give a number below zero: never that of a dispatch."""
+    return -int(at.timestamp()) * 1000 - shown.step
 
 
 def _told(shown: Shown, outcome: Outcome) -> str:

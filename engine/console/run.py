@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from engine.console.brakes import closed
-from engine.console.importing import inbox_files, take_inbox
+from engine.console.importing import take_inbox
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
@@ -19,6 +19,7 @@ from engine.dispatch.stages import send_due, send_until
 from engine.evaluation.preview import Preview
 from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
+from engine.intake.inbox import waiting
 from engine.intake.report import ImportReport
 from engine.language.problems import errors, to_text
 from engine.language.times import business_day, start_of
@@ -76,7 +77,7 @@ class Ran:
         for each in self.imports:
             page.verbatim(each.sentence())
         if self.preview is not None:
-            dry_run_report(page, home, self.result, self.preview, inbox_files(self.session))
+            dry_run_report(page, home, self.result, self.preview, len(waiting(home.config)))
         else:
             run_report(page, home, self.result)
             sent_report(page, self.sent)

@@ -34,12 +34,9 @@ def take_in(
 
     Files of refused rows stay beside where the input was. ``progress`` gives the callback for one file.
     """
-    if not config.inbox.is_dir():
-        return []
-    files = [file for file in sorted(config.inbox.iterdir()) if _is_meant(file)]
     order = list(KINDS)
     reports = []
-    for _, file in sorted((_rank(config, file, order), file) for file in files):
+    for _, file in sorted((_rank(config, file, order), file) for file in waiting(config)):
         report = import_file(db, config, key, file, now=now, progress=progress(file) if progress else None)
         if not report.problem:
             try:
@@ -48,6 +45,12 @@ def take_in(
                 report.warnings["all of the file went in, but it could not be moved into the folder done"] = report.rows
         reports.append(report)
     return reports
+
+
+def waiting(config: Config) -> list[Path]:
+    """Give the files that the next run takes in, by name."""
+    folder = config.inbox
+    return [file for file in sorted(folder.iterdir()) if _is_meant(file)] if folder.is_dir() else []
 
 
 def put_away(file: Path) -> Path:

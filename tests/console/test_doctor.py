@@ -1,0 +1,205 @@
+"""``doctor`` and ``schedule``: what is missing or wrong, in words, with the cure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from sqlalchemy import Engine, insert, update
+
+from engine.console import schedule
+from engine.database.tables import channels, customer_facts, dispatches, runs
+from engine.language.times import Schedule
+from engine.vocabulary.home import load_home
+
+from .conftest import AT, NOW, Regulars, lines
+
+
+def found(at_home: Regulars) -> dict[str, list[tuple[str, str]]]:
+    told: dict[str, list[tuple[str, str]]] = {}
+    for each in lines(at_home("doctor", "--format", "json")):
+        told.setdefault(each["about"], []).append((each["verdict"], each["said"]))
+    return told
+
+
+def test_a_new_home_has_nothing_wrong(regulars: Regulars, either_home: Path):
+    result = regulars("--home", either_home, "doctor")
+    assert result.exit_code == 0
+    assert "wrong" not in result.stdout
+    kind = (
+        "PostgreSQL"
+        if "database: env:DATABASE_URL" in (either_home / "config/regulars.yaml").read_text("utf-8")
+        else "SQLite"
+    )
+    assert f"ok    database: {kind}, up to date.\n" in result.stdout
+    assert "look  email: messages are only written into the folder outbox/" in result.stdout
+    assert "look  runs: there was no run yet: `regulars run --dry-run` shows what one would do.\n" in result.stdout
+
+
+def test_json_is_one_object_a_line(at_home: Regulars):
+    for line in at_home("doctor", "--format", "json").stdout.splitlines():
+        assert list(json.loads(line)) == ["verdict", "about", "said"]
+
+
+def test_what_waits_for_a_person_is_named_with_the_command(at_home: Regulars, database: Engine):
+    at_home("run", "--as-of", AT)
+    at_home("stop", "--by", "Dana")
+    with database.begin() as conn:
+        conn.execute(insert(channels).values(channel="email", stopped_at=NOW, stopped_why="535"))
+        conn.execute(insert(channels).values(channel="sms", failures=5, open_until=NOW + timedelta(minutes=5)))
+        conn.execute(update(dispatches).where(dispatches.c.id == 1).values(state="uncertain"))
+    told = found(at_home)
+    assert ("wrong", "the red button was pressed on 2026-05-04 10:00: nothing goes out until `regulars start`") in told[
+        "stop"
+    ]
+    assert ("wrong", "stopped since 2026-05-04 10:00 (535): put it right, then `regulars start`") in told["email"]
+    assert ("look", "rests until 2026-05-04 10:05 after 5 failures in a row") in told["sms"]
+    held = [said for _, said in told["held"]]
+    assert any(
+        said.endswith("of win-back wait, the rule was never approved: `regulars approve win-back`") for said in held
+    )
+    assert told["uncertain"] == [("look", "1 message may have arrived: `regulars log --state uncertain`")]
+    assert at_home("doctor").exit_code == 1
+    run = at_home("run", "--as-of", AT)
+    assert "stop: the red button was pressed" in run.stderr
+    assert at_home("start").stdout == "Started: everything, email, sms.\n"
+    assert at_home("start").stdout == "Nothing was stopped.\n"
+    assert at_home("doctor").exit_code == 0
+
+
+def test_stopping_twice_says_so(at_home: Regulars):
+    assert at_home("stop").stdout.startswith("Stopped: ")
+    assert at_home("stop").stdout == "It was stopped already.\n"
+
+
+def test_a_secret_that_is_not_there_is_named(at_home: Regulars, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SMTP_PASSWORD", raising=False)
+    config = home / "config" / "regulars.yaml"
+    text = config.read_text(encoding="utf-8").replace("connector: file   ", "connector: smtp   ", 1)
+    text = text.replace("corner.example", "corner.test-shop.net").replace(
+        "12 Mill Lane, Springfield", "9 Elm Road, Dayton"
+    )
+    config.write_text(text, encoding="utf-8")
+    said = [said for verdict, said in found(at_home)["email"] if verdict == "wrong"]
+    assert said == ["the environment variable SMTP_PASSWORD is not set; config/regulars.yaml expects a secret in it"]
+    calls = at_home("doctor", "--schedule").stdout
+    assert "These know nothing of the variables of your terminal: SMTP_PASSWORD must be set there too" in calls
+    monkeypatch.setenv("SMTP_PASSWORD", "x")
+    assert ("ok", "goes out by smtp") in found(at_home)["email"]
+
+
+def test_a_sick_config_or_key_hides_only_what_rests_on_it(at_home: Regulars, home: Path):
+    (home / "regulars.key").unlink()
+    result = at_home("doctor")
+    assert result.exit_code == 1
+    assert "wrong key: " in result.stdout
+    assert "ok    files: " in result.stdout
+    assert "ok    database" not in result.stdout
+    (home / "rules" / "broken.yaml").write_text("id: x\n", encoding="utf-8")
+    assert "wrong files: " in at_home("doctor").stdout
+
+
+def test_a_key_that_others_can_read_is_told(at_home: Regulars, home: Path):
+    (home / "regulars.key").chmod(0o644)
+    assert (
+        "look  key: regulars.key can be read by others on this machine: chmod 600 regulars.key.\n"
+        in at_home("doctor").stdout
+    )
+
+
+def test_old_data_and_a_full_inbox_are_told(regulars: Regulars, home: Path, monkeypatch: pytest.MonkeyPatch):
+    import cli
+
+    (home / "inbox" / "orders.csv").write_text("order_id\n", encoding="utf-8")
+    monkeypatch.setattr(cli, "clock", lambda: NOW + timedelta(days=10))
+    said = regulars("--home", home, "doctor").stdout
+    assert "older than 2 days: rules of absence wait for the till's newer files" in said
+    assert "look  inbox: 1 file waits for the next run.\n" in said
+
+
+def test_facts_that_were_wrong_are_counted_anew(at_home: Regulars, database: Engine):
+    said = at_home("doctor", "--rebuild-facts").stdout
+    assert said == "The figures of 6 guests are counted anew; they were right before, too.\n"
+    with database.begin() as conn:
+        conn.execute(update(customer_facts).values(visits=99))
+    assert "they were not all right" in at_home("doctor", "--rebuild-facts").stdout
+    assert "they were right before, too" in at_home("doctor", "--rebuild-facts").stdout
+
+
+def test_the_lines_for_cron_launchd_and_windows_run_the_home(at_home: Regulars, home: Path):
+    said = at_home("doctor", "--schedule").stdout
+    (cron,) = (line for line in said.splitlines() if line.startswith("*/15 * * * * "))
+    assert shlex.split(cron.removeprefix("*/15 * * * * "))[-3:] == ["--home", str(home), "run"]
+    plist = ET.fromstring(said[said.index("<plist") : said.index("</plist>") + len("</plist>")])
+    assert [each.text for each in plist.iter("string")][-3:] == ["--home", str(home), "run"]
+    assert 'schtasks /Create /TN "Regulars" /SC MINUTE /MO 15 /TR "' in said
+
+
+def test_a_percent_sign_in_a_path_does_not_end_crons_line():
+    ((_, line), *_) = schedule.calls(Path("/shop/100% coffee"))
+    assert r"'/shop/100\% coffee'" in line
+
+
+def habits(home: Path, started: list[datetime], sent_on: set[str] | None = None) -> list[str]:
+    return schedule.habits(load_home(home, {}), started, sent_on or set(), NOW)
+
+
+def days(hour: int, number: int = 10) -> list[datetime]:
+    return [datetime(2026, 4, 20, hour, tzinfo=UTC) + timedelta(days=day) for day in range(number)]
+
+
+def test_runs_that_are_rarer_than_a_schedule_are_told(home: Path):
+    (said,) = habits(home, days(15))
+    assert said.startswith("runs are started every 24 hours or so, but low-rating should be looked at every 15 minutes")
+    often = [NOW - timedelta(minutes=15 * number) for number in range(200, 0, -1)]
+    assert habits(home, often) == []
+
+
+def test_runs_at_night_never_send(home: Path):
+    (home / "rules" / "07-low-rating.yaml").unlink()
+    (said,) = habits(home, days(8))  # 03:00 in Chicago
+    assert said.startswith(
+        "no run of the last 14 days was in the hours in which messages of birthday, win-back may go out"
+    )
+    assert habits(home, days(8), {"email", "sms"}) == []  # it waited, and sent
+
+
+def test_two_runs_are_no_habit(home: Path):
+    assert habits(home, days(8, 2)) == []
+
+
+def test_only_real_runs_count(database: Engine):
+    with database.begin() as conn:
+        for started, as_of in ((NOW, NOW), (NOW, NOW - timedelta(days=100))):
+            conn.execute(insert(runs).values(started_at=started, as_of=as_of, host="h", pid=1))
+        assert schedule.recent_runs(conn, NOW + timedelta(days=1)) == [NOW]
+
+
+@pytest.mark.parametrize(
+    ("text", "gap"), [("every 15 minutes", timedelta(minutes=15)), ("mondays at 09:00", timedelta(days=7))]
+)
+def test_shortest_gaps(text: str, gap: timedelta, home: Path):
+    zone = load_home(home, {}).config.business.timezone
+    assert schedule.shortest_gap(Schedule.parse(text), NOW, zone) == gap
+
+
+def test_the_next_slots_of_each_rule(at_home: Regulars, home: Path):
+    file = home / "rules" / "11-win-back.yaml"
+    file.write_text(file.read_text("utf-8") + "active: false\n", encoding="utf-8")
+    rows = lines(at_home("schedule", "--format", "json"))
+    assert [list(row) for row in rows] == [["rule", "schedule", "last", "next"]] * 3
+    assert rows[0] == {
+        "rule": "low-rating",
+        "schedule": "every 15 minutes",
+        "last": None,
+        "next": ["2026-05-04T15:15:00+00:00", "2026-05-04T15:30:00+00:00", "2026-05-04T15:45:00+00:00"],
+    }
+    assert rows[-1]["next"] == []
+    at_home("run", "--as-of", AT)
+    table = at_home("schedule").stdout
+    assert "low-rating  every 15 minutes    2026-05-04 10:00  2026-05-04 10:15" in table
+    assert "switched off" in table
