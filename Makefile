@@ -19,8 +19,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## speed, as ratios taken in one run
-	$(BIN)/python -m benchmarks
+bench: $(READY)  ## speed, as ratios taken in one run; SIZE=100000 for that many guests
+	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
 
 real: $(REAL_READY)  ## the starter rules over a year of real household baskets
 	$(BIN)/python -m benchmarks.real

