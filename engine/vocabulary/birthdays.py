@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar as gregorian
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from sqlalchemy import CTE
@@ -40,8 +41,9 @@ def solar_keys(day: date, leap_day: LeapDay) -> Iterator[int]:
         yield 229
 
 
-def lunar_keys(day: date) -> Iterator[tuple[int, int]]:
-    """Give the lunar months and days kept on ``day``, with the lunar year.
+@lru_cache(maxsize=1000)
+def lunar_keys(day: date) -> tuple[tuple[int, int], ...]:
+    """Give the lunar months and days kept on ``day``, with the lunar year; it takes milliseconds, so it is kept.
 
     A birthday on the 30th is kept on the 29th in a month that has no 30th; leap months are nobody's birthday month.
     """
@@ -50,8 +52,9 @@ def lunar_keys(day: date) -> Iterator[tuple[int, int]]:
     lunar: Lunar = Solar.fromYmd(day.year, day.month, day.day).getLunar()
     month, number = lunar.getMonth(), lunar.getDay()
     if month < 0:
-        return
-    yield month * 100 + number, lunar.getYear()
+        return ()
+    own = (month * 100 + number, lunar.getYear())
     tomorrow = day + timedelta(days=1)
     if number == 29 and Solar.fromYmd(tomorrow.year, tomorrow.month, tomorrow.day).getLunar().getDay() == 1:  # noqa: PLR2004 (the short month's end)
-        yield month * 100 + 30, lunar.getYear()
+        return own, (month * 100 + 30, lunar.getYear())
+    return (own,)

@@ -35,10 +35,8 @@ class Seen:
     def orders(self, filters: Any = None) -> list[Order]:
         """The orders that count and pass the filters, the first one first."""
         filters = filters if isinstance(filters, dict) else {}
-        mine = (
-            order for order in self.world.orders if order.guest == self.guest.id and order.net(self.now) is not None
-        )
-        return sorted((order for order in mine if self.passes(order, filters)), key=lambda order: (order.at, order.id))
+        mine = self.world.orders_of[self.guest.id]
+        return [order for order in mine if order.net(self.now) is not None and self.passes(order, filters)]
 
     def passes(self, order: Order, filters: dict[str, Any]) -> bool:
         for word, newer in (("within", True), ("before", False)):

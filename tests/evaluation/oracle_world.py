@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import calendar
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from functools import cache, cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -61,6 +63,14 @@ class World:
     stores: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: name, key
     segments: dict[str, dict[str, Any]] = field(default_factory=dict)
     exclude: dict[str, Any] | None = None
+
+    @cached_property
+    def orders_of(self) -> dict[int | None, list[Order]]:
+        """Each guest's orders, the first one first."""
+        found: dict[int | None, list[Order]] = defaultdict(list)
+        for order in sorted(self.orders, key=lambda order: (order.at, order.id)):
+            found[order.guest].append(order)
+        return found
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ def passes(value: Fraction | None, asked: Any) -> bool:
     return all(NUMBERS[word](value, bound) for word, bound in exactly.items())
 
 
+@cache
 def birthday_in(year: int, month: int, day: int, *, lunar: bool, leap: str | None) -> date:
     if not lunar:
         if (month, day) == (2, 29) and not calendar.isleap(year):
