@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -96,20 +96,32 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
     if not rows:
         page.line("The log has nothing of that kind.")
         return
-    titles = ("id", "guest", "", "rule", "step", "what", "to", "state", "why", "due", "sent", "coupon")
-    page.table(
-        [Column(title, right=title in {"id", "step"}) for title in titles],
-        [
-            (
-                row["id"], row["customer"], row["name"], row["rule"], row["step"],
-                CHANNELS.get(row["channel"] or ""), row["to"], row["state"], reason(row["reason"]),
-                _local(row["due_at"], zone), _local(row["sent_at"], zone), row["coupon"],
-            )
-            for row in rows
-        ],
-    )  # fmt: skip
+    columns = [*_COLUMNS[:-2], *(_COLUMNS[-2:] if page.width >= _WIDE else ())]
+    page.table([column for column, _ in columns], [[cell(row, zone) for _, cell in columns] for row in rows])
     if total > len(rows):
         page.line(f"The newest {len(rows):,} of {total:,}; --limit shows more.", "faint")
+
+
+def _when(row: Mapping[str, Any], zone: ZoneInfo) -> str:
+    if row["sent_at"] is not None:
+        return _local(row["sent_at"], zone)
+    return f"due {_local(row['due_at'], zone)}" if row["due_at"] is not None else ""
+
+
+_WIDE: Final = 130  #: from so many columns on the address and the code find room
+_COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], object]], ...]] = (
+    (Column("id", right=True, whole=True), lambda row, _: row["id"]),
+    (Column("guest", whole=True), lambda row, _: row["customer"]),
+    (Column("name"), lambda row, _: row["name"]),
+    (Column("rule"), lambda row, _: row["rule"]),
+    (Column("step", right=True), lambda row, _: row["step"]),
+    (Column("what", whole=True), lambda row, _: CHANNELS.get(row["channel"] or "")),
+    (Column("state", whole=True), lambda row, _: row["state"]),
+    (Column("when"), _when),
+    (Column("why"), lambda row, _: reason(row["reason"])),
+    (Column("to", whole=True), lambda row, _: row["to"]),
+    (Column("coupon", whole=True), lambda row, _: row["coupon"]),
+)
 
 
 def json_line(row: Mapping[str, Any]) -> str:

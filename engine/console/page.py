@@ -107,11 +107,12 @@ def _harmless(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table; numbers stand at the right."""
+    """One column of a table; numbers stand at the right, ``whole`` cells are never folded over lines."""
 
     title: str
     right: bool = False
     style: Style | None = None
+    whole: bool = False
 
 
 class Page:
@@ -127,6 +128,11 @@ class Page:
     def text(self) -> str:
         """Give what was said so far."""
         return "".join(self._parts)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are to fill."""
+        return self._open().width
 
     def line(self, text: str = "", style: Style | None = None, *, indent: int = 0) -> None:
         """Say one line. Text of guests goes through ``visible`` first."""
@@ -161,6 +167,7 @@ class Page:
                 justify="right" if column.right else "left",
                 style=_COLORS[column.style] if column.style else "",
                 overflow="fold",
+                no_wrap=column.whole,
             )
         for row in rows:
             made.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))

@@ -79,6 +79,12 @@ def _phone(text: str) -> str:
     return parse_phone(text) if text.strip() else ""
 
 
+def _needed_phone(text: str) -> str:
+    if not text.strip():
+        raise ValueError("alerts need somebody to go to: give this, since there is no email address")
+    return _phone(text)
+
+
 QUESTIONS: Final = (
     Question("name", "Name of your café", _text),
     Question("address", "Postal address, which stands at the foot of every email", _text),
@@ -106,7 +112,9 @@ def answers(given: Mapping[str, str | None], ask: Ask | None) -> HomeAnswers:
             except ValueError as error:
                 raise MistypedError(f"--{question.name.replace('_', '-')}: {error}") from None
         elif ask is not None:
-            said[question.name] = ask(question.words, _suggested(question.name, said), question.check)
+            alone = question.name == "manager_phone" and not said["manager_email"]
+            check = _needed_phone if alone else question.check
+            said[question.name] = ask(question.words, _suggested(question.name, said), check)
         else:
             guess = _suggested(question.name, said)
             if not guess and question.name in {"timezone", "currency"}:

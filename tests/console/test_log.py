@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
-from engine.console.log import KEYS, STATES
-from engine.console.page import csv_line
+from engine.console.log import KEYS, STATES, table
+from engine.console.page import Page, csv_line
 from engine.console.words import masked
 from engine.database.tables import customers, dispatches
 from engine.dispatch.outbox import TRANSITIONS
@@ -88,6 +89,15 @@ def test_a_chinese_name_keeps_the_columns_straight(ran: Regulars):
     assert len(by_name) == 3
     assert by_name["Li Wei"].index("win-back") == by_name["=HYPERLINK(1)"].index("win-back") == at
     assert by_name["王小明"].index("win-back") == at - 3  # three signs of two columns each
+
+
+def test_a_narrow_terminal_leaves_the_address_out():
+    row = dict.fromkeys(KEYS, "x") | {"name": "Li", "due_at": None, "sent_at": None, "channel": "email"}
+    for width, titles in ((80, False), (140, True)):
+        page = Page(color=False, width=width)
+        table(page, [row], 1, ZoneInfo("UTC"))
+        assert ("coupon" in page.text) == titles
+        assert len(page.text.splitlines()) == 2
 
 
 def test_a_name_cannot_steer_the_terminal(ran: Regulars, database: Engine):

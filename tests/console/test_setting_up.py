@@ -93,6 +93,12 @@ def test_a_person_is_asked_and_what_follows_from_the_country_is_suggested():
     assert dict(asked)["Name of your café"] == ""  # the sample's name is nobody's
 
 
+def test_alerts_need_somebody_to_go_to():
+    said = {"name": "Bean", "address": "1 Rd", "sender": "a@bean.co.uk", "manager_email": "", "country": "GB"}
+    with pytest.raises(ValueError, match="alerts need somebody to go to"):
+        answers(said, lambda _words, suggestion, check: check(suggestion))
+
+
 def test_every_question_has_its_option():
     import cli
 
