@@ -157,6 +157,11 @@ class OrderFilters:
         """Tell whether the filters look at what an order holds: then an order without items says nothing."""
         return self.product is not None or self.category is not None
 
+    @property
+    def wants_an_item(self) -> bool:
+        """Tell whether only orders with some item pass; one without items holds nothing unwanted and passes that."""
+        return any(test is not None and test.wanted is not None for test in (self.product, self.category))
+
     def where(self, scope: Scope, order: FromClause) -> list[ColumnElement[bool]]:
         """SQL: the order counts at the moment and passes every filter."""
         tests = [counts(order, scope.as_of), *self.period.where(scope, order.c.day, order.c.ordered_at)]

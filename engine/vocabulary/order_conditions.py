@@ -71,7 +71,7 @@ class _Counted(ABC):
             .scalar_subquery()
         )
         number = self._from_aggregate(scope, found)
-        if not (self.filters.of_items and self.test.tells_none_from_unknown()):
+        if not self.filters.of_items or (self.filters.wants_an_item and not self.test.tells_none_from_unknown()):
             return number
         return case((_has_items(scope), number), else_=null())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,7 @@ def home_of(config: str = CONFIG, segments: str = "") -> Home:
 def rule_of(text: str, home: Home | None = None, path: str = "rules/r.yaml") -> Rule:
     """Read a rule that has no problem. ``id`` and ``actions`` may be left out."""
     if not text.startswith("{"):
-        text = text if "id:" in text else f"id: r\n{text}"
+        text = text if re.search(r"^id:", text, re.MULTILINE) else f"id: r\n{text}"
         text = text if "actions:" in text else f"{text.rstrip()}\nactions:\n  - email: hello\n"
     document, problems = parse(text, path)
     assert document is not None, to_text(problems)
