@@ -94,7 +94,7 @@ def a_guest(dice: Dice, number: int) -> Guest:
         city=dice.choice((None, "São Paulo", "Springfield")),
         language=dice.choice((None, "en", "zh", "zh-Hans", "de")),
         joined=dice.sometimes(0.4, dice.moment()),
-        birthday=dice.sometimes(0.8, dice.choice((101, 103, 112, 120, 131, 205, 214, 228, 229, 301, 310, 1224, 1230))),
+        birthday=dice.sometimes(0.8, dice.choice((101, 103, 112, 120, 130, 205, 214, 228, 229, 301, 310, 1224, 1230))),
         lunar=dice.random() < 0.3,
         tags=tuple(tag for tag in ("staff", "vegetarian") if dice.random() < 0.2),
     )
