@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    Values,
     and_,
     case,
     cast,
@@ -29,7 +30,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    values,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -38,6 +38,7 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: PostgreSQL takes 65,535 binds a statement, SQLite 32,766, and the rest of the statement needs some too.
@@ -91,8 +92,7 @@ def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]])
         cells = (_JsonCell(one.c.value, literal_column(str(at)), type_=BigInteger()) for at in range(len(columns)))
         unpacked = select(*(cell.label(each) for cell, each in zip(cells, columns, strict=True)))
         return unpacked.cte(name).prefix_with("MATERIALIZED")
-    typed = values(*(column(each, BigInteger) for each in columns), name=name)
-    return typed.data([tuple(row) for row in rows]).cte(name)
+    return _Numbers(name, columns, rows).cte(name)
 
 
 def least_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:
@@ -118,6 +118,29 @@ def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:
 
 def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> ColumnElement[Any]:
     return value if isinstance(value, ColumnElement) else literal(value, like.type)
+
+
+class _Numbers(Values):
+    """``VALUES`` of whole numbers whose statement is compiled once: SQLAlchemy itself keeps none that holds plain data.
+
+    The numbers are binds of the cache's key, so that the next statement of this shape only brings its own.
+    """
+
+    _traverse_internals = [  # noqa: RUF012 (SQLAlchemy's own way to say what a statement is made of)
+        ("_column_args", InternalTraversal.dp_clauseelement_list),
+        ("_numbers", InternalTraversal.dp_clauseelement_list),
+        ("name", InternalTraversal.dp_string),
+    ]
+
+    def __init__(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
+        super().__init__(*(column(each, BigInteger) for each in columns), name=name)
+        self._numbers = [literal(number, BigInteger) for row in rows for number in row]
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]  # read there, and written by Values.data only
+        """The rows, as the compiler of ``Values`` wants them."""
+        wide = len(self._column_args)
+        return ([tuple(self._numbers[at : at + wide]) for at in range(0, len(self._numbers), wide)],)
 
 
 class _Ours(FunctionElement[Any]):

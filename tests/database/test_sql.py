@@ -207,3 +207,15 @@ def test_a_table_of_more_numbers_than_a_statement_takes_binds_travels_as_one(db:
     with db.connect() as conn:
         assert [tuple(row) for row in conn.execute(select(table).order_by(table.c.a))] == rows
         assert conn.scalar(select(func.sum(table.c.c - table.c.b)).where(table.c.a < 2)) == 2**41 + 2
+
+
+def test_a_table_of_numbers_is_compiled_once_for_all_numbers(db: Engine) -> None:
+    def asked(*rows: tuple[int, int]) -> tuple[str, list[tuple[int, int]]]:
+        given = values_cte("given", ("a", "b"), rows)
+        result = conn.execute(select(given.c.a, given.c.b).order_by(given.c.a))
+        return result.context.cache_hit.name, [tuple(row) for row in result]
+
+    with db.connect() as conn:
+        assert asked((1, 2), (3, 4)) == ("CACHE_MISS", [(1, 2), (3, 4)])
+        assert asked((5, 6), (7, 8)) == ("CACHE_HIT", [(5, 6), (7, 8)])
+        assert asked((9, 10)) == ("CACHE_MISS", [(9, 10)])
