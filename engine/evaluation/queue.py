@@ -8,13 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
     String,
-    and_,
     case,
     cast,
+    func,
     insert,
     literal,
     null,
@@ -31,6 +32,9 @@ from engine.language.rule import Rule, Step
 from engine.language.times import Duration, next_slot, wall
 from engine.vocabulary.actions import ACTIONS, Coupon
 from engine.vocabulary.scope import Zone
+
+#: Later than any instant that a row can hold.
+_NEVER = 2**62
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,16 @@ class Queue:
 
 
 def write_dispatches(conn: Connection, queue: Queue) -> None:
-    """Write the rows of every step, and the coupons that are to be issued."""
+    """Write the rows of every step, and the coupons that are to be issued.
+
+    Coupon steps come last: they follow the rows of the messages that will show the code.
+    """
     for step in queue.rule.steps:
-        _write_step(conn, queue, step)
+        if not isinstance(step.settings, Coupon):
+            _write_step(conn, queue, step)
+    for step in queue.rule.steps:
         if isinstance(step.settings, Coupon):
+            _write_coupon_step(conn, queue, step)
             _write_coupons(conn, queue, step)
 
 
@@ -77,42 +87,83 @@ def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
     return next_slot(at, zone.info, queue.config.hours[channel], send.between, send.on)
 
 
-def _message_after(rule: Rule, step: Step) -> Step | None:
-    """Give the next step that reaches the guest."""
-    return next((each for each in rule.steps if each.number > step.number and ACTIONS[each.word].channel), None)
-
-
 def _slots(queue: Queue, step: Step) -> list[tuple[int, int, int, int]]:
     """One row a zone: its id, when due, how much later than ``closes`` it expires, and the end set by ``within``."""
     rows = []
-    spread = queue.rule.send.spread.delta() if queue.rule.send.spread else timedelta(0)
+    send = queue.rule.send
+    spread = send.spread.delta() if send.spread else timedelta(0)
     for zone in queue.zones:
-        message = step
-        if isinstance(step.settings, Coupon):
-            message = _message_after(queue.rule, step) or step
-        due = due_at(queue, message, zone)
-        waited = after_waits(queue.as_of, zone, message.waits) - queue.as_of
-        latest = 2**62
-        within = queue.rule.send.within
-        if within is not None:
-            latest = int((after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()).timestamp())
-            latest += int(spread.total_seconds())
+        due = due_at(queue, step, zone)
+        waited = after_waits(queue.as_of, zone, step.waits) - queue.as_of
+        latest = _NEVER
+        if send.within is not None and ACTIONS[step.word].channel is not None:
+            within = send.within
+            end = after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()
+            latest = int((end + spread).timestamp())
         rows.append((zone.id, int(due.timestamp()), int(waited.total_seconds()), latest))
     return rows
 
 
 def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
+    """Write the rows of a message or an alert."""
     slots = values_cte("slots", ("zone_id", "due", "waited", "latest"), _slots(queue, step))
-    match, facts = matches.alias("m"), customer_facts.alias("f")
+    match = matches.alias("m")
     due, expires = _times(queue, step, match, slots)
-    block = _block(queue.rule, step, match)
+    channel = ACTIONS[step.word].channel
+    block = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
+    values = _row(queue, step, match, due=due, expires=expires, block=block)
+    _insert(conn, queue, match, slots, values)
+
+
+def _write_coupon_step(conn: Connection, queue: Queue, step: Step) -> None:
+    """Write the rows of a coupon: issued with the first later message that can go, and no longer after the last.
+
+    With ``always`` it needs no message: it is issued at once.
+    """
+    slots = values_cte("slots", ("zone_id", "due", "waited", "latest"), _slots(queue, step))
+    match = matches.alias("m")
+    due, expires = _times(queue, step, match, slots)
+    block: ColumnElement[Any] = cast(null(), String)
+    if not step.settings.always:
+        due = func.coalesce(_of_messages(match, step, func.min(dispatches.c.due_at)), due)
+        expires = func.coalesce(_of_messages(match, step, func.max(dispatches.c.expires_at)), expires)
+        block = _why_none_goes(match, step)
+    values = _row(queue, step, match, due=due, expires=expires, block=block)
+    _insert(conn, queue, match, slots, values)
+
+
+def _later_messages(match: Any, step: Step) -> tuple[ColumnElement[bool], ...]:
+    return (
+        dispatches.c.match_id == match.c.id,
+        dispatches.c.step > step.number,
+        dispatches.c.channel.in_(("email", "sms")),
+    )
+
+
+def _of_messages(match: Any, step: Step, aggregate: ColumnElement[Any]) -> ColumnElement[Any]:
+    """SQL: an aggregate over the later messages of the match that can go; NULL where none can."""
+    can_go = dispatches.c.state.in_(("pending", "held"))
+    found = select(type_coerce(aggregate, BigInteger)).where(*_later_messages(match, step), can_go)
+    return found.correlate(match).scalar_subquery()
+
+
+def _why_none_goes(match: Any, step: Step) -> ColumnElement[Any]:
+    """SQL: the first later message's reason where none of them can go, else NULL."""
+    can_go = select(dispatches.c.id).where(*_later_messages(match, step), dispatches.c.state.in_(("pending", "held")))
+    first = select(dispatches.c.reason).where(*_later_messages(match, step)).order_by(dispatches.c.step).limit(1)
+    return case((~can_go.correlate(match).exists(), first.correlate(match).scalar_subquery()), else_=null())
+
+
+def _row(
+    queue: Queue, step: Step, match: Any, *, due: ColumnElement[Any], expires: ColumnElement[Any], block: Any
+) -> dict[str, ColumnElement[Any]]:
+    """Give the columns of a dispatch: blocked and why, expired before it began, held for a person, or pending."""
     state = case(
         (block.is_not(None), "blocked"), (due >= expires, "expired"), else_="held" if queue.held else "pending"
     )
-    reason = case((block.is_not(None), block), (due >= expires, "too_late"), else_=_text(queue.held))
     channel = ACTIONS[step.word].channel
     template = getattr(step.settings, "template", None)
-    values: dict[str, ColumnElement[Any]] = {
+    return {
         "match_id": match.c.id,
         "step": literal(step.number),
         "part": literal(0),
@@ -124,18 +175,19 @@ def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
         "content_id": literal(None if template is None else queue.contents[template], BigInteger),
         "priority": literal(queue.rule.priority),
         "state": state,
-        "reason": reason,
+        "reason": case((block.is_not(None), block), (due >= expires, "too_late"), else_=_text(queue.held)),
         "due_at": due,
         "expires_at": expires,
         "finished_at": case((state.in_(("blocked", "expired")), literal(int(queue.as_of.timestamp()), BigInteger))),
     }
+
+
+def _insert(conn: Connection, queue: Queue, match: Any, slots: CTE, values: dict[str, ColumnElement[Any]]) -> None:
+    facts = customer_facts.alias("f")
+    guests = match.join(facts, facts.c.customer_id == match.c.customer_id)
     rows = (
         select(*(value.label(name) for name, value in values.items()))
-        .select_from(
-            match.join(facts, facts.c.customer_id == match.c.customer_id).join(
-                slots, slots.c.zone_id == facts.c.zone_id
-            )
-        )
+        .select_from(guests.join(slots, slots.c.zone_id == facts.c.zone_id))
         .where(match.c.run_id == queue.run, match.c.rule_id == queue.rule_row, match.c.verdict == "act")
         .order_by(match.c.id)
     )
@@ -149,22 +201,6 @@ def _times(queue: Queue, step: Step, match: Any, slots: Any) -> tuple[ColumnElem
         due = due + bucket(match.c.customer_id, f"spread {queue.rule.id}") * seconds // 10_000
     closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
     return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
-
-
-def _block(rule: Rule, step: Step, match: Any) -> ColumnElement[Any]:
-    """SQL: why the step cannot go, or NULL."""
-    channel = ACTIONS[step.word].channel
-    if channel is not None:
-        blocked: ColumnElement[Any] = match.c[f"{channel}_block"]
-        return blocked
-    if not isinstance(step.settings, Coupon) or step.settings.always:
-        return cast(null(), String)
-    later = [
-        match.c[f"{ACTIONS[each.word].channel}_block"]
-        for each in rule.steps
-        if each.number > step.number and ACTIONS[each.word].channel
-    ]
-    return case((and_(*(block.is_not(None) for block in later)), later[0]), else_=cast(null(), String))
 
 
 def _text(value: str | None) -> ColumnElement[Any]:

@@ -96,7 +96,7 @@ def send(db, home, at):
 
 def states(db):
     with db.begin() as conn:
-        rows = conn.execute(select(dispatches).order_by(dispatches.c.id)).all()
+        rows = conn.execute(select(dispatches).order_by(dispatches.c.match_id, dispatches.c.step, dispatches.c.part)).all()
     return [f"{row.channel} {row.state}" + (f" {row.reason}" if row.reason else "") for row in rows]
 
 

@@ -332,7 +332,7 @@ class Cafe:
 
     @property
     def dispatches(self) -> list[Any]:
-        return self.rows(dispatches)
+        return sorted(self.rows(dispatches), key=lambda row: (row.match_id, row.step, row.part))
 
     @property
     def matches(self) -> list[Any]:

@@ -154,6 +154,18 @@ def test_a_coupon_waits_for_the_message_that_shows_it(cafe: Cafe) -> None:
     assert email.due_at == at("2026-05-11 10:00")
 
 
+def test_a_coupon_is_issued_with_the_first_message_that_can_go_and_lasts_to_the_last(cafe: Cafe) -> None:
+    actions = "actions:\n  - coupon: treat\n  - email: gift\n  - wait: 3 days\n  - sms: gift\n"
+    both = cafe.guest(birthday=504, sms="+1")
+    by_phone = cafe.guest(birthday=504, email=None, sms="+2")
+    cafe.verdicts(f"{BIRTHDAY}{actions}", NOW)
+    rows = {(row.customer_id, row.channel): row for row in cafe.dispatches}
+    for guest, first in ((both, "email"), (by_phone, "sms")):
+        coupon = rows[guest, "coupon"]
+        assert coupon.due_at == rows[guest, first].due_at
+        assert coupon.expires_at == rows[guest, "sms"].expires_at
+
+
 # -- again_after -------------------------------------------------------------------------------------------------------
 
 
