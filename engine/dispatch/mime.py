@@ -1,26 +1,24 @@
-"""An email's bytes: built by the standard library's ``email``, headers written by hand, and checked before they go.
+"""An email's bytes: headers written by hand, what marketing mail must show, and a check before they go.
 
-``email`` refolds headers, encodes long URLs in ``List-Unsubscribe`` (which breaks one-click) and reads an encoded word
-in a guest's name as if we had meant it. So the parts are its work, and every header that carries a value is ours.
+The standard library's ``email`` refolds headers, encodes long URLs in ``List-Unsubscribe`` (which breaks one-click) and
+reads an encoded word in a guest's name as if we had meant it. So every header that carries a value is ours.
 """
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from datetime import datetime
 from email.header import Header
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 
+from engine.dispatch.mimeparts import body
 from engine.dispatch.plaintext import text_of
 from engine.dispatch.render import RenderedEmail
 
 _LONGEST_LINE: Final = 998  # RFC 5322, without the line end
-_POLICY = SMTP.clone(cte_type="7bit")  # eight-bit parts are rewritten on the way, and a signature breaks
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+@[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+")
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
@@ -106,7 +104,7 @@ def email_bytes(
         if not unsubscribe_url.startswith("mailto:"):
             headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
-    data = head + _body(text, page, rendered, message_id).as_bytes(policy=_POLICY)
+    data = head + body(text, page, rendered.images, message_id)
     check_bytes(data)
     return data
 
@@ -195,36 +193,6 @@ def _with_footer(page: str, footer: str) -> str:
     return page[:at] + footer + page[at:]
 
 
-def _body(text: str, page: str | None, rendered: RenderedEmail, message_id: str) -> EmailMessage:
-    """Give the parts: text, or text and HTML, or text and HTML with its pictures."""
-    message = EmailMessage(policy=_POLICY)
-    _set_text(message, text, "plain")
-    if page is not None:
-        message.add_alternative("", subtype="html")
-        part = message.get_payload()[-1]  # type: ignore[index]  # multipart by now
-        assert isinstance(part, EmailMessage)
-        _set_text(part, page, "html")
-        for name, png in rendered.images.items():
-            if f"cid:{name}" in page:
-                part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline", filename="code.png")
-    # The library draws boundaries at random; the bytes of one message must be the same on every attempt. "=_" occurs
-    # neither in quoted-printable nor in base64, so no line of a part can be taken for one.
-    for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
-        digest = hashlib.sha256(f"{message_id}/{number}".encode()).hexdigest()[:24]
-        part.set_boundary(f"=_{digest}")
-    return message
-
-
-def _set_text(part: EmailMessage, text: str, subtype: Literal["plain", "html"]) -> None:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    text = "\n".join(lines).encode("utf-8", "replace").decode()
-    foreign = sum(not char.isascii() for char in text)
-    short = all(len(line) <= 76 for line in lines)  # noqa: PLR2004 (what every gateway leaves alone)
-    compact = "base64" if foreign * 6 > len(text) else "quoted-printable"
-    encoding = "7bit" if foreign == 0 and short else compact
-    part.set_content(text, subtype=subtype, charset="utf-8", cte=encoding)
-
-
 def _mailbox(sender: Sender) -> str:
     address = _address(sender.address, "sender")
     if not sender.name:
@@ -245,6 +213,7 @@ def _address(address: str, whose: str) -> str:
         raise MessageError(f"the {whose}'s address cannot stand in a message") from None
 
 
+@lru_cache(maxsize=64)  # the sender's name is in every message, and many share a subject
 def _text_header(name: str, text: str, *, force: bool = False) -> str:
     """Write a text for a header so that a reader gets exactly it: encoded unless it is plain ASCII and looks it."""
     text = " ".join(text.split())

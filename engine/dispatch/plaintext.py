@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Final
 
@@ -13,6 +14,7 @@ _LINES: Final = frozenset({"div", "tr", "li", "section", "header", "footer", "td
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4)  # a mail's HTML is read for its text part, and again for what its reader sees
 def text_of(html: str) -> str:
     """Give what a reader of ``html`` sees: lines, links as ``words (address)``, pictures by their ``alt`` text."""
     reader = _Reader()

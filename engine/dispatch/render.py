@@ -6,7 +6,6 @@ never repeats one.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from engine.dispatch import qr
 from engine.dispatch.plaintext import text_of
 from engine.dispatch.present import Dresser, Style, filters
 from engine.language.markup import MarkupError, inline_css, mjml_to_html
@@ -92,7 +92,7 @@ class Renderer:
         text = clean(text).strip()
         if not title or not text:
             raise RenderError(f"the {'text' if title else 'subject'} is empty once it is filled in")
-        images = {name: _qr(code) for name, code in dresser.pictures.items()}
+        images = {name: qr.png(code) for name, code in dresser.pictures.items()}
         return RenderedEmail(title, text, html, images, language)
 
     def sms(self, files: Mapping[str, str], values: Mapping[str, Any], wanted: Iterable[str | None]) -> str:
@@ -204,12 +204,3 @@ def _page(source: str, file: str, language: str) -> str:
 @lru_cache(maxsize=_COMPILED)
 def _compile_page(source: str, is_mjml: bool, language: str) -> str:
     return inline_css(mjml_to_html(source, language) if is_mjml else source)
-
-
-def _qr(code: str) -> bytes:
-    """Draw a code as a PNG with the quiet border that scanners need."""
-    import segno
-
-    picture = io.BytesIO()
-    segno.make(code, error="m", micro=False).save(picture, kind="png", scale=8, border=4)
-    return picture.getvalue()
