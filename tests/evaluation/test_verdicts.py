@@ -70,6 +70,15 @@ def test_a_topic_has_a_consent_of_its_own_within_all_marketing(cafe: Cafe) -> No
     assert plain == {only_offers: refused("no_consent"), no_offers: ACT, all_but_news: ACT}
 
 
+def test_reachable_asks_for_the_topic_of_its_rule(cafe: Cafe) -> None:
+    guest = cafe.guest(birthday=504, email="a@example.com")
+    cafe.consent(cafe.endpoint("email", "a@example.com"), "no", NOW, "offers")
+    actions = "conditions:\n  reachable: email\nactions:\n  - alert: hello\n"
+    assert cafe.who(f"{BIRTHDAY}{actions}", NOW) == {guest}
+    assert cafe.who(f"{BIRTHDAY}{actions}topic: news\n", NOW) == {guest}
+    assert cafe.who(f"{BIRTHDAY}{actions}topic: offers\n", NOW) == set()
+
+
 def test_service_needs_no_consent_but_an_address_without_suppression(cafe: Cafe) -> None:
     cafe.endpoint("email", "no@example.com", consent=False)
     said_no = cafe.guest(birthday=504, email="no@example.com")
@@ -177,6 +186,15 @@ def test_again_after_looks_at_the_guest_and_counts_days(cafe: Cafe) -> None:
         days[day] = cafe.verdicts(rule, at(f"2026-05-0{day} 22:00"))[guest]
     soon = refused("again_too_soon")
     assert days == {1: ACT, 2: soon, 7: soon, 8: ACT, 9: soon}
+
+
+def test_a_month_from_the_31st_of_january_is_over_on_the_28th_of_february(cafe: Cafe) -> None:
+    guest, rule = cafe.guest(), "trigger:\n  ordered:\nlimits:\n  again_after: 1 month\n"
+    found = []
+    for day in ("2026-01-31", "2026-02-27", "2026-02-28"):
+        cafe.order(guest, at(f"{day} 12:00"))
+        found.append(cafe.verdicts(rule, at(f"{day} 12:00"))[guest])
+    assert found == [ACT, refused("again_too_soon"), ACT]
 
 
 def test_again_after_hours_is_over_after_exactly_that_long(cafe: Cafe) -> None:
