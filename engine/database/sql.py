@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -103,6 +104,11 @@ def least_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> Colu
 def greatest_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:
     """Give the greatest of several values of one row, of the type of the first; NULL where any of them is NULL."""
     return _Greatest(first, *(_as_value(each, first) for each in more), type_=first.type)
+
+
+def spelled_in(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """SQL: the column is one of these few. ``IN`` is written anew at every execution; this is written once."""
+    return or_(*(column == each for each in values))
 
 
 def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import count
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, Integer, Select, bindparam, func, select
 
+from engine.database.sql import Id, spelled_in
 from engine.database.tables import dispatches
 from engine.dispatch.outbox import COUNTED, MESSAGES
 
 WEEK = 7
+
+Whose = Literal["customer_id", "endpoint_id"]
 
 
 def first_free_day(today: int, handed: Sequence[Counter[int]], *, per_day: int, per_week: int) -> int:
@@ -38,23 +43,29 @@ def handed_days(
     Only *other* rows than the dispatch itself: else two queued messages would block each other. What is ``uncertain``
     counts, it may have arrived.
     """
+    asked = {"today": today, "other_than": other_than}
     return (
-        _handed(conn, dispatches.c.customer_id == customer_id, other_than, today),
-        _handed(conn, dispatches.c.endpoint_id == endpoint_id, other_than, today),
+        _handed(conn, "customer_id", {**asked, "whose": customer_id}),
+        _handed(conn, "endpoint_id", {**asked, "whose": endpoint_id}),
     )
 
 
-def _handed(conn: Connection, whose: ColumnElement[bool], other_than: int, today: int) -> Counter[int]:
-    rows = conn.execute(
+def _handed(conn: Connection, whose: Whose, asked: Mapping[str, int | None]) -> Counter[int]:
+    return Counter({row[0]: row[1] for row in conn.execute(_statement(whose), asked)})
+
+
+@cache
+def _statement(whose: Whose) -> Select[Any]:
+    """Asked four times a message: made once."""
+    return (
         select(dispatches.c.handed_day, func.count())
         .where(
-            whose,
-            dispatches.c.handed_day > today - WEEK,
-            dispatches.c.state.in_(COUNTED),
-            dispatches.c.channel.in_(MESSAGES),
+            dispatches.c[whose] == bindparam("whose", type_=Id),
+            dispatches.c.handed_day > bindparam("today", type_=Integer) - WEEK,
+            spelled_in(dispatches.c.state, COUNTED),
+            spelled_in(dispatches.c.channel, MESSAGES),
             dispatches.c.purpose == "marketing",
-            dispatches.c.id != other_than,
+            dispatches.c.id != bindparam("other_than", type_=Id),
         )
         .group_by(dispatches.c.handed_day)
     )
-    return Counter({row[0]: row[1] for row in rows})

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, literal, null, select
+from sqlalchemy import Connection, Select, bindparam, null, select
 
-from engine.database.consent import block_reason, lock_endpoint
+from engine.database.consent import Purpose, block_reason, lock_endpoint
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.caps import first_free_day, handed_days
@@ -91,15 +92,9 @@ def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verd
 
 def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
     """Read the red button, erasure, suppression, consent and the rule's switch; None where all of them say yes."""
-    blocked: ColumnElement[Any] = null()
-    if claim.channel in MESSAGES:  # staff gave no consent and needs none
-        blocked = block_reason(literal(claim.endpoint_id, Id), purpose=claim.purpose, topic=rule.topic)
     now = conn.execute(
-        select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked"))
-        .select_from(dispatches)
-        .join(customers, customers.c.id == dispatches.c.customer_id)
-        .join(rules, rules.c.id == dispatches.c.rule_id)
-        .where(dispatches.c.id == claim.id)
+        _permission_statement(claim.channel in MESSAGES, claim.purpose, rule.topic),
+        {"dispatch": claim.id, "endpoint": claim.endpoint_id},
     ).one()
     if now.stopped:
         return Verdict("pending", "stopped", claim.due_at)
@@ -108,6 +103,20 @@ def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
     if now.blocked is not None:
         return Verdict("blocked", now.blocked)
     return None if now.active else Verdict("cancelled", "rule_off")
+
+
+@cache
+def _permission_statement(to_guest: bool, purpose: Purpose, topic: str | None) -> Select[Any]:
+    """Asked twice a message: made once. Staff gave no consent and needs none."""
+    endpoint = bindparam("endpoint", type_=Id)
+    blocked = block_reason(endpoint, purpose=purpose, topic=topic) if to_guest else null()
+    return (
+        select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked"))
+        .select_from(dispatches)
+        .join(customers, customers.c.id == dispatches.c.customer_id)
+        .join(rules, rules.c.id == dispatches.c.rule_id)
+        .where(dispatches.c.id == bindparam("dispatch", type_=Id))
+    )
 
 
 def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime) -> Verdict:

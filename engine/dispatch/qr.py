@@ -8,17 +8,18 @@ from typing import Final
 
 _QUIET: Final = 4  # modules of white around it, which scanners need
 _SIDE: Final = 8  # points of a module's side: a byte of a black-and-white PNG is one module wide
-_WHITE, _BLACK = b"\xff", b"\x00"
+_WHITE: Final = b"\xff"
+_AS_POINTS: Final = bytes.maketrans(b"\0\1", b"\xff\0")
 
 
 def png(code: str) -> bytes:
     """Draw ``code`` as a QR code: a black-and-white PNG."""
     import segno
 
-    lines = [
-        b"\0" + b"".join(_BLACK if dark else _WHITE for dark in row)
-        for row in segno.make(code, error="m", micro=False).matrix_iter(border=_QUIET)
-    ]
+    modules = segno.make(code, error="m", micro=False).matrix
+    quiet = [b"\0" + _WHITE * (len(modules) + 2 * _QUIET)] * _QUIET
+    edge = _WHITE * _QUIET
+    lines = [*quiet, *(b"\0" + edge + bytes(row).translate(_AS_POINTS) + edge for row in modules), *quiet]
     side = len(lines) * _SIDE
     about = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)  # one bit a point, shades of grey, not interlaced
     points = zlib.compress(b"".join(line * _SIDE for line in lines), 9)
