@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import CTE, ColumnElement, and_, literal, not_, or_, select
+from sqlalchemy import ColumnElement, and_, literal, not_, or_, select
 
 from engine.database.tables import orders
 from engine.language.times import Duration
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
-from engine.vocabulary.occasions import Candidates, open_days
+from engine.vocabulary.occasions import Candidates, OpenDays, open_days
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, then
@@ -177,11 +177,11 @@ def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnE
     return select(order.c.id).where(*of_guest(filters, scope, order), since).correlate(scope.facts, scope.days).exists()
 
 
-def _on_last_order(scope: Scope, days: CTE) -> Candidates:
+def _on_last_order(scope: Scope, days: OpenDays) -> Candidates:
     facts = scope.facts
     same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
     return Candidates(
-        source=scope.guest().join(days, same),
+        source=scope.guest().join(days.table, same),
         where=(),
         occasion=facts.c.last_order_id,
         closes=days.c.closes,
@@ -189,12 +189,12 @@ def _on_last_order(scope: Scope, days: CTE) -> Candidates:
     )
 
 
-def _on_last_of_kind(scope: Scope, days: CTE, filters: OrderFilters) -> Candidates:
+def _on_last_of_kind(scope: Scope, days: OpenDays, filters: OrderFilters) -> Candidates:
     facts, order, newer = scope.facts, orders.alias("o"), orders.alias("newer")
     source = (
         scope.guest()
         .join(order, order.c.customer_id == facts.c.customer_id)
-        .join(days, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day))
+        .join(days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day))
     )
     came_since = (
         select(newer.c.id)
@@ -204,7 +204,7 @@ def _on_last_of_kind(scope: Scope, days: CTE, filters: OrderFilters) -> Candidat
     )
     return Candidates(
         source=source,
-        where=(*filters.where(scope, order), ~came_since),
+        where=(*days.may_hold(order.c.ordered_at), *filters.where(scope, order), ~came_since),
         occasion=order.c.id,
         closes=days.c.closes,
         expired=days.c.expired,

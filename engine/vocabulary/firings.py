@@ -123,7 +123,7 @@ class Joined:
         facts = scope.facts
         same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.joined_day)
         return Candidates(
-            source=scope.guest().join(days, same),
+            source=scope.guest().join(days.table, same),
             where=(facts.c.joined_at <= scope.as_of,),
             occasion=literal(0),
             closes=days.c.closes,
@@ -201,8 +201,8 @@ class Ordered:
         closes = then(self.ago, _ORDERED_STAYS_OPEN)
         days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
         return Candidates(
-            source=source.join(days, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),
-            where=where,
+            source=source.join(days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),
+            where=(*days.may_hold(order.c.ordered_at), *where),
             occasion=order.c.id,
             closes=days.c.closes,
             expired=days.c.expired,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, case, type_coerce
@@ -43,6 +43,27 @@ class Candidates:
         return replace(self, where=(*self.where, *tests))
 
 
+@dataclass(frozen=True)
+class OpenDays:
+    """The table of open days, and between which instants everything of those days happened, whatever the zone."""
+
+    table: CTE
+    since: datetime
+    until: datetime
+
+    @property
+    def c(self) -> Any:
+        """Give the table's columns, ``DAY_COLUMNS``."""
+        return self.table.c
+
+    def may_hold(self, at: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+        """SQL: ``at`` is near one of the days: no test of its own, it lets the database use its index of instants."""
+        return (
+            at >= bindparam("days_since", self.since, EpochSeconds()),
+            at < bindparam("days_until", self.until, EpochSeconds()),
+        )
+
+
 def open_days(
     scope: Scope,
     *,
@@ -50,7 +71,7 @@ def open_days(
     closes: Callable[[date], date],
     first: Callable[[date], date],
     may_open_late: bool = False,
-) -> CTE:
+) -> OpenDays:
     """Give the table of the days (of a last order, of joining) whose occasion is open or has closed unseen.
 
     ``opens`` and ``closes`` map such a day to the business day on which the occasion opens and closes; ``first`` gives
@@ -58,7 +79,16 @@ def open_days(
     ``opens`` says; then rows that may have opened after the watermark are in too, and the word tests ``fresh`` itself.
     """
     rows = [row for zone in scope.zones for row in _zone_days(scope, zone, opens, closes, first, late=may_open_late)]
-    return values_cte("open_days", DAY_COLUMNS, rows)
+    keys = [row[1] for row in rows] or [scope.moment.toordinal()]
+    return OpenDays(
+        values_cte("open_days", DAY_COLUMNS, rows),
+        since=_midnight(min(keys)) - ONE_DAY,  # zones lie up to 14 hours apart from UTC, and days begin late
+        until=_midnight(max(keys)) + 3 * ONE_DAY,
+    )
+
+
+def _midnight(day: int) -> datetime:
+    return datetime.combine(date.fromordinal(day), time(0), UTC)
 
 
 def _zone_days(
