@@ -164,14 +164,14 @@ def schema(name: str) -> None:
 @in_home
 def import_(session: Session, words: tuple[str, ...], mapping: str | None) -> int:
     """Bring in a till's files; the kind is told by the first line, or given."""
-    from engine.console.importing import import_files, kind_and_files
+    from engine.console.importing import import_files, kind_and_files, told
     from engine.console.page import bar
 
     kind, files = kind_and_files(words)
     failed = False
     for report in import_files(session, files, session.clock(), kind=kind, mapping=mapping, bar=bar):
         failed |= report.failed
-        click.echo(report.sentence())
+        say(told(report))
     return int(failed)
 
 

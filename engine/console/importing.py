@@ -9,7 +9,9 @@ from pathlib import Path
 
 from connectors.csvfile import FileError
 from engine.console.exits import MistypedError, unknown
+from engine.console.page import visible
 from engine.console.session import Session
+from engine.console.words import counted
 from engine.intake.importer import import_file, peek
 from engine.intake.inbox import take_in
 from engine.intake.kinds import KINDS
@@ -63,6 +65,23 @@ def import_files(
 def take_inbox(session: Session, now: datetime) -> list[ImportReport]:
     """Import what lies in the inbox."""
     return take_in(session.db, session.home.config, session.home.key, now)
+
+
+def told(report: ImportReport) -> str:
+    """Say what an import understood and did. A till's texts are in it: nothing of them steers the terminal."""
+    said = report.problem.split("\n") if report.problem else report.sentences()
+    if report.problem:
+        said[0] = f"{report.file.name}: {said[0]}"
+    return "".join(f"{visible(line)}\n" for line in said)
+
+
+def complaint(report: ImportReport) -> str:
+    """Say in a line why an import failed: the first row that was refused stands for the others."""
+    if report.problem:
+        return told(report).rstrip("\n")
+    line, why = report.refusals[0]
+    first = f"{counted(report.refused, 'row')} refused; the first in line {line}: {why}"
+    return visible(f"{report.file.name}: {first}")
 
 
 def _mapping(root: Path, name: str) -> Mapping:

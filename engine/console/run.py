@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from engine.console.brakes import closed
-from engine.console.importing import take_inbox
+from engine.console.importing import complaint, take_inbox, told
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
@@ -75,7 +75,7 @@ class Ran:
             return json.dumps(self.result.to_json(self.sent), ensure_ascii=False) + "\n"
         page, home = Page(), self.session.home
         for each in self.imports:
-            page.verbatim(each.sentence())
+            page.verbatim(told(each))
         if self.preview is not None:
             dry_run_report(page, home, self.result, self.preview, len(waiting(home.config)))
         else:
@@ -84,8 +84,9 @@ class Ran:
         return page.text
 
     def complaints(self) -> str:
-        """Give what stopped a rule or a message, for the end of it all."""
-        said = [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
+        """Give what stopped a file, a rule or a message, for the end of it all."""
+        said = [complaint(each) for each in self.imports if each.failed]
+        said += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
         said += self.closed
         said += self.summary.problems if self.summary is not None else []
         problems = errors(self.session.home.problems)

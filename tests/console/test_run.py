@@ -157,6 +157,26 @@ def test_rows_that_were_refused_make_the_run_end_with_1(at_home: Regulars, home:
     assert "line 2:" in result.stdout
 
 
+@pytest.mark.parametrize("shape", ["text", "json"])
+def test_a_file_that_was_not_taken_in_whole_is_told_at_the_end_in_both_shapes(at_home: Regulars, home: Path, shape):
+    (home / "inbox" / "orders.csv").write_text("order_id,ordered_at,total\nX1,yesterday,5\n", encoding="utf-8")
+    (home / "inbox" / "what.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    result = at_home("run", "--format", shape)
+    assert result.exit_code == 1
+    assert "orders.csv: 1 row refused; the first in line 2: " in result.stderr
+    assert "\nwhat.csv: " in f"\n{result.stderr}"
+
+
+def test_a_cell_of_a_file_does_not_steer_the_terminal(at_home: Regulars, home: Path):
+    file = home / "inbox" / "orders.csv"
+    file.write_text("order_id,ordered_at,total\nX1,\x1b]0;evil\x07\x1b[2J,5\n", encoding="utf-8")
+    for words in (["import", str(file)], ["run"]):
+        result = at_home(*words)
+        assert result.exit_code == 1
+        assert "line 2:" in result.stdout
+        assert not set(result.output) & {"\x1b", "\x07"}
+
+
 def test_orders_that_are_old_let_rules_of_absence_wait_and_the_run_says_why(at_home: Regulars):
     said = at_home("run", "--dry-run", "--as-of", "2026-05-14T10:00").stdout
     assert "Waits for data: the newest order is of 2026-05-03 18:00, older than 2 days" in said
