@@ -65,6 +65,10 @@ _POSTGRESQL = {
 }
 
 
+#: What ends by itself, or by somebody else's hand, while a program waits.
+_PASSING = frozenset({_LOCKED, _UNREACHABLE, _TOO_MANY, _LOST})
+
+
 class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the world, not a mistake of the program)
     """The database cannot be used now. Its text is a plain sentence or two without password or personal data."""
 
@@ -84,6 +88,11 @@ def explain(exc: BaseException) -> str | None:
     if isinstance(exc, OSError):
         return _FULL if exc.errno in {errno.ENOSPC, errno.EDQUOT} else None
     return _explain_postgresql(exc, lost=False)
+
+
+def passes(exc: BaseException) -> bool:
+    """Tell whether a program that has the whole day should wait and try again: locked, restarted, out of reach."""
+    return explain(exc) in _PASSING
 
 
 def _explain_postgresql(exc: BaseException, *, lost: bool) -> str | None:

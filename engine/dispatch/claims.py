@@ -211,6 +211,18 @@ def rescue(conn: Connection, now: datetime) -> dict[str, int]:
     return {"pending": len(freed), "dead": len(dead), "uncertain": len(uncertain)}
 
 
+def lay_down(conn: Connection, holder: str, now: datetime) -> dict[str, int]:
+    """Free what this worker holds itself, after the database was away in the middle of it; give counts by new state.
+
+    That was no message's fault: nothing counts towards poison.
+    """
+    mine = dispatches.c.lease_holder == holder
+    common: dict[str, Any] = {"who": "holder", "now": now, "reason": "abandoned", "values": {"rescues": 0}}
+    freed = move(conn, "claimed", "pending", mine, **common)
+    uncertain = move(conn, "handoff", "uncertain", mine, **common)
+    return {"pending": len(freed), "uncertain": len(uncertain)}
+
+
 def _is_gone(holder: str) -> bool:
     host, _, rest = holder.partition(":")
     number, _, start = rest.partition(":")

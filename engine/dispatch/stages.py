@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connectors.base import Connector, Message, Outcome
+from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
@@ -27,6 +28,7 @@ from engine.dispatch.drafting import Draft, NoRecipientError
 from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence
 from engine.dispatch.health import shut_until
 from engine.dispatch.mime import MessageError
+from engine.dispatch.outbox import State
 from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
 
@@ -38,8 +40,8 @@ LATER = timedelta(minutes=15)
 LONGEST_SLEEP = timedelta(minutes=15)
 SHORTEST_SLEEP = timedelta(seconds=30)
 EPOCH = datetime.fromtimestamp(0, UTC)
-#: So often is the fence asked again where two transactions stood in each other's way.
-FENCE_TRIES = 3
+#: So often is the fence asked, and an answer written, where two transactions stood in each other's way.
+TRIES = 3
 
 
 def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
@@ -74,17 +76,38 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
 def send_until(desk: Desk, *, until: datetime, sleep: Callable[[float], None]) -> Summary:
     """Send, and stay until nothing more is due at or before ``until``; ``sleep`` is given seconds.
 
-    What waits for a person is not waited for.
+    What waits for a person is not waited for. A database that is locked or out of reach is, and told in the summary;
+    when it still is at ``until``, its error is raised.
     """
+    failures = 0
     while True:
-        send_due(desk)
-        with desk.db.begin() as conn:
-            due = outbox.next_due(conn, desk.usable, until=until)
-        at = desk.now()
+        try:
+            if failures:
+                _lay_down(desk)
+            send_due(desk)
+            with desk.db.begin() as conn:
+                due = outbox.next_due(conn, desk.usable, until=until)
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
+            at = desk.now()
+            if not passes(error) or at > until:
+                raise
+            desk.summary.problem(f"For a while messages waited for the database. {explain(error)}")
+            due = at + SHORTEST_SLEEP * (1 << min(failures, 10))
+            failures += 1
+        else:
+            at, failures = desk.now(), 0
         if due is None or at > until:
             return desk.summary
         pause = min(max(due - at, SHORTEST_SLEEP), LONGEST_SLEEP)
         sleep(pause.total_seconds())
+
+
+def _lay_down(desk: Desk) -> None:
+    """Free what was under way when the database went away."""
+    with desk.db.begin() as conn:
+        freed = leases.lay_down(conn, desk.holder, desk.now())
+    desk.summary.states["uncertain"] += freed["uncertain"]
+    desk.summary.states = +desk.summary.states
 
 
 def _issue_coupons(desk: Desk) -> int:
@@ -206,22 +229,31 @@ def _hand_over(desk: Desk, together: Sequence[Claim], connector: Connector, mess
         found = connector.find(message, fence.at)
         if found is not None:
             outcome = Outcome("sent", "found", provider_id=found)
-    guest = together[0].customer_id
-    with desk.db.begin() as conn:
-        states = record(
-            conn,
-            together,
-            outcome,
-            handed=fence.passed,
-            channel=message.channel,
-            now=desk.now(),
-            another_guest=desk.last_refused != guest,
-        )
-    if outcome.kind == "no":
-        desk.last_refused = guest
-    for claim, state in zip(together, states, strict=True):
+    for claim, state in zip(together, _recorded(desk, together, outcome, fence), strict=True):
         if state is not None:
             desk.summary.count(claim.id, state)
+    if outcome.kind == "no":
+        desk.last_refused = together[0].customer_id
+
+
+def _recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: _Fence) -> list[State | None]:
+    """Write the outcome down, again where the database did not let us: it is known, and would become uncertain."""
+    for left in reversed(range(TRIES)):
+        try:
+            with desk.db.begin() as conn:
+                return record(
+                    conn,
+                    together,
+                    outcome,
+                    handed=fence.passed,
+                    channel=fence.message.channel,
+                    now=desk.now(),
+                    another_guest=desk.last_refused != together[0].customer_id,
+                )
+        except OperationalError:
+            if not left:
+                raise
+    raise AssertionError
 
 
 def _after_a_no(desk: Desk, together: Sequence[Claim], fence: _Fence) -> None:
@@ -252,7 +284,7 @@ class _Fence:
         self.asked = True
         body = self.message.body
         fingerprint = hashlib.sha256(body if isinstance(body, bytes) else body.encode()).digest()
-        for _ in range(FENCE_TRIES):
+        for _ in range(TRIES):
             self.at = self.desk.now()
             try:
                 with self.desk.db.begin() as conn:

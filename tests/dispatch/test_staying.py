@@ -1,10 +1,15 @@
 """`run --wait`: a run that stays until the day's messages are out, on a clock that only sleeping moves."""
 
-from datetime import UTC, datetime
+import sqlite3
+from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from connectors.base import Outcome
+from engine.dispatch import stages
 from engine.dispatch.claims import claim
 from engine.dispatch.stages import send_until
 
@@ -70,4 +75,89 @@ class TestStayingUntilTheDayIsDone:
         with cafe.db.begin() as conn:
             claim(conn, now=NOW, holder="elsewhere:1:a", usable=["email"], limit=1)
         send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert clock.slept == []
+
+
+class Away:
+    """A database that the test makes unusable for every transaction until a moment of its clock."""
+
+    def __init__(self, db, clock):
+        self.clock, self.back_at, self.met = clock, None, 0
+        self.error = psycopg.OperationalError("connection refused")
+        if db.dialect.name == "sqlite":
+            self.error = sqlite3.OperationalError("database is locked")
+            self.error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        event.listen(db, "begin", self)
+
+    def __call__(self, _):
+        if self.back_at is not None and self.clock() < self.back_at:
+            self.met += 1
+            raise OperationalError("BEGIN", {}, self.error)
+
+    def for_so_long(self, **time):
+        self.back_at = self.clock() + timedelta(**time)
+
+
+class TestADatabaseThatIsAway:
+    @pytest.fixture
+    def away(self, cafe, clock):
+        return Away(cafe.db, clock)
+
+    def test_is_slept_over_and_told_once(self, cafe, home, clock, away):
+        message = cafe.message()
+        away.for_so_long(minutes=40)
+        summary = send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert cafe.state(message) == "sent"
+        assert clock.slept == [30, 60, 120, 240, 480, 900, 900]
+        (told,) = summary.problems
+        assert told.startswith("For a while messages waited for the database. The ")
+
+    def test_until_the_day_is_over_and_then_it_is_an_error(self, cafe, home, clock, away):
+        cafe.message()
+        away.for_so_long(days=2)
+        with pytest.raises(OperationalError):
+            send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert chicago(5, 4) <= clock.at <= chicago(5, 4, 16)
+
+    def test_at_the_fence_three_times_spoils_no_message_and_sends_it_once(self, cafe, home, clock, away):
+        first, second = cafe.message(), cafe.message()
+        sink, times = Sink(), iter(range(4))
+        sink.before_fence = lambda: away.for_so_long(minutes=1) if next(times, None) is not None else None
+        send_until(a_desk(cafe, home, clock, email=sink), until=chicago(5, 4), sleep=clock.sleep)
+        assert [cafe.state(each) for each in (first, second)] == ["sent", "sent"]
+        assert len(sink.accepted) == 2
+        assert cafe.row(first).rescues == 0
+
+    def test_after_a_yes_leaves_it_uncertain_and_is_not_sent_again(self, cafe, home, clock, away):
+        message = cafe.message()
+
+        class Accepts(Sink):
+            def send(self, message, handoff):
+                outcome = super().send(message, handoff)
+                away.for_so_long(minutes=1)
+                return outcome
+
+        sink = Accepts()
+        summary = send_until(a_desk(cafe, home, clock, email=sink), until=chicago(5, 4), sleep=clock.sleep)
+        assert (cafe.outcome(message), len(sink.accepted)) == ("uncertain: abandoned", 1)
+        assert summary.to_json() == {"uncertain": 1}
+
+    def test_for_a_moment_after_a_yes_is_asked_again_and_the_yes_is_written(self, cafe, home, clock, monkeypatch):
+        message = cafe.message()
+        error, tries = OperationalError("BEGIN", {}, Exception()), iter(range(2))
+
+        def record(*args, really=stages.record, **how):
+            if next(tries, None) is not None:
+                raise error
+            return really(*args, **how)
+
+        monkeypatch.setattr(stages, "record", record)
+        send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        assert cafe.state(message) == "sent"
+
+    def test_a_mistake_of_the_program_is_not_slept_over(self, cafe, home, clock, away):
+        away.error = Exception("no such table: dispatches")
+        away.for_so_long(minutes=1)
+        with pytest.raises(OperationalError):
+            send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
         assert clock.slept == []
