@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, case, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, case, insert, null, or_, select, update
 
+from engine.database.sql import Id
 from engine.database.tables import consents, endpoints
 
 Purpose = Literal["marketing", "service"]
+
+_LOCK = select(endpoints.c.id).where(endpoints.c.id == bindparam("endpoint", type_=Id)).with_for_update()
 
 
 def last_state(endpoint_id: ColumnElement[Any], topic: str | None) -> ScalarSelect[str]:
@@ -50,7 +53,7 @@ def lock_endpoint(conn: Connection, endpoint_id: int) -> None:
 
     SQLite's ``BEGIN IMMEDIATE`` holds the whole database already and ignores FOR UPDATE.
     """
-    conn.execute(select(endpoints.c.id).where(endpoints.c.id == endpoint_id).with_for_update())
+    conn.execute(_LOCK, {"endpoint": endpoint_id})
 
 
 def record_consent(

@@ -11,9 +11,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Integer, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
+from engine.database.sql import Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
@@ -24,6 +25,18 @@ from engine.language.times import Duration, business_day, start_of
 
 #: Two equal codes among 30 ** 12 are so rare that more tries than this mean a broken source of chance.
 TRIES = 10
+
+_SHOWN = (
+    select(coupons.c.code, coupons.c.offer, coupons.c.terms, coupons.c.valid_until)
+    .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
+    .where(
+        dispatches.c.match_id == bindparam("match", type_=Id),
+        dispatches.c.step < bindparam("step", type_=Integer),
+        coupons.c.code.is_not(None),
+        coupons.c.revoked_at.is_(None),
+    )
+    .order_by(dispatches.c.step)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +67,7 @@ def issue(
 
 def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issued]:
     """Read the coupons that a message of the match shows: those of earlier steps, drawn and not taken back."""
-    rows = conn.execute(
-        select(coupons.c.code, coupons.c.offer, coupons.c.terms, coupons.c.valid_until)
-        .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
-        .where(
-            dispatches.c.match_id == match_id,
-            dispatches.c.step < before_step,
-            coupons.c.code.is_not(None),
-            coupons.c.revoked_at.is_(None),
-        )
-        .order_by(dispatches.c.step)
-    )
+    rows = conn.execute(_SHOWN, {"match": match_id, "step": before_step})
     return [Issued(row.code, row.offer, row.terms, row.valid_until) for row in rows]
 
 

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from connectors.base import Message
+from engine.database.sql import Id
 from engine.database.tables import contents, endpoints, stores
 from engine.dispatch import coupons
 from engine.dispatch.channels import CannotSendError, Carriers, Channel
@@ -23,6 +24,8 @@ from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.times import Hours, first_instant, wall
 from engine.vocabulary.home import Home
+
+_REACHED = select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == bindparam("endpoint", type_=Id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,7 @@ class Drafts:
         return self._files[content_id]
 
     def _guest(self, conn: Connection, claim: Claim) -> tuple[Channel, str]:
-        row = conn.execute(
-            select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == claim.endpoint_id)
-        ).one_or_none()
+        row = conn.execute(_REACHED, {"endpoint": claim.endpoint_id}).one_or_none()
         if row is None or row.address is None:
             raise NoRecipientError
         return row.channel, row.address

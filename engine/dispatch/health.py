@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from connectors.base import Outcome
 from engine.database.sql import upsert
@@ -19,6 +19,8 @@ FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=1)
 #: So many definite noes in a row, to different guests, are our fault and not theirs.
 REFUSALS = 3
+
+_SHUT = select(channels.c.stopped_at, channels.c.open_until).where(channels.c.channel == bindparam("name"))
 
 
 def pause(failures: int) -> timedelta | None:
@@ -65,9 +67,7 @@ def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None
 
     A stopped channel has no such time: it says a quarter of an hour from ``now``.
     """
-    row = conn.execute(
-        select(channels.c.stopped_at, channels.c.open_until).where(channels.c.channel == channel)
-    ).one_or_none()
+    row = conn.execute(_SHUT, {"name": channel}).one_or_none()
     if row is None:
         return None
     if row.stopped_at is not None:

@@ -22,7 +22,7 @@ def png(code: str) -> bytes:
     lines = [*quiet, *(b"\0" + edge + bytes(row).translate(_AS_POINTS) + edge for row in modules), *quiet]
     side = len(lines) * _SIDE
     about = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)  # one bit a point, shades of grey, not interlaced
-    points = zlib.compress(b"".join(line * _SIDE for line in lines), 9)
+    points = zlib.compress(b"".join(line * _SIDE for line in lines))
     chunks = ((b"IHDR", about), (b"IDAT", points), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from engine.database.counting import points_balance
+from engine.database.sql import EpochSeconds, Id
 from engine.database.tables import (
     customer_facts,
     customers,
@@ -34,6 +36,23 @@ from engine.vocabulary.home import Home
 #: Of a value that speaks of the guest, and of a whole match: what an alert about several guests repeats for each.
 _OF_A_MATCH = ("customer", "order", "rating", "event", "points", "coupon", "coupons", "expiring", "store")
 _THOUSANDTHS = 1000
+_OF_A_STORE = ("name", "address", "city", "region", "country", "phone", "opens", "closes", "manager_name", "language")
+
+# Read for every message: made once.
+_TAGS = select(tags.c.tag).where(tags.c.customer_id == bindparam("customer", type_=Id)).order_by(tags.c.tag)
+_STORE = select(*(stores.c[name] for name in _OF_A_STORE)).where(stores.c.id == bindparam("store", type_=Id))
+_ORDER = select(
+    orders.c.external_id, orders.c.total, orders.c.ordered_at, orders.c.day, orders.c.channel, orders.c.server
+).where(orders.c.id == bindparam("order", type_=Id))
+_ITEMS = (
+    select(products.c.name, products.c.category, order_items.c.quantity, order_items.c.price)
+    .join(products, products.c.id == order_items.c.product_id)
+    .where(order_items.c.order_id == bindparam("order", type_=Id))
+    .order_by(order_items.c.id)
+)
+_RATING = select(ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
+    ratings.c.id == bindparam("rating", type_=Id)
+)
 
 
 def read_values(
@@ -95,36 +114,9 @@ def about_several(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _guest(conn: Connection, customer_id: int, as_of: datetime) -> dict[str, Any]:
-    email, phone = endpoints.alias("email"), endpoints.alias("phone")
-    row = conn.execute(
-        select(
-            customers.c.name,
-            customers.c.first_name,
-            customers.c.language,
-            customers.c.city,
-            customers.c.company,
-            customers.c.gender,
-            customers.c.tier,
-            customers.c.attributes,
-            email.c.address.label("email"),
-            phone.c.address.label("phone"),
-            zones.c.name.label("zone"),
-            customer_facts.c.joined_day,
-            customer_facts.c.visits,
-            customer_facts.c.orders,
-            customer_facts.c.spend,
-            customer_facts.c.last_order_day,
-            points_balance(customers.c.id, as_of).label("points"),
-        )
-        .select_from(customers)
-        .join(zones, zones.c.id == customers.c.zone_id)
-        .outerjoin(customer_facts, customer_facts.c.customer_id == customers.c.id)
-        .outerjoin(email, email.c.id == customers.c.email_id)
-        .outerjoin(phone, phone.c.id == customers.c.sms_id)
-        .where(customers.c.id == customer_id, customers.c.erased_at.is_(None))
-    ).one_or_none()
+    row = conn.execute(_guest_statement(), {"customer": customer_id, "as_of": as_of}).one_or_none()
     said = _columns(row) if row is not None else {}
-    labels = conn.scalars(select(tags.c.tag).where(tags.c.customer_id == customer_id).order_by(tags.c.tag)).all()
+    labels = conn.scalars(_TAGS, {"customer": customer_id}).all()
     return {
         **{
             name: said.get(name) for name in ("name", "email", "phone", "language", "city", "company", "gender", "tier")
@@ -142,26 +134,48 @@ def _guest(conn: Connection, customer_id: int, as_of: datetime) -> dict[str, Any
     }
 
 
+@cache
+def _guest_statement() -> Select[Any]:
+    email, phone = endpoints.alias("email"), endpoints.alias("phone")
+    return (
+        select(
+            customers.c.name,
+            customers.c.first_name,
+            customers.c.language,
+            customers.c.city,
+            customers.c.company,
+            customers.c.gender,
+            customers.c.tier,
+            customers.c.attributes,
+            email.c.address.label("email"),
+            phone.c.address.label("phone"),
+            zones.c.name.label("zone"),
+            customer_facts.c.joined_day,
+            customer_facts.c.visits,
+            customer_facts.c.orders,
+            customer_facts.c.spend,
+            customer_facts.c.last_order_day,
+            points_balance(customers.c.id, bindparam("as_of", type_=EpochSeconds)).label("points"),
+        )
+        .select_from(customers)
+        .join(zones, zones.c.id == customers.c.zone_id)
+        .outerjoin(customer_facts, customer_facts.c.customer_id == customers.c.id)
+        .outerjoin(email, email.c.id == customers.c.email_id)
+        .outerjoin(phone, phone.c.id == customers.c.sms_id)
+        .where(customers.c.id == bindparam("customer", type_=Id), customers.c.erased_at.is_(None))
+    )
+
+
 def _store(conn: Connection, store_id: int | None) -> dict[str, Any]:
-    names = ("name", "address", "city", "region", "country", "phone", "opens", "closes", "manager_name", "language")
-    row = conn.execute(select(*(stores.c[name] for name in names)).where(stores.c.id == store_id)).one_or_none()
-    return dict.fromkeys(names) if row is None else _columns(row)
+    row = conn.execute(_STORE, {"store": store_id}).one_or_none() if store_id is not None else None
+    return dict.fromkeys(_OF_A_STORE) if row is None else _columns(row)
 
 
 def _order(conn: Connection, order_id: int | None) -> dict[str, Any] | None:
-    row = conn.execute(
-        select(
-            orders.c.external_id, orders.c.total, orders.c.ordered_at, orders.c.day, orders.c.channel, orders.c.server
-        ).where(orders.c.id == order_id)
-    ).one_or_none()
+    row = conn.execute(_ORDER, {"order": order_id}).one_or_none() if order_id is not None else None
     if row is None:
         return None
-    items = conn.execute(
-        select(products.c.name, products.c.category, order_items.c.quantity, order_items.c.price)
-        .join(products, products.c.id == order_items.c.product_id)
-        .where(order_items.c.order_id == order_id)
-        .order_by(order_items.c.id)
-    )
+    items = conn.execute(_ITEMS, {"order": order_id})
     return {
         "number": row.external_id,
         "total": row.total,
@@ -182,11 +196,7 @@ def _order(conn: Connection, order_id: int | None) -> dict[str, Any] | None:
 
 
 def _rating(conn: Connection, rating_id: int | None) -> dict[str, Any] | None:
-    row = conn.execute(
-        select(ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
-            ratings.c.id == rating_id
-        )
-    ).one_or_none()
+    row = conn.execute(_RATING, {"rating": rating_id}).one_or_none() if rating_id is not None else None
     if row is None:
         return None
     return {
