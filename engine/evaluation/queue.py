@@ -151,7 +151,8 @@ def _why_none_goes(match: Any, step: Step) -> ColumnElement[Any]:
     """SQL: the first later message's reason where none of them can go, else NULL."""
     can_go = select(dispatches.c.id).where(*_later_messages(match, step), dispatches.c.state.in_(("pending", "held")))
     first = select(dispatches.c.reason).where(*_later_messages(match, step)).order_by(dispatches.c.step).limit(1)
-    return case((~can_go.correlate(match).exists(), first.correlate(match).scalar_subquery()), else_=null())
+    reason = func.coalesce(first.correlate(match).scalar_subquery(), "no_message")
+    return case((~can_go.correlate(match).exists(), reason), else_=null())
 
 
 def _row(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from engine.database.sql import upsert
 from engine.database.tables import contents, rule_versions, rules, zones
@@ -99,10 +99,8 @@ def zones_in_use(conn: Connection) -> list[Zone]:
     return [Zone(row.id, ZoneInfo(row.name)) for row in conn.execute(select(zones).order_by(zones.c.id))]
 
 
-def remember_watermark(conn: Connection, rule_row: int, as_of: datetime) -> None:
-    """Note that the rule was evaluated at ``as_of``; the watermark never goes back."""
-    conn.execute(
-        update(rules)
-        .where(rules.c.id == rule_row, (rules.c.watermark.is_(None)) | (rules.c.watermark < as_of))
-        .values(watermark=as_of)
-    )
+def remember_watermark(conn: Connection, rule_row: int, as_of: datetime, *, latest: datetime) -> None:
+    """Note that the rule was evaluated at ``as_of``; the watermark never goes back, but for one beyond ``latest``."""
+    mark = rules.c.watermark
+    moves = or_(mark.is_(None), mark < as_of, mark > latest)
+    conn.execute(update(rules).where(rules.c.id == rule_row, moves).values(watermark=as_of))

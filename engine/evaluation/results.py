@@ -23,7 +23,7 @@ class RuleResult:
     held: str | None = None  #: why a person must approve
     problems: tuple[str, ...] = ()
     balanced: bool = True
-    failed: bool = False  #: the rule could not be evaluated at all
+    bug: Exception | None = field(default=None, compare=False)  #: why the rule could not be evaluated at all
 
     def to_json(self) -> dict[str, Any]:
         """Give the stable keys of ``run --format json``."""
@@ -63,7 +63,7 @@ class RunResult:
     @property
     def balanced(self) -> bool:
         """Tell whether every matched guest has one recorded outcome; if not, the run is red."""
-        return all(rule.balanced and not rule.failed for rule in self.rules)
+        return all(rule.balanced and rule.bug is None for rule in self.rules)
 
     def to_json(self, sent: Mapping[str, int] | None = None) -> dict[str, Any]:
         """Give the object that ``run --format json`` prints; ``sent`` is absent in a dry run."""

@@ -7,10 +7,9 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from engine.database.complaints import explain
 from engine.database.facts import bring_to
@@ -29,6 +28,7 @@ from engine.evaluation.register import (
 from engine.evaluation.results import RuleResult, RunResult
 from engine.language.rule import Rule
 from engine.language.times import business_day
+from engine.vocabulary.actions import Coupon
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Scope, Zone
 
@@ -124,13 +124,13 @@ class _Evaluation:
         self.run = int(made.inserted_primary_key[0])
 
     def _clock_went_back(self, conn: Connection) -> str | None:
-        last = conn.scalar(select(func.max(runs.c.as_of)))
-        if last is None or self.as_of >= last - CLOCK_SLACK:
+        last = conn.scalar(select(func.max(runs.c.started_at)))
+        if last is None or self.started_at >= last - CLOCK_SLACK:
             return None
         zone = self.home.config.business.timezone
         return (
-            f"nothing is evaluated: this run is at {self.as_of.astimezone(zone):%Y-%m-%d %H:%M}, and the last one was "
-            f"at {last.astimezone(zone):%Y-%m-%d %H:%M}, which is later; what is queued goes out"
+            f"nothing is evaluated: the clock says {self.started_at.astimezone(zone):%Y-%m-%d %H:%M}, and the last run "
+            f"was at {last.astimezone(zone):%Y-%m-%d %H:%M}, which is later; what is queued goes out"
         )
 
     def _chosen(self) -> list[Rule]:
@@ -140,21 +140,26 @@ class _Evaluation:
         return RunResult(run, self.as_of, run is None, tuple(results), self.reach, self.newest)
 
     def _guarded(self, rule: Rule, transaction: AbstractContextManager[Connection]) -> RuleResult:
-        """Evaluate one rule; what the database refuses about it is its own problem, what ails the database is not."""
-        row = self.registered[rule.id]
+        """Evaluate one rule; what fails in it stays its own problem, what ails the database is everybody's."""
+        row = self._seen_from_here(self.registered[rule.id])
         if not self._is_due(rule, row):
             return RuleResult(rule.id, rule.path, due=False)
-        waiting = self._waits_for_data(rule)
+        waiting = self._waits_for_data(rule) or self._promises_nothing(rule)
         if waiting is not None:
             return RuleResult(rule.id, rule.path, due=True, problems=(waiting,))
         try:
             with transaction as conn:
                 return self._evaluate(conn, rule, row)
-        except SQLAlchemyError as error:
+        except Exception as error:
             if explain(error) is not None:
                 raise
-            problem = f"the database refused this rule's query ({type(error).__name__}); the other rules go on"
-            return RuleResult(rule.id, rule.path, due=True, problems=(problem,), failed=True)
+            problem = f"could not be evaluated ({type(error).__name__}): a bug of Regulars; the other rules go on"
+            return RuleResult(rule.id, rule.path, due=True, problems=(problem,), bug=error)
+
+    def _seen_from_here(self, row: Registered) -> Registered:
+        """A watermark ahead of the clock was set by a trial at a later time: it hides nothing from real runs."""
+        ahead = row.watermark is not None and row.watermark > max(self.as_of, self.started_at + CLOCK_SLACK)
+        return replace(row, watermark=None) if ahead else row
 
     def _is_due(self, rule: Rule, row: Registered) -> bool:
         config = self.home.config
@@ -186,6 +191,16 @@ class _Evaluation:
             f"{config.fresh}; import the till's orders since then (data: fresh in config/regulars.yaml)"
         )
 
+    def _promises_nothing(self, rule: Rule) -> str | None:
+        """A coupon with a last day that has passed would be refused at the till."""
+        config = self.home.config
+        today = business_day(self.as_of, config.business.timezone, config.day_starts)
+        for coupon in (step.settings for step in rule.steps if isinstance(step.settings, Coupon)):
+            last = coupon.valid
+            if isinstance(last, date) and last < today:
+                return f"waits: its coupon was valid until {last}; give it another date, or switch the rule off"
+        return None
+
     def _evaluate(self, conn: Connection, rule: Rule, row: Registered) -> RuleResult:
         home = self.home
         contents = content_rows(conn, rule, home.templates)
@@ -206,7 +221,7 @@ class _Evaluation:
             rule, row.id, self.run, self.as_of, self.zones, home.config, contents, home.offers, held if act else None
         )
         write_dispatches(conn, queue)
-        remember_watermark(conn, row.id, self.as_of)
+        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + CLOCK_SLACK)
         queued = self._queued(conn, row.id)
         return RuleResult(
             rule=rule.id,

@@ -153,7 +153,8 @@ class Ordered:
     def schema(cls) -> JsonSchema:
         """Which visit, how long ago, and the order filters."""
         return {
-            "type": ["object", "null"],
+            "type": ["integer", "object", "null"],
+            "minimum": 1,
             "additionalProperties": False,
             "description": cls.about,
             "properties": {
@@ -174,7 +175,7 @@ class Ordered:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read the settings; ``count`` and ``every`` exclude one another."""
+        """Read ``1`` or the settings; ``count`` and ``every`` exclude one another."""
         given = settings(reader.data, "count")
         if "count" in given and "every" in given:
             reader.under("every").problem(

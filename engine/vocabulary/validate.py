@@ -139,22 +139,24 @@ def _word_of(here: Reader, entry: object) -> str | None:
 
 def _check_coupons(place: Reader, steps: Iterable[Step]) -> None:
     """A code must be drawn before the message that shows it, and be shown by one."""
-    coupon: Step | None = None
-    shown = True
+    drawn = False
+    silent: list[Step] = []
     for step in steps:
         settings = step.settings
         if isinstance(settings, Coupon):
-            coupon, shown = step, settings.always
+            drawn = True
+            silent += [] if settings.always else [step]
         elif isinstance(settings, Email | Sms | Alert):
-            shown = shown or not isinstance(settings, Alert)  # an alert tells staff, not the guest
+            if not isinstance(settings, Alert):  # an alert tells staff, not the guest
+                silent = []
             template = place.around.templates.get(settings.template)
-            if template is not None and coupon is None and template.uses_coupon(cast("TemplateWord", step.word)):
+            if template is not None and not drawn and template.uses_coupon(cast("TemplateWord", step.word)):
                 place.under(step.number - 1, step.word).problem(
                     f'the template "{settings.template}" shows a coupon, and no "coupon" step stands before this one',
                     "no-coupon",
                     hint="add a coupon step before it",
                 )
-    if coupon is not None and not shown:
+    for coupon in silent:
         place.under(coupon.number - 1, "coupon").problem(
             "no step after this one tells the guest of the coupon",
             "silent-coupon",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import CONFIG, Cafe, at, home_of, rule_of, write_home
+from small_world import CONFIG, Cafe, at, home_of, write_home
 from sqlalchemy import select, update
 
 from engine.database.facts import rebuild
 from engine.database.tables import dispatches, matches, rule_versions, rules, runs
 from engine.evaluation.runner import run_due
-from engine.vocabulary.conditions import Orders
 from engine.vocabulary.home import load_home
 
 MONDAY = at("2026-05-04 10:00")
@@ -188,26 +186,6 @@ def test_the_run_balances_in_the_database(cafe: Cafe) -> None:
     (result,) = cafe.run(rule, now=MONDAY).rules
     assert result.matched == result.act + result.control + sum(result.refused.values()) == len(cafe.matches)
     assert sum(result.queued.values()) == result.act * 3 == len(cafe.dispatches)
-
-
-# -- a failing rule ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_a_rule_whose_query_fails_stops_no_other(cafe: Cafe, monkeypatch: pytest.MonkeyPatch, dry_run: bool) -> None:
-    from sqlalchemy import literal_column
-
-    few_guests(cafe)
-    monkeypatch.setattr(Orders, "sql", lambda *_: literal_column("no_such_column") == 1)
-    failing = rule_of(f"id: a-failing\n{ORDERED.split(chr(10), 1)[1]}conditions:\n  orders: 1\n")
-    with cafe.db.begin() as conn:
-        rebuild(conn, MONDAY)
-    home = replace(cafe.home, rules=(failing, rule_of(BIRTHDAY)))
-    result = run_due(cafe.db, home, MONDAY, dry_run=dry_run)
-    assert [(rule.failed, rule.matched) for rule in result.rules] == [(True, 0), (False, 1)]
-    assert not result.balanced
-    assert "no_such_column" not in str(result.rules[0].problems)
-    assert len(cafe.matches) == (0 if dry_run else 1)
 
 
 # -- brakes ------------------------------------------------------------------------------------------------------------
