@@ -130,8 +130,7 @@ def demo(folder: str) -> int:
     from engine.console.demo import Demo
 
     def command(*words: str) -> int:
-        code = main.main(args=list(words), prog_name="regulars", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return int(main.main(args=list(words), prog_name="regulars", standalone_mode=False) or 0)
 
     return Demo(Path(folder), command, click.echo, os.environ, clock).show()
 
@@ -188,8 +187,8 @@ def run(session: Session, *, dry_run: bool, as_of: str | None, rule: str | None,
 
     if dry_run and wait:
         raise click.UsageError("A dry run sends nothing, so there is nothing to --wait for.")
-    at, rehearsal = session.at(as_of), as_of is not None
-    done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=rehearsal)
+    at = session.at(as_of)
+    done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=as_of is not None)
     say(done.printed(shape))
     say(done.complaints(), err=True)
     return int(done.failed)
@@ -198,27 +197,35 @@ def run(session: Session, *, dry_run: bool, as_of: str | None, rule: str | None,
 @main.command()
 @click.argument("rule", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every rule that waits or was never approved.")
+@click.option("--reject", is_flag=True, help="Cancel instead what of the rule has not gone out.")
 @by_option
 @as_of_option
 @in_home
-def approve(session: Session, rule: str | None, everything: bool, by: str | None, as_of: str | None) -> None:
-    """Let the held messages of a rule go, and those of its later runs."""
-    from engine.console.brakes import approve_rules
+def approve(session: Session, /, rule: str | None, by: str | None, as_of: str | None, **how: bool) -> None:
+    """Let the held messages of a rule go, and those of its later runs; or cancel them."""
+    from engine.console import hand
 
-    if everything == (rule is not None):
-        raise click.UsageError("Name one rule, or give --all.")
-    say(approve_rules(session, rule, by=session.by(by), at=session.at(as_of)))
+    say(hand.approve(session, rule, **how, by=session.by(by), at=session.at(as_of)))
 
 
 @main.command()
+@click.argument("numbers", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many messages.")
+@click.option(
+    "--again", "what", flag_value="again", help="Queue what was given up or is uncertain, by its id in the log."
+)
+@click.option("--cancel", "what", flag_value="cancel", help="Cancel what is held or waits, by its id in the log.")
+@by_option
 @as_of_option
 @in_home
-def dispatch(session: Session, limit: int | None, as_of: str | None) -> int:
-    """Send what is due, without checking rules."""
-    from engine.console.run import send
+def dispatch(session: Session, /, as_of: str | None, limit: int | None, by: str | None, **chosen: Any) -> int:
+    """Send what is due, without checking rules; or with --again or --cancel decide about single messages."""
+    from engine.console import hand, run
 
-    said, problems = send(session, None if as_of is None else session.at(as_of), limit=limit)
+    if any(chosen.values()):
+        said, problems = hand.decide(session, **chosen, by=session.by(by), at=session.at(as_of))
+    else:
+        said, problems = run.send(session, None if as_of is None else session.at(as_of), limit=limit)
     say(said)
     say("".join(f"{problem}\n" for problem in problems), err=True)
     return int(bool(problems))
@@ -342,8 +349,6 @@ def customer_consent(session: Session, /, who: str, topic: str | None, by: str |
     """Record what a guest says about marketing."""
     from engine.console.customer import consent
 
-    if not any(said.values()):
-        raise click.UsageError("Give --email or --sms, with yes or no.")
     say(consent(session, who, said, topic=topic, by=session.by(by)))
 
 

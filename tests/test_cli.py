@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_home_is_said_so(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "words", [["rnu"], ["run", "--as-off", "x"], ["approve"], ["approve", "welcome", "--all"], ["log", "--limit", "0"]]
+    "words", [["rnu"], ["run", "--as-off", "x"], ["approve", "a", "b"], ["dispatch", "x"], ["log", "--limit", "0"]]
 )
 def test_a_mistyped_command_is_2(home: Path, words: list[str]):
     result = regulars("--home", home, *words)

@@ -1,39 +1,16 @@
-"""What a person lets go or stops: approval of rules, and the big red button."""
+"""The big red button, and what else keeps messages in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from engine.console.page import Page
-from engine.console.session import Session, rule_named
+from engine.console.session import Session
 from engine.console.words import counted, moment
-from engine.database.tables import channels, dispatches, rules, switch
+from engine.database.tables import channels, switch
 from engine.dispatch import health
-from engine.dispatch.approve import Approved, approve
-from engine.evaluation.register import Registered, register
-
-
-def approve_rules(session: Session, rule: str | None, *, by: str, at: datetime) -> str:
-    """Approve one rule, or (None) all that are not approved as they stand or have messages held; say what came of it.
-
-    A rule may be approved before it has found anybody: it then never waits.
-    """
-    chosen = None if rule is None else [rule_named(session.home, rule)]
-    mode = session.home.config.approvals
-    with session.db.begin() as conn:
-        registered = register(conn, session.home, at)
-        if chosen is None:
-            waiting = _holding(conn)
-            chosen = [
-                each
-                for each in session.home.rules
-                if each.id in waiting or not _approved(registered[each.id], strictly=mode != "first")
-            ]
-        return _said([done for each in chosen for done in approve(conn, each.id, name=by, now=at, mode=mode)])
 
 
 def stop(session: Session, *, by: str) -> str:
@@ -67,26 +44,3 @@ def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, s
             said = f"rests until {moment(row.open_until, zone)} after {counted(row.failures, 'failure')} in a row"
             found.append((row.channel, said, False))
     return found
-
-
-def _said(done: Sequence[Approved]) -> str:
-    page = Page()
-    if not done:
-        page.line("Nothing waits for approval.")
-    for each in done:
-        if not each.approved:
-            page.line(f"{each.rule}: noted; {counted(each.waits_for, 'more name')} must approve it.", "care")
-            continue
-        goes = f"{counted(each.released, 'message')} may go now" if each.released else "nothing was waiting"
-        late = f"; for {each.expired:,} it is too late" if each.expired else ""
-        page.line(f"{each.rule}: approved; {goes}{late}.", "good")
-    return page.text
-
-
-def _approved(row: Registered, *, strictly: bool) -> bool:
-    return row.approved_now if strictly else row.approved
-
-
-def _holding(conn: Connection) -> set[str]:
-    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(dispatches.c.state == "held")
-    return set(conn.scalars(held.distinct()))

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from engine.console.exits import Refusal, unknown
+from engine.console.exits import MistypedError, Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
@@ -243,6 +243,8 @@ def consent(
 ) -> str:
     """Record what the guest said, all of it or nothing; give a sentence for each channel, each on its line."""
     topics, now = session.home.config.topics, session.clock()
+    if not any(said.values()):
+        raise MistypedError("give --email or --sms, with yes or no")
     if topic is not None and topic not in topics:
         raise unknown("topic", topic, topics)
     told = []

@@ -260,12 +260,13 @@ def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Find
         .order_by(rules.c.rule, dispatches.c.reason)
     )
     for rule, why, count in held:
-        said = f"{counted(count, 'step')} of {rule} wait, {reason(why)}: `regulars approve {rule}`"
+        said = f"{counted(count, 'step')} of {rule} wait, {reason(why)}: `regulars approve {rule}`, or --reject"
         yield Finding("care", "held", said)
     for state, cure in (("uncertain", "may have arrived"), ("dead", "were given up")):
         count = conn.scalar(select(func.count()).where(dispatches.c.state == state))
         if count:
-            yield Finding("care", state, f"{counted(count, 'message')} {cure}: `regulars log --state {state}`")
+            look = f"`regulars log --state {state}`, then `regulars dispatch --again ID` for those to send"
+            yield Finding("care", state, f"{counted(count, 'message')} {cure}: {look}")
     late = conn.scalar(
         select(func.count()).where(
             dispatches.c.state == "pending", dispatches.c.channel.in_(MESSAGES), dispatches.c.due_at < now - _LONG_RUN

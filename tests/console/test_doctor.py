@@ -60,9 +60,11 @@ def test_what_waits_for_a_person_is_named_with_the_command(at_home: Regulars, da
     assert ("look", "rests until 2026-05-04 10:05 after 5 failures in a row") in told["sms"]
     held = [said for _, said in told["held"]]
     assert any(
-        said.endswith("of win-back wait, the rule was never approved: `regulars approve win-back`") for said in held
+        said.endswith("of win-back wait, the rule was never approved: `regulars approve win-back`, or --reject")
+        for said in held
     )
-    assert told["uncertain"] == [("look", "1 message may have arrived: `regulars log --state uncertain`")]
+    cure = "`regulars log --state uncertain`, then `regulars dispatch --again ID` for those to send"
+    assert told["uncertain"] == [("look", f"1 message may have arrived: {cure}")]
     assert at_home("doctor").exit_code == 1
     run = at_home("run", "--as-of", AT)
     assert "stop: the red button was pressed" in run.stderr

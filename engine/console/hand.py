@@ -1,0 +1,141 @@
+"""What a person decides about messages: approval of rules, what is rejected, cancelled or queued again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from engine.console.exits import MistypedError, unknown
+from engine.console.page import Page
+from engine.console.session import Session, rule_named
+from engine.console.words import counted
+from engine.database.tables import dispatches, rules
+from engine.dispatch.approve import Approved, UnknownRuleError, cancel
+from engine.dispatch.approve import approve as approve_in
+from engine.dispatch.outbox import requeue
+from engine.evaluation.register import Registered, register
+
+#: So many of the messages that cannot be moved are named.
+NAMED: Final = 20
+
+
+def approve(session: Session, rule: str | None, *, everything: bool, reject: bool, by: str, at: datetime) -> str:
+    """Do what ``regulars approve`` was asked: approve one rule or all of them, or cancel what a rule has waiting."""
+    if everything == (rule is not None):
+        raise MistypedError("name one rule, or give --all")
+    if reject:
+        if rule is None:
+            raise MistypedError("--reject needs the name of a rule")
+        return reject_rule(session, rule, by=by, at=at)
+    return approve_rules(session, rule, by=by, at=at)
+
+
+def approve_rules(session: Session, rule: str | None, *, by: str, at: datetime) -> str:
+    """Approve one rule, or (None) all that are not approved as they stand or have messages held; say what came of it.
+
+    A rule may be approved before it has found anybody: it then never waits.
+    """
+    chosen = None if rule is None else [rule_named(session.home, rule)]
+    mode = session.home.config.approvals
+    with session.db.begin() as conn:
+        registered = register(conn, session.home, at)
+        if chosen is None:
+            waiting = _holding(conn)
+            chosen = [
+                each
+                for each in session.home.rules
+                if each.id in waiting or not _approved(registered[each.id], strictly=mode != "first")
+            ]
+        return _said([done for each in chosen for done in approve_in(conn, each.id, name=by, now=at, mode=mode)])
+
+
+def reject_rule(session: Session, rule: str, *, by: str, at: datetime) -> str:
+    """Cancel all messages of a rule that have not gone out, also of one whose file is gone; say how many."""
+    with session.db.begin() as conn:
+        try:
+            cancelled = cancel(conn, name=by, now=at, rule_id=rule)
+        except UnknownRuleError:
+            known = {*conn.scalars(select(rules.c.rule)), *(each.id for each in session.home.rules)}
+            if rule not in known:
+                raise unknown("rule", rule, known) from None
+            cancelled = 0
+    page = Page()
+    if not cancelled:
+        page.line(f"{rule}: nothing was waiting.")
+    else:
+        page.line(f"{rule}: {counted(cancelled, 'step')} cancelled; these guests do not get them.", "good")
+    return page.text
+
+
+def decide(
+    session: Session, *, numbers: Sequence[int], what: str | None, by: str, at: datetime
+) -> tuple[str, list[str]]:
+    """Queue messages again (``what``: again) or cancel them; ``numbers`` are ids of the log.
+
+    Gives what is said, and a sentence for each that stayed as it was. An id that the log does not have is mistyped, and
+    then nothing is done.
+    """
+    if not numbers or what is None:
+        raise MistypedError("give the ids of messages, as the log shows them, together with --again or --cancel")
+    late: list[int] = []
+    with session.db.begin() as conn:
+        before = _states(conn, numbers)
+        if missing := sorted(set(numbers) - set(before)):
+            raise MistypedError(f"the log has no message {_listed(missing)}; `regulars log` shows the ids")
+        if what == "again":
+            _, late = requeue(conn, numbers, actor=by, now=at)
+        else:
+            cancel(conn, name=by, now=at, ids=numbers)
+        after = _states(conn, numbers)
+    left = sorted(number for number in before if after[number] == before[number])
+    page, count = Page(), len(before) - len(left)
+    page.line(f"{counted(count, 'message')} {_DONE[what]}.", "good" if count else "care")
+    problems = [
+        f"{number} stays {before[number]}: {'it is too late for it' if number in late else _WANTED[what]}."
+        for number in left[:NAMED]
+    ]
+    if len(left) > NAMED:
+        problems.append(f"{len(left) - NAMED:,} more stay as they are.")
+    return page.text, problems
+
+
+_DONE: Final = {"again": "queued again, for the next run or `regulars dispatch`", "cancel": "cancelled"}
+_WANTED: Final = {
+    "again": "only what is dead or uncertain can be queued again",
+    "cancel": "only what is held or pending can be cancelled",
+}
+
+
+def _states(conn: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    chosen = select(dispatches.c.id, dispatches.c.state).where(dispatches.c.id.in_(numbers))
+    return {row.id: row.state for row in conn.execute(chosen)}
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:NAMED])) + (" ..." if len(numbers) > NAMED else "")
+
+
+def _said(done: Sequence[Approved]) -> str:
+    page = Page()
+    if not done:
+        page.line("Nothing waits for approval.")
+    for each in done:
+        if not each.approved:
+            page.line(f"{each.rule}: noted; {counted(each.waits_for, 'more name')} must approve it.", "care")
+            continue
+        goes = f"{counted(each.released, 'message')} may go now" if each.released else "nothing was waiting"
+        late = f"; for {each.expired:,} it is too late" if each.expired else ""
+        page.line(f"{each.rule}: approved; {goes}{late}.", "good")
+    return page.text
+
+
+def _approved(row: Registered, *, strictly: bool) -> bool:
+    return row.approved_now if strictly else row.approved
+
+
+def _holding(conn: Connection) -> set[str]:
+    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(dispatches.c.state == "held")
+    return set(conn.scalars(held.distinct()))
