@@ -26,7 +26,7 @@ from engine.dispatch.render import RenderedEmail, Renderer, RenderError
 from engine.dispatch.values import about_several, read_values
 from engine.evaluation.queue import offer_terms
 from engine.language.codes import check_character
-from engine.language.formats import parse_email_address, parse_phone
+from engine.language.contacts import Channel, channel_of, normalise
 from engine.language.keys import endpoint_hash
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
@@ -217,7 +217,7 @@ def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -
 
     Raises ``MistypedError`` where ``to`` is neither, ``Refusal`` or ``NotNowError`` where one could not be sent.
     """
-    channel, recipient = _recipient(to)
+    channel, recipient = _recipient(to, session.home.config.business.country)
     with session.look() as conn:
         if conn.scalar(select(switch.c.stopped_at).where(switch.c.id == 1)) is not None:
             raise NotNowError("The red button is pressed, so nothing is sent. `regulars start` releases it")
@@ -246,11 +246,12 @@ def send_test(session: Session, shown: Sequence[Shown], to: str, at: datetime) -
     return "".join(f"{sentence}\n" for sentence in said)
 
 
-def _recipient(to: str) -> tuple[Literal["email", "sms"], str]:
+def _recipient(to: str, country: str) -> tuple[Channel, str]:
+    channel = channel_of(to)
     try:
-        return ("email", parse_email_address(to)) if "@" in to else ("sms", parse_phone(to))
+        return channel, normalise(channel, to, country)
     except ValueError as error:
-        raise MistypedError(f"--send-to: {error}") from None
+        raise MistypedError(f'--send-to: "{to}" {error}') from None
 
 
 def _mail(session: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:

@@ -17,7 +17,7 @@ from engine.console.exits import MistypedError, NotNowError, unknown
 from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
 from engine.database.tables import customers, endpoints
-from engine.language.formats import parse_email_address
+from engine.language.contacts import channel_of, normalise
 from engine.language.keys import endpoint_hash
 from engine.language.rule import Rule
 from engine.language.zones import first_instant
@@ -153,8 +153,10 @@ def customer_named(conn: Connection, home: Home, name: str) -> Row[Any]:
 
 
 def _by_address(conn: Connection, home: Home, name: str) -> list[Row[Any]]:
-    address, channel = _address(name, home.config.business.country)
-    if address is None:
+    channel = channel_of(name)
+    try:
+        address = normalise(channel, name, home.config.business.country)
+    except ValueError:
         return []
     endpoint = conn.scalar(
         select(endpoints.c.id).where(
@@ -165,21 +167,3 @@ def _by_address(conn: Connection, home: Home, name: str) -> list[Row[Any]]:
         return []
     column = customers.c.email_id if channel == "email" else customers.c.sms_id
     return list(conn.execute(select(customers).where(column == endpoint).order_by(customers.c.id)))
-
-
-def _address(name: str, country: str) -> tuple[str | None, Any]:
-    """Normalise an email address or a phone number as the import does."""
-    if "@" in name:
-        try:
-            return parse_email_address(name), "email"
-        except ValueError:
-            return None, "email"
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(name, country)
-    except phonenumbers.NumberParseException:
-        return None, "sms"
-    if not phonenumbers.is_possible_number(number):
-        return None, "sms"
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), "sms"

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from engine.language.contacts import mail_address, phone_number
 from engine.language.durations import Duration, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, ClockRange, Hours
 from engine.language.schedules import Schedule
@@ -45,15 +46,11 @@ def parse_slug(text: str) -> str:
 
 
 def parse_email_address(text: str) -> str:
-    """Read an email address and give it normalised; nothing is asked of the network."""
-    from email_validator import EmailNotValidError, validate_email
-
-    if "." not in text.rpartition("@")[2]:
-        raise ValueError(f'"{text}" is not an email address such as hello@corner.example')
+    """Read an email address of the business: letters stay as they are, the domain is normalised."""
     try:
-        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
-    except EmailNotValidError as error:
-        raise ValueError(f'"{text}" is not an email address: {str(error).rstrip(".")}') from None
+        return mail_address(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" {error}') from None
 
 
 def parse_mailbox(text: str) -> Mailbox:
@@ -69,17 +66,12 @@ def parse_mailbox(text: str) -> Mailbox:
 
 def parse_phone(text: str) -> str:
     """Read a phone number with ``+`` and country code and give it as E.164."""
-    import phonenumbers
-
     if not text.strip().startswith("+"):
         raise ValueError(f'"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"')
     try:
-        number = phonenumbers.parse(text)
-    except phonenumbers.NumberParseException:
-        raise ValueError(f'"{text}" is not a phone number such as "+1 500 555 0100"') from None
-    if not phonenumbers.is_possible_number(number):
-        raise ValueError(f'"{text}" is too short or too long for a phone number of its country')
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return phone_number(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" {error}; write it as in "+1 500 555 0100"') from None
 
 
 def parse_country(text: str) -> str:

@@ -39,6 +39,11 @@ def test_everything_known_of_a_guest_is_shown(ran: Regulars):
     assert any(message["values"] for message in shown["messages"])
 
 
+@pytest.mark.parametrize("written", ["LI.WEI@Example.com", "(312) 555-0101"])
+def test_a_guest_is_found_by_a_contact_however_it_is_written(at_home: Regulars, written: str):
+    assert json.loads(at_home("customer", "show", written, "--format", "json").stdout)["customer"] == "G1"
+
+
 def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
     said = ran("customer", "consent", "G1", "--email", "no", "--sms", "no", "--by", "Dana")
     assert said.stdout == "email: marketing has ended.\nsms: marketing has ended.\n"

@@ -78,8 +78,9 @@ def test_no_test_goes_to_a_blocked_address_or_past_the_red_button(at_home: Regul
     with database.begin() as conn:
         mine = endpoints.c.address == "li.wei@example.com"
         conn.execute(update(endpoints).where(mine).values(suppressed_why="unsubscribed", suppressed_at=0))
-    blocked = at_home(*words, "li.wei@example.com")
-    assert (blocked.exit_code, "no test either" in blocked.stderr) == (1, True)
+    for written in ("li.wei@example.com", "LI.Wei@Example.COM"):
+        blocked = at_home(*words, written)
+        assert (blocked.exit_code, "no test either" in blocked.stderr) == (1, True)
     at_home("stop")
     stopped = at_home(*words, "me@corner-shop.net")
     assert (stopped.exit_code, "red button" in stopped.stderr) == (75, True)
@@ -94,6 +95,7 @@ def test_no_test_goes_to_a_blocked_address_or_past_the_red_button(at_home: Regul
         (["win-back"], 2, "Missing option '--customer'"),
         (["win-back", "--customer", "G1", "--send-to", "me"], 2, "--send-to: "),
         (["birthday", "--customer", "G1", "--send-to", "nobody@nowhere"], 2, "--send-to: "),
+        (["low-rating", "--customer", "G6", "--send-to", "555-0199"], 2, '--send-to: "555-0199" lacks the area code'),
         (
             ["low-rating", "--customer", "G6", "--send-to", "+13125550199"],
             1,

@@ -1,0 +1,54 @@
+"""Email addresses and phone numbers in the one form in which they are stored, looked for and written to.
+
+One inbox is one endpoint however a file, a till or a person at the keyboard writes it: everybody asks here. Errors are
+``ValueError`` and say what is wrong without repeating the contact, which may be a guest's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Channel = Literal["email", "sms"]
+
+
+def channel_of(text: str) -> Channel:
+    """Tell whether a contact is meant as an email address or as a phone number."""
+    return "email" if "@" in text else "sms"
+
+
+def normalise(channel: Channel, text: str, country: str | None = None) -> str:
+    """Give the contact as it is stored: ``li@example.com``, ``+13125550100``.
+
+    ``country`` (``US``) is that of numbers without ``+``; None: they must have one. Raises ``ValueError``.
+    """
+    return mail_address(text).lower() if channel == "email" else phone_number(text, country)
+
+
+def mail_address(text: str) -> str:
+    """Give an email address with its letters as they are, its domain normalised; nothing is asked of the network."""
+    from email_validator import EmailNotValidError, validate_email
+
+    text = text.strip()
+    if "." not in text.rpartition("@")[2]:
+        raise ValueError("is not an email address such as hello@corner.example")
+    try:
+        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
+    except EmailNotValidError as error:
+        raise ValueError(f"is not an email address: {str(error).rstrip('.')}") from None
+
+
+def phone_number(text: str, country: str | None = None) -> str:
+    """Give a phone number as E.164. One that is whole only for a caller of the same town belongs to nobody: refused."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        raise ValueError("is not a phone number") from None
+    match phonenumbers.is_possible_number_with_reason(number):
+        case phonenumbers.ValidationResult.IS_POSSIBLE:
+            return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        case phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
+            raise ValueError("lacks the area code")
+        case _:
+            raise ValueError("is too short or too long for a number of its country")
