@@ -19,6 +19,8 @@ from typing import BinaryIO, Final
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _BLOCK: Final = 1 << 20
 _SAMPLE: Final = 4 << 20
+#: What Excel may write above the header to say what separates the cells.
+_SEPARATOR_LINE: Final = re.compile(r"sep=.?")
 #: A cell longer than this is a quote that never closes, not a comment of a guest.
 _LONGEST_CELL: Final = 128 * 1024
 
@@ -112,7 +114,7 @@ def _with_header(path: Path, raw: BinaryIO, encoding: str, size: int, digest: by
     raw.seek(0)
     for line, cells in _parsed(raw, encoding, delimiter, [0]):
         header = tuple(cell.strip() for cell in cells)
-        if any(header):
+        if any(header) and not _SEPARATOR_LINE.fullmatch(delimiter.join(cells)):
             while header and not header[-1]:
                 header = header[:-1]
             return CsvFile(path, encoding, delimiter, header, size, digest, header_line=line)
@@ -125,7 +127,7 @@ def _first_line(raw: BinaryIO, encoding: str) -> str:
     try:
         for _ in range(100):
             line = stream.readline(_LONGEST_CELL)
-            if line.strip() or not line:
+            if (line.strip() and not _SEPARATOR_LINE.fullmatch(line.strip())) or not line:
                 return re.sub(r'"[^"]*"', "", line)
     finally:
         stream.detach()
@@ -147,6 +149,10 @@ def _parsed(raw: BinaryIO, encoding: str, delimiter: str, place: list[int]) -> I
         raise FileError(
             f"from line {begins} on the file is no CSV any more; mostly a quotation mark is opened there and never "
             "closed"
+        ) from None
+    except UnicodeDecodeError:
+        raise FileError(
+            f"somewhere below line {begins} stands a sign that is damaged: save the file as UTF-8 and import it again"
         ) from None
     finally:
         stream.detach()

@@ -21,7 +21,7 @@ from engine.intake.items import Items
 from engine.intake.mapping import Mapping, mapping_of, mappings
 from engine.intake.moments import Events, Points, Ratings
 from engine.intake.orders import Orders
-from engine.intake.recognise import date_order, fits, recognise
+from engine.intake.recognise import date_order, fits, own_columns, recognise
 from engine.intake.rejects import Rejects
 from engine.intake.report import ImportReport
 from engine.intake.stores import Stores
@@ -78,6 +78,7 @@ def import_file(
         report.problem = str(error)
         return report
     report.kind, report.till = layout.kind, layout.till
+    report.attributes = own_columns(layout, config.attributes)
     report.encoding, report.delimiter = opened.encoding_name, opened.delimiter_name
     rejects = Rejects(file, opened.header, opened.delimiter)
     try:
@@ -152,8 +153,9 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]
         desk.report.rows += 1
         try:
             if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                plural = "" if len(cells) == 1 else "s"
-                raise RowError(f"the row has {len(cells)} cell{plural}, the first line {width}")  # noqa: TRY301
+                raise RowError(_misshapen(cells, width))  # noqa: TRY301
+            if any("\0" in cell for cell in cells):
+                raise RowError("the row holds a zero byte: the file was damaged; export it again")  # noqa: TRY301
             batch.extend(Row(line, cells, record.values) for record in layout.records(cells))
         except RowError as error:
             desk.refuse(Row(line, cells, {}), str(error))
@@ -162,6 +164,13 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]
             batch = []
     if batch:
         yield batch
+
+
+def _misshapen(cells: list[str], width: int) -> str:
+    said = f"the row has {len(cells)} cell{'' if len(cells) == 1 else 's'}, the first line {width}"
+    if (lines := 1 + max(cell.count("\n") for cell in cells)) > 1:
+        said += f"; it runs over {lines} lines: is a quotation mark opened in it and never closed?"
+    return said
 
 
 def _keep_facts(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -117,12 +117,21 @@ def _mapped(mapping: Mapping | None) -> frozenset[str]:
 
 def _own(name: str) -> str:
     """``Customer ID`` and ``customer-id`` are ``customer_id``."""
-    return "_".join(name.strip("\ufeff\u200b '").replace("-", " ").replace("_", " ").split()).casefold()
+    key = "_".join(name.strip("\ufeff\u200b '").replace("-", " ").replace("_", " ").split()).casefold()
+    return "email" if key == "e_mail" else key
 
 
 def _kind_of(names: Sequence[str]) -> str | None:
     there = set(names)
     return next((kind for marks, kind in zip(TELLING, OF_TELLING, strict=True) if there.issuperset(marks)), None)
+
+
+def own_columns(layout: Layout, declared: Collection[str]) -> tuple[str, ...]:
+    """Give the columns of guests and stores that are kept as attributes and not ``declared`` in the config."""
+    if not isinstance(layout, OwnLayout) or layout.kind == "events":
+        return ()
+    known = {*KINDS[layout.kind].columns, *declared, ""}
+    return tuple(name for name in layout.names if name not in known)
 
 
 def _not_known(header: Sequence[str]) -> str:

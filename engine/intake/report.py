@@ -33,6 +33,7 @@ class ImportReport:
     unattached: int = 0  #: refunds whose sale is not known
     redeemed: int = 0  #: coupons
     erased: int = 0  #: rows of guests who were erased: left out
+    attributes: tuple[str, ...] = ()  #: columns that are none of ours and were kept
     warnings: Counter[str] = field(default_factory=Counter)  #: what was odd, and in how many rows
     refusals: list[tuple[int, str]] = field(default_factory=list)  #: (line, reason) of the first ones
     rejects_path: Path | None = None
@@ -71,6 +72,8 @@ class ImportReport:
             )
         elif self.new_guests:
             lines.append(f"  {_number(self.new_guests, 'guest')} met for the first time.")
+        if self.attributes:
+            lines.append(f"  Columns of your own, kept as attributes: {', '.join(self.attributes)}.")
         if self.unattached:
             lines.append(f"  {_number(self.unattached, 'refund')} whose sale is not known: counted for nobody.")
         if self.erased:

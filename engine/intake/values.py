@@ -15,6 +15,7 @@ from connectors.records import RowError
 from engine.language.times import business_day, parse_clock, start_of
 
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.'])\d{3})(?:\1\d{3})*")
 _FLOAT = re.compile(r"\d+[.,]0+")
 _LONGEST_ID: Final = 200
 _MONTH_DAY = re.compile(r"(?:(\d{4})-)?(\d{1,2})-(\d{1,2})")
@@ -160,7 +161,7 @@ def day_of(seconds: int, zone: ZoneInfo, day_starts: time) -> int:
 def clock(text: str, column: str) -> str:
     """Read HH:MM."""
     try:
-        minutes = parse_clock(text.zfill(5))
+        minutes = parse_clock(f"0{text}" if text[1:2] == ":" else text)
     except ValueError as error:
         raise RowError(f"{column}: {error}") from None
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
@@ -179,7 +180,10 @@ def money(text: str, column: str, digits: int, currency: str) -> int:
 
 def whole(text: str, column: str) -> int:
     """Read a whole number; thousands may be marked."""
-    number = decimal(text, column)
+    bare = text.lstrip("'").replace("\u2212", "-")
+    if _THOUSANDS.fullmatch(bare):  # 1,000 points are a thousand, not one
+        bare = re.sub("[,.']", "", bare)
+    number = decimal(bare, column)
     if number != int(number) or abs(number) >= 2**31:
         raise RowError(f'{column} "{text}" is not a whole number')
     return int(number)

@@ -60,6 +60,8 @@ def test_a_latin_file_that_is_broken_only_at_its_end_is_still_read(tmp_path: Pat
         ('"a, or b";c\n1;2\n', "semicolon", ("a, or b", "c")),
         ("only\n1\n", "comma", ("only",)),
         ("a,b,,\n1,2,,\n", "comma", ("a", "b")),
+        ("sep=;\na;b\n1;2\n", "semicolon", ("a", "b")),
+        ("sep=,\na,b\n1,2\n", "comma", ("a", "b")),
     ],
 )
 def test_the_delimiter_is_told_by_the_first_line(tmp_path: Path, text: str, name: str, header: tuple[str, ...]):
@@ -96,6 +98,22 @@ def test_how_far_it_is_and_what_was_read_are_known(tmp_path: Path):
 def test_what_is_no_csv_file_is_refused_in_words(tmp_path: Path, data: bytes, said: str):
     with pytest.raises(FileError, match=said):
         written(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a,b\n1,M\xfcller \x81\n",  # Windows-1252 has no sign 81
+        "a,b\n".encode("utf-16") + b"\x00\xd8\n\x00",  # half of a pair
+        "a,b\n1,2\n".encode("utf-16")[:-1],
+    ],
+    ids=["cp1252", "half a pair", "cut off"],
+)
+def test_a_damaged_sign_is_told_in_words(tmp_path: Path, data: bytes):
+    with pytest.raises(
+        FileError, match=r"somewhere below line \d stands a sign that is damaged: save the file as UTF-8"
+    ):
+        list(written(tmp_path, data).rows())
 
 
 def test_a_file_that_is_not_there_is_refused_in_words(tmp_path: Path):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from connectors import csvfile
-from engine.database.tables import customers, imports, order_items, orders, products, ratings, stores
+from engine.database.tables import customers, endpoints, imports, order_items, orders, products, ratings, stores
 from tests.intake.conftest import Home, csv
 
 STORES = csv(
@@ -251,6 +251,12 @@ def test_the_report_says_what_was_understood(home: Home):
         '  line 8: total "x" is not an amount such as 12.50\n'
         "  The refused rows are in orders.rejects.csv; correct them there and import that file."
     )
+
+
+def test_columns_of_the_owners_own_are_told_so_that_a_misspelt_one_is_seen(home: Home):
+    report = home.take("Customer ID,E-Mail,Mobile No,seats\nC1,ann@example.com,1,4\n")
+    assert report.sentences()[1:] == ["  Columns of your own, kept as attributes: mobile_no."]
+    assert home.rows(endpoints, "address") == ["ann@example.com"]
 
 
 def test_every_import_is_on_record(home: Home):

@@ -15,6 +15,7 @@ MISTAKES = [
     ("customer_id,name", "7.0,Ann", f'customer_id "7.0": {ROUNDED}'),
     ("customer_id,name", "1", "the row has 1 cell, the first line 2"),
     ("customer_id,name", "1,Ann,more", "the row has 3 cells, the first line 2"),
+    ("customer_id,name,city", '1,"Ann\n2,Bob,Rome', "the row has 2 cells, the first line 3; it runs over 3 lines: is a quotation mark"),
     ("customer_id,name", f"{'x' * 201},Ann", "customer_id has 201 characters; 200 are the most"),
     ("customer_id,phone", "1,1.31256E+10", f'phone "1.31256E+10": {ROUNDED}'),
     ("customer_id,phone", "1,123", "phone is too short or too long for a number of its country"),
@@ -33,6 +34,7 @@ MISTAKES = [
     ("store_id,name", "S1,", "name is empty"),
     ("store_id,name,country", "S1,Mill,Atlantis", 'country "ATLANTIS" is not a country code of two letters such as US, GB or CN'),
     ("store_id,name,opens", "S1,Mill,25:00", 'opens: "25:00" is not a time of day'),
+    ("store_id,name,opens", "S1,Mill,7am", 'opens: "7am" is not a time of day'),
     ("order_id,ordered_at,total", ",2026-03-01 09:00,5", "order_id is empty"),
     ("order_id,ordered_at,total", "1,,5", "ordered_at is empty"),
     ("order_id,ordered_at,total", "1,2026-02-30 09:00,5", 'ordered_at "2026-02-30 09:00" is a day that does not exist'),
@@ -157,3 +159,16 @@ def test_an_order_from_the_future_goes_in_with_a_warning_and_counts_when_its_tim
     assert report.warnings["the order lies in the future"] == 1
     assert home.facts("C1")["orders"] == 0
     assert home.facts("C1")["refresh_at"] is not None
+
+
+@pytest.mark.parametrize("text", ["1,000", "1.000", "1'000", "1 000", "1000", "+1,000"])
+def test_a_thousand_points_are_a_thousand_however_they_are_written(home: Home, text: str):
+    home.take(csv("entry_id,customer_id,at,points", f'1,C1,2026-03-01,"{text}"'))
+    assert home.rows(points, "points") == [1000]
+
+
+def test_a_zero_byte_in_a_long_file_is_refused_with_its_row(home: Home):
+    rows = [f"{number},Ann Lee of Mill Lane" for number in range(300)]  # the first 4 kB tell that it is text
+    report = home.take(csv("customer_id,name", *rows, "300,A\0nn"))
+    assert (report.problem, report.new) == ("", 300)
+    assert report.refusals == [(302, "the row holds a zero byte: the file was damaged; export it again")]
