@@ -26,6 +26,7 @@ from engine.database.tables import (
     dispatches,
     endpoints,
     events,
+    imports,
     payloads,
     points,
     ratings,
@@ -34,12 +35,13 @@ from engine.database.tables import (
 from engine.dispatch.channels import OUTBOX
 from engine.dispatch.links import message_key
 from engine.dispatch.outbox import OPEN, move
-from engine.dispatch.traces import Traces, found_in, remove_messages, remove_rows
+from engine.dispatch.traces import Traces, files_below, found_in, remove_messages, remove_previews, remove_rows
 from engine.intake.ids import ERASED, erased_id
 from engine.vocabulary.home import Home
 
 #: Pages that ``regulars preview`` writes: they can be made again.
 PREVIEW = "preview"
+_NAMED = 5  #: so many imported files are named
 
 
 class UnknownCustomerError(Exception):
@@ -166,9 +168,11 @@ def _clear_files(home: Home, traces: Traces, keys: list[str], report: ErasureRep
     outbox = home.root / OUTBOX
     with contextlib.suppress(OSError):
         report.messages += erase_messages(outbox, keys)
-    for folder in (outbox, home.root / PREVIEW):
-        with contextlib.suppress(OSError):
-            report.messages += remove_messages(folder, traces)
+    report.messages += remove_messages(outbox, traces)
+    gone, left = remove_previews(home.root / PREVIEW)
+    report.messages += gone
+    if left:
+        report.left.append(f"{PREVIEW}/: {left} of its pages cannot be deleted. Delete the folder by hand.")
     with contextlib.suppress(OSError):
         for file, count in remove_rows(home.config, traces).items():
             report.rows[_shown(home.root, file)] = count
@@ -217,6 +221,13 @@ def _tell_what_is_left(db: Engine, home: Home, traces: Traces, report: ErasureRe
             f"{_shown(home.root, file)}: the name or an address still stands in it. If it is this guest's, take it out "
             "by hand."
         )
+    elsewhere = _imported_from_elsewhere(db, home)
+    if elsewhere:
+        named = ", ".join(elsewhere[:_NAMED]) + (" and others" if len(elsewhere) > _NAMED else "")
+        report.left.append(
+            f"Files that were imported from other folders ({named}), and those of refused rows beside them: take the "
+            "guest out, or delete them."
+        )
     report.left.append("Backups and copies of this folder or of the database: erase there too, or let them run out.")
     report.left.append(
         "The till: erase the guest there. Until then its exports are recognised, and the guest left out."
@@ -232,6 +243,13 @@ def _tell_what_is_left(db: Engine, home: Home, traces: Traces, report: ErasureRe
         )
     if db.dialect.name == "postgresql":
         report.left.append("PostgreSQL keeps old versions of rows until its next vacuum, and in its archived log.")
+
+
+def _imported_from_elsewhere(db: Engine, home: Home) -> list[str]:
+    """Give the names of imported files that do not lie in the home any more, or never did."""
+    with db.begin() as conn:
+        names = set(conn.scalars(select(imports.c.name).distinct()))
+    return sorted(names - {file.name for file in files_below(home.root)})
 
 
 def _shown(root: Path, file: Path) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
+from fnmatch import fnmatch
 from html import unescape
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from connectors.csvfile import CsvFile, FileError, open_csv
 from connectors.records import Layout, Record, RowError
 from engine.intake.recognise import recognise
-from engine.intake.rejects import SUFFIX
+from engine.intake.rejects import PATTERN
 from engine.language.config import Config
 from engine.language.formats import currency_digits
 
@@ -67,18 +68,32 @@ def _same_number(digits: str, whole: str) -> bool:
 
 
 def remove_messages(folder: Path, traces: Traces) -> int:
-    """Delete what was written to the guest's own addresses, and tests and previews that name them; give how many.
+    """Delete what was written to the guest's own addresses, and every message marked TEST; give how many.
 
-    A message to somebody else who has the same name stays.
+    A test shows a guest by first name, comment or order only, and can be sent again. A message to somebody else who
+    has the same name stays.
     """
     count = 0
-    for file in _files(folder):
+    for file in files_below(folder):
         text = _readable(file)
-        trial = file.suffix == ".html" or re.search(r"^Subject: TEST: |^TEST: ", text, re.MULTILINE) is not None
-        if traces.contact_in(text) or (trial and traces.name_in(text)):
-            file.unlink(missing_ok=True)
-            count += 1
+        if traces.contact_in(text) or re.search(r"^Subject: TEST: |^TEST: ", text, re.MULTILINE) is not None:
+            count += _unlinked(file)
     return count
+
+
+def remove_previews(folder: Path) -> tuple[int, int]:
+    """Delete every page of ``folder``, whoever it shows: it can be made again. Give how many went, and how many not."""
+    files = list(files_below(folder))
+    gone = sum(map(_unlinked, files))
+    return gone, len(files) - gone
+
+
+def _unlinked(file: Path) -> bool:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def remove_rows(config: Config, traces: Traces) -> dict[Path, int]:
@@ -87,8 +102,8 @@ def remove_rows(config: Config, traces: Traces) -> dict[Path, int]:
     Gives how many rows went from which file. A row is the guest's by id or by contact; sales that name nobody stay.
     """
     taken: dict[Path, int] = {}
-    files = [file for file in _files(config.inbox) if file.suffix.lower() in _TABLES]
-    files += [file for file in _files(config.root) if file.name.endswith(SUFFIX) and file not in files]
+    files = [file for file in files_below(config.inbox) if file.suffix.lower() in _TABLES]
+    files += [file for file in files_below(config.root) if fnmatch(file.name, PATTERN) and file not in files]
     for file in files:
         try:
             opened = open_csv(file)
@@ -102,7 +117,7 @@ def remove_rows(config: Config, traces: Traces) -> dict[Path, int]:
 
 def found_in(root: Path, traces: Traces, *, but: Sequence[Path] = ()) -> Iterator[Path]:
     """Find the files below ``root`` in which the guest is still named. Hidden folders and ``but`` are passed over."""
-    for file in _files(root):
+    for file in files_below(root):
         if file not in but and file.stat().st_size <= _LARGEST and traces.within(_readable(file)):
             yield file
 
@@ -147,7 +162,7 @@ def _is_the_guests(cells: list[str], layout: Layout | None, traces: Traces) -> b
     return mine and (traces.name_in(text) or any(record.kind in _ABOUT_A_PERSON for record in records))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Give every file below ``folder``, but for the database and what lies in hidden folders and environments."""
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")

@@ -3,6 +3,7 @@
 import base64
 import quopri
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
@@ -135,6 +136,54 @@ def test_after_erasure_no_file_of_the_home_holds_name_address_or_number(cafe, ho
         "inbox/more.rejects.csv": 1,
     }
     assert not [sentence for sentence in report.left if NAME in sentence or "still stands" in sentence]
+
+
+def test_pages_and_tests_go_that_show_the_guest_by_a_first_name_only(cafe, home):
+    guest = full_life(cafe, home)
+    page = home.root / "preview" / "low-rating-c1-2.html"
+    page.write_text("<p>Hello 小明</p>")
+    trial, to_owner = home.root / "outbox" / "test-1.eml", "To: owner@corner.example\nSubject: {}\n\nHello Xiao\n"
+    trial.write_text(to_owner.format("TEST: We miss you"))
+    (home.root / "outbox" / "test-2.txt").write_text("From: a\nTo: +15005550006\n\nTEST: Hello Xiao\n")
+    other = home.root / "outbox" / "other.eml"
+    other.write_text(to_owner.format("We miss you"))
+    report = erase(cafe.db, home, guest.id, now=NOW, actor="Ana")
+    assert list((home.root / "preview").iterdir()) == []
+    assert [file.name for file in (home.root / "outbox").iterdir() if "Xiao" in file.read_text()] == ["other.eml"]
+    assert report.messages == 6
+
+
+def test_a_second_file_of_refused_rows_is_cleared_too(cafe, home):
+    guest = full_life(cafe, home)
+    second = home.root / "more.rejects-2.csv"
+    second.write_text(f"customer_id,name,email,refused_line,refused_reason\nc1,{NAME},{MAIL},2,why\n", "utf-8-sig")
+    report = erase(cafe.db, home, guest.id, now=NOW, actor="Ana")
+    assert NAME not in second.read_text("utf-8-sig")
+    assert report.rows["more.rejects-2.csv"] == 1
+
+
+def test_files_that_were_imported_from_another_folder_are_told(cafe, home, tmp_path_factory):
+    guest = full_life(cafe, home)
+    outside = tmp_path_factory.mktemp("desk") / "guests-of-may.csv"
+    outside.write_text(CUSTOMERS, encoding="utf-8")
+    import_file(cafe.db, home.config, home.key, outside, now=NOW)
+    report = erase(cafe.db, home, guest.id, now=NOW, actor="Ana")
+    (told,) = [sentence for sentence in report.left if "other folders" in sentence]
+    assert "(guests-of-may.csv)" in told
+
+
+def test_pages_that_cannot_be_deleted_are_told(cafe, home, monkeypatch):
+    guest = full_life(cafe, home)
+    real = Path.unlink
+
+    def stuck(self, missing_ok=False):
+        if self.suffix == ".html":
+            raise PermissionError
+        real(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", stuck)
+    report = erase(cafe.db, home, guest.id, now=NOW, actor="Ana")
+    assert "preview/: 1 of its pages cannot be deleted. Delete the folder by hand." in report.left
 
 
 def test_the_other_guest_keeps_everything(cafe, home):
