@@ -44,7 +44,7 @@ def read(message: EmailMessage) -> list[tuple[object, ...]]:
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(LINES, st.none() | LINES, st.booleans())
 @example("", "", True)
 @example("a line end alone\n", "<p>\n\n", False)
