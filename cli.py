@@ -191,7 +191,7 @@ def run(session: Session, *, dry_run: bool, as_of: str | None, rule: str | None,
     done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=as_of is not None)
     say(done.printed(shape))
     say(done.complaints(), err=True)
-    return int(done.failed)
+    return done.exit_code()
 
 
 @main.command()

@@ -51,7 +51,7 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
         )
     for each in result.rules:
         for problem in each.problems:
-            page.line(f"{each.rule}: {problem}.", "bad" if each.failed else "care", indent=2)
+            page.line(f"{each.rule}: {problem}.", "bad" if each.bug else "care", indent=2)
         if not each.balanced:
             page.line(f"{each.rule}: the numbers do not add up; this run is red. Please report it.", "bad", indent=2)
     _others(page, home, result, {each.rule for each in result.rules if each.matched or each.problems})
@@ -90,7 +90,7 @@ def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RuleP
     if rule.about:
         page.line(visible(rule.about), "faint", indent=2)
     for problem in result.problems:
-        page.line(f"{problem[:1].upper()}{problem[1:]}.", "bad" if result.failed else "care", indent=2)
+        page.line(f"{problem[:1].upper()}{problem[1:]}.", "bad" if result.bug else "care", indent=2)
     if not result.matched:
         return
     refused = sum(result.refused.values())

@@ -64,6 +64,13 @@ class Ran:
             or bool(self.summary is not None and self.summary.problems)
         )
 
+    def exit_code(self) -> int:
+        """Give 0 or 1 for the end of it all. Raises the first bug that kept a rule from being evaluated."""
+        for rule in self.result.rules:
+            if rule.bug is not None:
+                raise rule.bug
+        return int(self.failed)
+
     @property
     def sent(self) -> Mapping[str, int]:
         """Count what was sent and done, by new state."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -29,10 +29,12 @@ from engine.evaluation.permission import bucket
 from engine.language.config import Config
 from engine.language.offers import Offer
 from engine.language.rule import Rule, Step
-from engine.language.times import Duration, next_slot, wall
+from engine.language.times import Duration, first_instant, is_open, next_slot, wall
 from engine.vocabulary.actions import ACTIONS, Coupon
 from engine.vocabulary.scope import Zone
 
+_MINUTE = timedelta(minutes=1)
+_SLOT_COLUMNS = ("zone_id", "due", "spread", "waited", "latest")
 #: Later than any instant that a row can hold.
 _NEVER = 2**62
 
@@ -74,7 +76,7 @@ def after_waits(at: datetime, zone: Zone, waits: Sequence[Duration]) -> datetime
     day: date = local.date()
     for wait in waits:
         day = wait.after(day)
-    return datetime.combine(day, local.time(), zone.info).astimezone(UTC)
+    return first_instant(datetime.combine(day, local.time()), zone.info)
 
 
 def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
@@ -87,28 +89,41 @@ def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
     return next_slot(at, zone.info, queue.config.hours[channel], send.between, send.on)
 
 
-def _slots(queue: Queue, step: Step) -> list[tuple[int, int, int, int]]:
-    """One row a zone: its id, when due, how much later than ``closes`` it expires, and the end set by ``within``."""
+def _room(queue: Queue, step: Step, zone: Zone, due: datetime) -> timedelta:
+    """Give how long messages may be spread from ``due`` on: as the rule says, and not beyond the open hours."""
+    send, channel = queue.rule.send, ACTIONS[step.word].channel
+    if send.spread is None or channel is None:
+        return timedelta(0)
+    room, most = timedelta(0), send.spread.delta()
+    hours = queue.config.hours[channel]
+    while room < most and is_open(due + room + _MINUTE, zone.info, hours, send.between, send.on):
+        room += _MINUTE
+    return min(room, most)
+
+
+def _slots(queue: Queue, step: Step) -> list[tuple[int, ...]]:
+    """One row a zone: its id, when due, spread over what, how much later than ``closes`` it expires, and the end."""
     rows = []
     send = queue.rule.send
-    spread = send.spread.delta() if send.spread else timedelta(0)
     for zone in queue.zones:
         due = due_at(queue, step, zone)
+        room = _room(queue, step, zone, due)
         waited = after_waits(queue.as_of, zone, step.waits) - queue.as_of
         latest = _NEVER
         if send.within is not None and ACTIONS[step.word].channel is not None:
             within = send.within
             end = after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()
-            latest = int((end + spread).timestamp())
-        rows.append((zone.id, int(due.timestamp()), int(waited.total_seconds()), latest))
+            latest = int((end + room).timestamp())
+        seconds = (int(length.total_seconds()) for length in (room, waited))
+        rows.append((zone.id, int(due.timestamp()), *seconds, latest))
     return rows
 
 
 def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
     """Write the rows of a message or an alert."""
-    slots = values_cte("slots", ("zone_id", "due", "waited", "latest"), _slots(queue, step))
+    slots = values_cte("slots", _SLOT_COLUMNS, _slots(queue, step))
     match = matches.alias("m")
-    due, expires = _times(queue, step, match, slots)
+    due, expires = _times(queue, match, slots)
     channel = ACTIONS[step.word].channel
     block = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
     values = _row(queue, step, match, due=due, expires=expires, block=block)
@@ -120,9 +135,9 @@ def _write_coupon_step(conn: Connection, queue: Queue, step: Step) -> None:
 
     With ``always`` it needs no message: it is issued at once.
     """
-    slots = values_cte("slots", ("zone_id", "due", "waited", "latest"), _slots(queue, step))
+    slots = values_cte("slots", _SLOT_COLUMNS, _slots(queue, step))
     match = matches.alias("m")
-    due, expires = _times(queue, step, match, slots)
+    due, expires = _times(queue, match, slots)
     block: ColumnElement[Any] = cast(null(), String)
     if not step.settings.always:
         due = func.coalesce(_of_messages(match, step, func.min(dispatches.c.due_at)), due)
@@ -195,11 +210,10 @@ def _insert(conn: Connection, queue: Queue, match: Any, slots: CTE, values: dict
     conn.execute(insert(dispatches).from_select(list(values), rows))
 
 
-def _times(queue: Queue, step: Step, match: Any, slots: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
+def _times(queue: Queue, match: Any, slots: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
     due: ColumnElement[int] = slots.c.due
-    if queue.rule.send.spread is not None and ACTIONS[step.word].channel is not None:
-        seconds = int(queue.rule.send.spread.delta().total_seconds())
-        due = due + bucket(match.c.customer_id, f"spread {queue.rule.id}") * seconds // 10_000
+    if queue.rule.send.spread is not None:
+        due = due + bucket(match.c.customer_id, f"spread {queue.rule.id}") * slots.c.spread // 10_000
     closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
     return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
 

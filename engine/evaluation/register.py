@@ -31,8 +31,8 @@ class Registered:
 def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registered]:
     """Bring ``rules`` in line with the files: new ones in, their hash and switch renewed.
 
-    A rule whose file is gone is switched off, so that nothing under way goes out; one whose file is broken stays as it
-    was. Gives the registered rules by id.
+    A rule whose file is gone is switched off, so that nothing under way goes out. While any file is broken none is
+    taken for gone. Gives the registered rules by id.
     """
     today = business_day(as_of, home.config.business.timezone, home.config.day_starts)
     for rule in home.rules:
@@ -44,8 +44,9 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
         )
     known = {rule.id for rule in home.rules}
     rows = conn.execute(select(rules)).all()
-    gone = [row.id for row in rows if row.rule not in known and row.path not in home.broken and row.active]
-    if gone:
+    gone = [row.id for row in rows if row.rule not in known and row.active]
+    # A file that cannot be read may be any rule's, renamed; and no file at all is a folder that is not there now.
+    if gone and known and not home.broken:
         conn.execute(update(rules).where(rules.c.id.in_(gone)).values(active=False))
     return {
         row.rule: Registered(

@@ -227,13 +227,43 @@ class _Evaluation:
             rule=rule.id,
             path=rule.path,
             due=True,
-            matched=sum(count for _, _, count in verdicts),
+            matched=self._matched(conn, row.id),
             act=act,
             control=sum(count for verdict, _, count in verdicts if verdict == "control"),
             refused={str(reason): count for verdict, reason, count in verdicts if verdict == "refused"},
             queued=queued,
             held=held if act else None,
-            balanced=sum(queued.values()) == act * len(rule.steps),
+            balanced=self._adds_up(conn, row.id, verdicts, queued, parts=len(rule.steps)),
+        )
+
+    def _matched(self, conn: Connection, rule_row: int) -> int:
+        counted = select(func.count()).where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
+        return int(conn.scalar(counted) or 0)
+
+    def _adds_up(
+        self,
+        conn: Connection,
+        rule_row: int,
+        verdicts: Sequence[tuple[str, str | None, int]],
+        queued: Mapping[str, int],
+        *,
+        parts: int,
+    ) -> bool:
+        """Check that each guest has one outcome with its reason, and each who is acted on every part of every step."""
+        act = sum(count for verdict, _, count in verdicts if verdict == "act")
+        uneven = (
+            select(dispatches.c.match_id)
+            .join(matches, matches.c.id == dispatches.c.match_id)
+            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
+            .group_by(dispatches.c.match_id)
+            .having(func.count() != parts)
+            .limit(1)
+        )
+        return (
+            sum(count for _, _, count in verdicts) == self._matched(conn, rule_row)
+            and all((verdict == "refused") == (reason is not None) for verdict, reason, _ in verdicts)
+            and sum(queued.values()) == act * parts
+            and conn.scalar(uneven) is None
         )
 
     def _verdicts(self, conn: Connection, rule_row: int) -> list[tuple[str, str | None, int]]:

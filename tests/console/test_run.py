@@ -93,6 +93,22 @@ def test_one_broken_rule_is_shown_at_the_end_and_the_others_run(at_home: Regular
     assert 'did you mean "trigger"?' in wanted.stderr
 
 
+def test_a_bug_in_one_rule_is_3_when_the_others_have_run(at_home: Regulars, monkeypatch: pytest.MonkeyPatch):
+    from engine.vocabulary.firings import LowRating
+
+    def broken(*_: object) -> object:
+        raise KeyError("Li Wei")
+
+    monkeypatch.setattr(LowRating, "candidates", broken)
+    result = at_home("run", "--as-of", AT)
+    assert result.exit_code == 3
+    assert "low-rating" in result.stdout
+    assert "could not be evaluated (KeyError)" in result.stdout.replace("Could", "could")
+    assert "birthday" in result.stdout
+    assert "This is a bug in Regulars (KeyError)" in result.stderr
+    assert "Li Wei" not in result.output
+
+
 def test_a_config_that_is_wrong_runs_nothing_and_shows_everything(at_home: Regulars, home: Path):
     config = home / "config" / "regulars.yaml"
     config.write_text(config.read_text(encoding="utf-8").replace("timezone: America", "timezone: Amerika"), "utf-8")

@@ -305,10 +305,24 @@ def test_a_rule_whose_file_is_gone_is_switched_off_and_a_broken_one_stays(cafe: 
     (root / "rules/a.yaml").write_text("id: a\ntriger:\n", encoding="utf-8")
     (root / "rules/b.yaml").unlink()
     result = run_home(cafe, root, MONDAY + DAY)
-    assert (result.rules, active(cafe)) == ((), {"a": True, "b": False})
-    (root / "rules/b.yaml").write_text(f"id: b\n{body}", encoding="utf-8")
+    # The broken file may be either of the two, renamed: nothing is taken for gone.
+    assert (result.rules, active(cafe)) == ((), {"a": True, "b": True})
+    (root / "rules/a.yaml").write_text(f"id: a\n{body}", encoding="utf-8")
     run_home(cafe, root, MONDAY + 2 * DAY)
+    assert active(cafe) == {"a": True, "b": False}
+    (root / "rules/b.yaml").write_text(f"id: b\n{body}", encoding="utf-8")
+    run_home(cafe, root, MONDAY + 3 * DAY)
     assert active(cafe) == {"a": True, "b": True}
+
+
+def test_a_rules_folder_that_is_not_there_for_a_moment_ends_no_journey(cafe: Cafe, tmp_path: Path) -> None:
+    body = "id: a\ntrigger:\n  birthday:\nactions:\n  - email: hello\n"
+    root = write_home(tmp_path, files={"rules/a.yaml": body})
+    run_home(cafe, root, MONDAY)
+    (root / "rules/a.yaml").unlink()
+    (root / "rules").rmdir()
+    run_home(cafe, root, MONDAY + DAY)
+    assert active(cafe) == {"a": True}
 
 
 def test_a_renamed_file_or_a_reworded_rule_sends_nothing_again(cafe: Cafe, tmp_path: Path) -> None:
