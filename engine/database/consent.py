@@ -6,6 +6,7 @@ append-only; the newest row of the endpoint for the topic (or for all marketing)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,7 +17,14 @@ from engine.database.tables import consents, endpoints
 
 Purpose = Literal["marketing", "service"]
 
-_LOCK = select(endpoints.c.id).where(endpoints.c.id == bindparam("endpoint", type_=Id)).with_for_update()
+#: FOR NO KEY UPDATE: a row written elsewhere that only points at the endpoint, a guest's in a long import, does not
+#: wait and is not waited for.
+_LOCK = (
+    select(endpoints.c.id)
+    .where(endpoints.c.id.in_(bindparam("ids", expanding=True, type_=Id)))
+    .order_by(endpoints.c.id)
+    .with_for_update(key_share=True)
+)
 
 
 def last_state(endpoint_id: ColumnElement[Any], topic: str | None) -> ScalarSelect[str]:
@@ -49,11 +57,16 @@ def block_reason(endpoint_id: ColumnElement[Any], *, purpose: Purpose, topic: st
 
 
 def lock_endpoint(conn: Connection, endpoint_id: int) -> None:
-    """Hold the endpoint's row until the transaction ends: opt-out and fence never pass each other.
+    """Hold the endpoint's row until the transaction ends: opt-out and fence never pass each other."""
+    lock_endpoints(conn, [endpoint_id])
+
+
+def lock_endpoints(conn: Connection, endpoint_ids: Sequence[int]) -> None:
+    """Hold the rows of a few hundred endpoints until the transaction ends, taken in the order of their ids.
 
     SQLite's ``BEGIN IMMEDIATE`` holds the whole database already and ignores FOR UPDATE.
     """
-    conn.execute(_LOCK, {"endpoint": endpoint_id})
+    conn.execute(_LOCK, {"ids": endpoint_ids})
 
 
 def record_consent(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import insert, select
 
 from connectors.records import RowError
+from engine.database.consent import lock_endpoints
 from engine.database.sql import upsert
 from engine.database.tables import consents, endpoints
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, Store, chunks
+from engine.language.contacts import Channel
 from engine.language.keys import endpoint_hash
 
-Channel = Literal["email", "sms"]
+#: When, in epoch seconds, and ``yes`` or ``no``.
+Word = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,6 @@ class Said:
     """What a file says about marketing to one endpoint. ``at`` is epoch seconds, None where it names no date."""
 
     endpoint_id: int
-    customer_id: int
     state: Literal["yes", "no"]
     at: int | None
     source: str
@@ -82,33 +83,56 @@ def find_endpoints(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int 
     return found
 
 
-def record(desk: Desk, statements: list[Said]) -> list[bool]:
-    """Append what says something new; tells of each whether it did.
+def news(desk: Desk, statements: Sequence[Said]) -> list[bool]:
+    """Tell of each statement whether it says something new, and hold the endpoints of those that do.
 
     A dated word is new where the word in force at its date was another. A word without a date speaks for the day of the
     import: an undated yes counts only where the endpoint has no word on record at all, so it never undoes a no.
+
+    To be asked before customers are written: who locks both, as the fence does, takes endpoints first. What a guest
+    said elsewhere in the meantime is read again once it can no longer change; the others' endpoints stay free.
     """
     history = _history(desk, {said.endpoint_id for said in statements})
-    rows: list[dict[str, Any]] = []
-    news = []
-    for said in statements:
-        words = history[said.endpoint_id]
-        at = desk.now_seconds if said.at is None else said.at
-        earlier = [state for when, state in words if when <= at]
-        undoes = said.at is None and said.state == "yes" and bool(words)
-        news.append(not undoes and earlier[-1:] != [said.state])
-        if news[-1]:
-            words.append((at, said.state))
-            words.sort(key=lambda word: word[0])
-            rows.append(_row(said, at))
+    spoken = sorted(
+        {said.endpoint_id for said, new in zip(statements, _new(desk, statements, history), strict=True) if new}
+    )
+    for chunk in chunks(spoken, CHUNK):
+        lock_endpoints(desk.conn, chunk)
+    words = _history(desk, spoken)
+    about = [said.endpoint_id in words for said in statements]
+    again = iter(_new(desk, [said for said, held in zip(statements, about, strict=True) if held], words))
+    return [held and next(again) for held in about]
+
+
+def append(desk: Desk, statements: Iterable[tuple[Said, int]]) -> None:
+    """Write statements down, each with the customer who made it."""
+    rows = [_row(desk, said, customer_id) for said, customer_id in statements]
     if rows:
         desk.conn.execute(insert(consents), rows)
-    return news
 
 
-def _history(desk: Desk, endpoint_ids: set[int]) -> dict[int, list[tuple[int, str]]]:
+def _new(desk: Desk, statements: Iterable[Said], history: Mapping[int, Sequence[Word]]) -> list[bool]:
+    words = {endpoint: list(said) for endpoint, said in history.items()}
+    found = []
+    for said in statements:
+        known = words[said.endpoint_id]
+        at = _at(desk, said)
+        earlier = [state for when, state in known if when <= at]
+        undoes = said.at is None and said.state == "yes" and bool(known)
+        found.append(not undoes and earlier[-1:] != [said.state])
+        if found[-1]:
+            known.append((at, said.state))
+            known.sort(key=lambda word: word[0])
+    return found
+
+
+def _at(desk: Desk, said: Said) -> int:
+    return desk.now_seconds if said.at is None else said.at
+
+
+def _history(desk: Desk, endpoint_ids: Collection[int]) -> dict[int, list[Word]]:
     """Every word on all marketing of these endpoints, oldest first."""
-    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    found: dict[int, list[Word]] = {endpoint: [] for endpoint in endpoint_ids}
     for chunk in chunks(sorted(endpoint_ids), CHUNK):
         words = (
             select(consents.c.endpoint_id, consents.c.at, consents.c.state)
@@ -120,14 +144,14 @@ def _history(desk: Desk, endpoint_ids: set[int]) -> dict[int, list[tuple[int, st
     return found
 
 
-def _row(said: Said, at: int) -> dict[str, Any]:
+def _row(desk: Desk, said: Said, customer_id: int) -> dict[str, Any]:
     return {
         "endpoint_id": said.endpoint_id,
-        "customer_id": said.customer_id,
+        "customer_id": customer_id,
         "topic": None,
         "basis": "express",
         "state": said.state,
-        "at": at,
+        "at": _at(desk, said),
         "source": said.source,
         "evidence": said.evidence,
     }

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from connectors.records import RowError
 from engine.database.tables import customers, tags
 from engine.intake import values
-from engine.intake.contacts import Address, Said, endpoint_ids, read_address, record
+from engine.intake.contacts import Address, Said, append, endpoint_ids, news, read_address
 from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
 from engine.intake.guest_cells import attributes, language
 from engine.intake.guest_cells import tags as read_tags
@@ -182,12 +182,13 @@ class Customers:
     def _write(self, people: dict[str, Person]) -> None:
         desk = self._desk
         known = find(desk, customers, people)
+        said = self._news(people, known)
         rows = {key: self._row(person, known.get(key)) for key, person in people.items()}
         quiet = merge(desk, customers, rows, counted=False)
         internal = ids(desk, customers, people)
-        said = self._record(people, internal, known)
+        append(desk, ((statement, internal[key]) for key, statement in said))
         tagged = self._tag(people, internal)
-        self._count(people, quiet, said | tagged)
+        self._count(people, quiet, tagged.union(key for key, _ in said))
         desk.touched.update(internal[key] for key in (*quiet.new, *quiet.before))
         moved = [
             internal[key]
@@ -226,11 +227,9 @@ class Customers:
         kept = before["zone_id"] if before is not None and not before["own_zone"] else desk.home_zone
         return {"zone_id": store.zone_id if store else kept, "own_zone": False}
 
-    def _record(
-        self, people: Mapping[str, Person], internal: Mapping[str, int], known: Mapping[str, Mapping[str, Any]]
-    ) -> set[str]:
-        """Append what is new about consent; gives whose that was."""
-        statements, whose = [], []
+    def _news(self, people: Mapping[str, Person], known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Said]]:
+        """Give what is new about consent, and whose it is."""
+        told = []
         for key, person in people.items():
             source = person.row.values.get("consent_source", "")
             for column, state in person.said.items():
@@ -239,11 +238,9 @@ class Customers:
                 if endpoint:
                     # A source is a word such as "till tablet"; a name or an address has no business there.
                     where = source if source and "@" not in source else "import"
-                    evidence = f"{column}: {state}"
-                    statements.append(Said(endpoint, internal[key], state, person.said_at, where, evidence))
-                    whose.append(key)
-        news = record(self._desk, statements)
-        return {key for key, new in zip(whose, news, strict=True) if new}
+                    told.append((key, Said(endpoint, state, person.said_at, where, f"{column}: {state}")))
+        heard = news(self._desk, [said for _, said in told])
+        return [each for each, new in zip(told, heard, strict=True) if new]
 
     def _tag(self, people: Mapping[str, Person], internal: Mapping[str, int]) -> set[str]:
         """Make the tags what the file says; gives whose changed."""

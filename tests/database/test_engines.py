@@ -84,6 +84,7 @@ def test_sqlite_is_set_up_for_safety(tmp_path: Path, pragma: str, value: object)
     ("setting", "value"),
     [
         ("jit", "off"),
+        ("lock_timeout", "10s"),
         ("timezone", "UTC"),
         ("application_name", "regulars"),
         ("transaction_isolation", "read committed"),

@@ -1,0 +1,112 @@
+"""A long import beside opt-outs and messages in the moment of sending: nobody waits for what is not theirs.
+
+On PostgreSQL, where writers work side by side; SQLite has one writer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import column, func, select, table
+
+from engine.database.consent import block_reason, lock_endpoint, record_consent
+from engine.database.tables import consents, customers, endpoints
+from tests.intake.conftest import Home, csv
+
+pytestmark = pytest.mark.parametrize("db", ["postgres"], indirect=True)
+
+HEADER = "customer_id,name,email,email_consent"
+ANN, BO = 1, 2
+
+
+@dataclass
+class Beside:
+    """What goes on at the same time in threads of its own."""
+
+    home: Home
+    pool: ThreadPoolExecutor
+
+    def start(self, what: Callable[[], Any]) -> Future[Any]:
+        return self.pool.submit(what)
+
+    @contextmanager
+    def open_import(self, text: str) -> Iterator[None]:
+        """An import that has written everything and has not committed."""
+        written, go_on = Event(), Event()
+
+        def wait(read: int, size: int) -> None:
+            if read == size:
+                written.set()
+                assert go_on.wait(20)
+
+        importing = self.start(lambda: self.home.take(text, progress=wait))
+        assert written.wait(20)
+        try:
+            yield
+        finally:
+            go_on.set()
+            assert not importing.result(20).failed
+
+    def waits(self, other: Future[Any]) -> bool:
+        """Whether the other comes to wait for a lock; False when it ends without."""
+        locks = table("pg_locks", column("granted"))
+        until = time.monotonic() + 20
+        while not other.done() and time.monotonic() < until:
+            with self.home.db.connect() as conn:
+                if conn.scalar(select(func.count()).select_from(locks).where(~locks.c.granted)):
+                    return True
+        return False
+
+    def fence(self, endpoint_id: int) -> str | None:
+        """What the fence asks: locks the endpoint and reads why nothing may go there."""
+        with self.home.db.begin() as conn:
+            lock_endpoint(conn, endpoint_id)
+            reached = select(endpoints.c.id).where(endpoints.c.id == endpoint_id).scalar_subquery()
+            return conn.scalar(select(block_reason(reached, purpose="marketing", topic=None)))
+
+
+@pytest.fixture
+def beside(home: Home) -> Iterator[Beside]:
+    home.take(csv(HEADER, "1,Ann,ann@example.com,yes", "2,Bo,bo@example.com,"))
+    with ThreadPoolExecutor(4) as pool:
+        yield Beside(home, pool)
+
+
+def test_guests_who_are_written_with_an_address_do_not_hold_what_goes_to_it(beside: Beside):
+    with beside.open_import(csv(HEADER, "1,Anna,ann@example.com,yes", "3,Ann's sister,ann@example.com,")):
+        assert beside.start(lambda: beside.fence(ANN)).result(5) is None
+
+
+def test_a_no_in_an_import_is_waited_for_and_obeyed(beside: Beside):
+    with beside.open_import(csv(HEADER, "1,Ann,ann@example.com,no")):
+        fence = beside.start(lambda: beside.fence(ANN))
+        assert beside.waits(fence)
+    assert fence.result(20) == "no_consent"
+
+
+def test_an_undated_yes_that_meets_an_opt_out_under_way_waits_for_it_and_undoes_nothing(beside: Beside):
+    home = beside.home
+    with home.db.begin() as conn:
+        record_consent(conn, BO, "no", at=home.now, source="form")
+        importing = beside.start(lambda: home.take(csv(HEADER, "2,Bo,bo@example.com,yes")))
+        assert beside.waits(importing)
+    assert not importing.result(20).failed
+    assert home.rows(consents, "endpoint_id", "state") == [(ANN, "yes"), (BO, "no")]
+
+
+def test_what_both_write_does_not_lock_the_two_against_each_other(beside: Beside):
+    """The import takes the endpoint before the guest, as whoever sends does."""
+    home = beside.home
+    with home.db.begin() as conn:
+        lock_endpoint(conn, ANN)
+        importing = beside.start(lambda: home.take(csv(HEADER, "1,Anna,ann@example.com,no")))
+        assert beside.waits(importing)
+        conn.execute(select(customers.c.id).where(customers.c.id == 1).with_for_update(nowait=True))
+    assert importing.result(20).changed == 1
