@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.amounts import parse_amount
 from connectors.dates import DateOrder, UndecidedDateError, parse_day, parse_moment
 from connectors.records import RowError
+from engine.language.contacts import normalise
 from engine.language.times import business_day, parse_clock, start_of
 
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
@@ -31,6 +32,7 @@ _NO: Final = {"no", "n", "false", "0"}
 _MOST_MONEY: Final = 10**12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+NO_ADDRESS: Final = "email is not an email address: correct it, or leave it empty"
 ROUNDED: Final = "a spreadsheet rounded it: format the column as text and export again"
 
 
@@ -49,29 +51,26 @@ def identifier(text: str, column: str) -> str:
 
 def phone(text: str, country: str) -> str:
     """Read a phone number, of ``country`` unless it begins with +; gives E.164."""
-    import phonenumbers
-
     bare = text.lstrip("'").strip()
     if _SCIENTIFIC.fullmatch(bare):
         raise RowError(f'phone "{bare}": {ROUNDED}')
-    bare = bare.removesuffix(".0")
     try:
-        number = phonenumbers.parse(bare, country)
-    except phonenumbers.NumberParseException:
-        raise RowError("phone is not a phone number") from None
-    if not phonenumbers.is_possible_number(number):
-        raise RowError("phone is too short or too long for a number of its country")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return normalise("sms", bare.removesuffix(".0"), country)
+    except ValueError as error:
+        raise RowError(f"phone {error}") from None
 
 
 def email(text: str) -> str:
-    """Read an email address; gives it normalised, in small letters: one inbox is one endpoint."""
-    from email_validator import EmailNotValidError, validate_email
+    """Read a guest's email address; gives it normalised. What tills write for "none" leads nowhere and is refused."""
+    from email_validator import SPECIAL_USE_DOMAIN_NAMES
 
     try:
-        return validate_email(text, check_deliverability=False).normalized.lower()
-    except EmailNotValidError:
-        raise RowError("email is not an email address: correct it, or leave it empty") from None
+        address = normalise("email", text)
+    except ValueError:
+        raise RowError(NO_ADDRESS) from None
+    if address.rpartition("@")[2].rpartition(".")[2] in SPECIAL_USE_DOMAIN_NAMES:
+        raise RowError(NO_ADDRESS)
+    return address
 
 
 def consent(text: str, column: str) -> Literal["yes", "no"] | None:

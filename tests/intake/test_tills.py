@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.database.tables import consents, customers, order_items, orders, refunds, stores, zones
+from engine.database.tables import consents, customers, endpoints, order_items, orders, refunds, stores, zones
 from tests.intake import tills
 from tests.intake.conftest import Home, csv
 
@@ -169,6 +169,13 @@ class TestLoyverse:
         home.take(csv(self.SALE, *rows))
         assert home.rows(customers, "email_id", "sms_id") == [(1, 2)]
         assert home.rows(orders, "customer_id") == [1, 1, 1]
+
+    def test_a_number_without_area_code_makes_no_two_people_one(self, home: Home):
+        names = ("Ann", "Bo")
+        rows = [f"2026-03-0{day} 09:00,{day},Sale,5,Pier,{name},555-0102,Closed" for day, name in enumerate(names, 1)]
+        report = home.take(csv(self.SALE, *rows))
+        assert (report.walk_ins, report.new_guests) == (2, 0)
+        assert home.rows(endpoints) == []
 
     def test_a_second_address_is_learned_from_a_later_receipt(self, home: Home):
         home.take(csv(self.SALE, "2026-03-01 09:00,1,Sale,5,Pier,Ann,ann@example.com,Closed"))
