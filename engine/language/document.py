@@ -35,6 +35,8 @@ class Document:
     keys: dict[Path, Place] = field(repr=False)
     values: dict[Path, Place] = field(repr=False)
     broken: frozenset[Path] = field(default=frozenset(), repr=False)
+    #: All paths at which the file itself is wrong (a key twice, an alias, a tag): nothing there means what it says.
+    spoilt: frozenset[Path] = field(default=frozenset(), repr=False)
 
     def place(self, at: Path, on: Literal["value", "key"] = "value") -> Place:
         """Find where ``at`` stands; what is not in the file is placed at the nearest section that is.
@@ -76,6 +78,10 @@ class Document:
     def is_broken(self, at: Path) -> bool:
         """Whether ``at`` or a section around it could not be read, so that nothing more should be said of it."""
         return any(at[:length] in self.broken for length in range(len(at) + 1))
+
+    def is_spoilt(self, at: Path) -> bool:
+        """Whether the file is wrong at ``at``, above it or anywhere below: what stands there must not be used."""
+        return any(path[: len(at)] == at or at[: len(path)] == path for path in self.spoilt)
 
     def _rest(self, place: Place) -> int:
         return max(len(self.lines[place.line - 1].rstrip()) - place.column + 1, 1)

@@ -109,7 +109,7 @@ def load_offers(root: Path, currency: str) -> tuple[dict[str, Offer], list[Probl
     tills: dict[str, str] = {}
     for key in document.data:
         at = (key,)
-        wrong = errors(check(document, OFFERS_SCHEMA["additionalProperties"], at)) or document.is_broken(at)
+        wrong = errors(check(document, OFFERS_SCHEMA["additionalProperties"], at)) or document.is_spoilt(at)
         if wrong or not isinstance(document.data[key], dict):
             continue
         offer, found = _offer(document, key, currency)

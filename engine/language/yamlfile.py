@@ -173,6 +173,7 @@ class _Reader:
         self.keys: dict[Path, Place] = {}
         self.values: dict[Path, Place] = {}
         self.broken: set[Path] = set()
+        self.spoilt: set[Path] = set()
         self.stack: list[_Frame] = []
         self.top: list[Any] = []
 
@@ -197,8 +198,8 @@ class _Reader:
             if not self.problems:
                 self._say(*yamlerrors.not_a_mapping(self.lines, data, self.values[()]))
             return None, self.problems
-        broken = frozenset(self.broken)
-        return Document(self.shown, self.text, data, self.lines, self.keys, self.values, broken), self.problems
+        broken, spoilt = frozenset(self.broken), frozenset(self.spoilt | self.broken)
+        return Document(self.shown, self.text, data, self.lines, self.keys, self.values, broken, spoilt), self.problems
 
     def _events(self) -> Iterator[yaml.Event]:
         return iter(yaml.parse(self.text, _LOADER))
@@ -219,9 +220,12 @@ class _Reader:
             if frame.is_key:
                 self.stack[-1].key, self.stack[-1].child = "", None
             return True
-        self._refuse_marks(event)
         frame_above = self.stack[-1] if self.stack else None
-        if frame_above is not None and isinstance(frame_above.into, dict) and frame_above.key is None:
+        is_key = frame_above is not None and isinstance(frame_above.into, dict) and frame_above.key is None
+        path = frame_above.path if frame_above is not None and is_key else self._path_of_value(frame_above)
+        if self._refuse_marks(event) and path is not None:
+            self.spoilt.add(path)
+        if frame_above is not None and is_key:
             self._take_key(frame_above, event)
         else:
             self._take_value(frame_above, event)
@@ -243,6 +247,7 @@ class _Reader:
             return
         if path in self.keys:
             frame.child = None
+            self.spoilt.add(path)
             self._say(place, *yamlerrors.duplicate_key(path, self.keys[path]))
             return
         self.keys[path] = place
@@ -261,6 +266,8 @@ class _Reader:
         self._say(place, *(yamlerrors.PLACEHOLDER if in_braces else yamlerrors.COLLECTION_KEY))
         if frame.path:
             self.broken.add(frame.path)
+        elif frame.path is not None:
+            self.spoilt.add(frame.path)
         frame.key, frame.child = "", None
         if isinstance(event, yaml.CollectionStartEvent):
             frame.key = None
@@ -302,16 +309,18 @@ class _Reader:
                 frame.into[frame.key] = value
             frame.key, frame.child = None, None
 
-    def _refuse_marks(self, event: yaml.NodeEvent) -> None:
+    def _refuse_marks(self, event: yaml.NodeEvent) -> bool:
+        """Refuse aliases, anchors and tags; tell whether there was one."""
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
             self._say(place, *yamlerrors.alias(str(event.anchor)))
-            return
+            return True
         if event.anchor is not None:
             self._say(place._replace(width=len(str(event.anchor)) + 1), *yamlerrors.anchor(str(event.anchor)))
         tag = getattr(event, "tag", None)
         if tag is not None:
             self._say(place._replace(width=1), *yamlerrors.TAG)
+        return event.anchor is not None or tag is not None
 
     def _warn_of_typographic_quotes(self, value: str, event: yaml.ScalarEvent) -> None:
         if len(value) > 1 and value[0] in _OPENING and value[-1] in _CLOSING:

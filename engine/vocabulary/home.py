@@ -132,12 +132,13 @@ def _load_rules(root: Path, around: Surroundings) -> tuple[tuple[Rule, ...], fro
         document, found = load(file, shown)
         problems.extend(found)
         rule = None
+        unread = bool(errors(found))  # a rule whose file is wrong in part would be another rule
         if document is not None:
             rule, found = rule_from(document, around)
             problems.extend(found)
             if isinstance(document.data, dict) and isinstance(document.data.get("id"), str):
                 documents.append((document, document.data["id"]))
-        if rule is None:
+        if rule is None or unread:
             broken.add(shown)
         else:
             rules.append(rule)
@@ -166,7 +167,7 @@ def _load_segments(root: Path, around: Surroundings) -> tuple[Surroundings, list
         shaped = reader.under(name).is_shaped(one)
         if isinstance(document.data[name], dict) and "conditions" in document.data[name]:
             segments[name] = read_conditions(reader.under(name, "conditions"))
-        if not shaped or errors(reader.problems[before:]):
+        if not shaped or errors(reader.problems[before:]) or document.is_spoilt((name,)):
             broken.add(name)
     cycle = _cycle(segments)
     if cycle:

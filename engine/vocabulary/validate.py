@@ -46,7 +46,7 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     _check_topic(reader)
     send = _send(reader, steps) if _is_shaped(reader, "send") else Send()
     active = _active(reader) if _is_shaped(reader, "active") else Active()
-    if errors(reader.problems) or trigger is None:
+    if errors(reader.problems) or trigger is None or document.spoilt:
         return None, reader.problems
     return Rule(
         id=data["id"],
