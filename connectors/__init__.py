@@ -1,18 +1,20 @@
 """What carries messages out and brings data in; imports nothing of the engine.
 
-One line a connector. What a connector needs to be opened stands in its class; which one a channel uses, in the owner's
-config.
+One line a connector: the word that chooses it in ``config/regulars.yaml``, and how it is opened. The owner's settings
+for it stand in the config under the same word.
 """
 
 from __future__ import annotations
 
-from connectors.base import Connector
+from collections.abc import Callable
+
+from connectors.base import Connector, Setup
 from connectors.file import FileConnector
 from connectors.sms_twilio import TwilioConnector
 from connectors.smtp import SmtpConnector
 
-CONNECTORS: dict[str, type[Connector]] = {
-    "file": FileConnector,
-    "smtp": SmtpConnector,
-    "twilio": TwilioConnector,
+CONNECTORS: dict[str, Callable[[Setup], Connector]] = {
+    "file": lambda setup: FileConnector(setup.folder),
+    "smtp": lambda setup: SmtpConnector(**setup.settings),
+    "twilio": lambda setup: TwilioConnector(**setup.settings, clock=setup.clock, validity=setup.validity),
 }

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 Kind = Literal["sent", "not_now", "no", "unknown"]
 EndpointVerdict = Literal["ok", "hard", "soft", "unusable", "opted_out"]
@@ -25,7 +26,8 @@ class Message:
     """One message for one recipient, rendered.
 
     ``body`` is the bytes of a whole RFC 5322 message for email (checked, CRLF line ends) and the text for SMS.
-    ``template`` and ``values`` are for providers that take only approved templates.
+    ``template`` and ``values`` are for providers that take only approved templates: each placeholder's name, such as
+    ``customer.first_name``, with its text as this guest reads it.
     """
 
     key: str  #: opaque and stable: the same on every attempt of one dispatch
@@ -54,6 +56,16 @@ class Outcome:
     endpoint: EndpointVerdict = "ok"
     channel: ChannelVerdict = "ok"
     counts_attempt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a connector may be opened with. ``settings`` are the owner's for it: plain data, secrets looked up."""
+
+    folder: Path  #: for what is written on this machine
+    clock: Callable[[], datetime]  #: gives the present moment, aware UTC
+    validity: Callable[[Message], int | None]  #: for how many seconds a provider may go on trying
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Connector(Protocol):

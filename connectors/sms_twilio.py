@@ -60,8 +60,8 @@ class TwilioConnector:
     """Sends SMS by Twilio.
 
     ``sender`` is an E.164 number or the SID of a messaging service (``MG...``). ``clock`` gives the present moment, to
-    turn Retry-After into one. ``status_callback`` makes the URL to call back from a message's key; ``validity`` tells
-    for how many seconds a message may still be delivered. ``base_url`` is for tests against a server on this machine.
+    turn Retry-After into one; ``validity`` tells for how many seconds a message may still be delivered. ``base_url`` is
+    for tests against a server on this machine.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class TwilioConnector:
         base_url: str | None = None,
         *,
         clock: Callable[[], datetime],
-        status_callback: Callable[[str], str] | None = None,
         validity: Callable[[Message], int | None] | None = None,
         connect_seconds: float = 15,
         reply_seconds: float = 60,
@@ -83,7 +82,6 @@ class TwilioConnector:
         self._sender = sender
         self._base_url = base_url
         self._clock = clock
-        self._status_callback = status_callback
         self._validity = validity
         self._seconds = (connect_seconds, reply_seconds)
         self._context = context
@@ -153,8 +151,6 @@ class TwilioConnector:
     def _options(self, message: Message) -> dict[str, object]:
         sender = message.sender or self._sender
         options: dict[str, object] = {"messaging_service_sid" if sender.startswith("MG") else "from_": sender}
-        if self._status_callback is not None:
-            options["status_callback"] = self._status_callback(message.key)
         seconds = self._validity(message) if self._validity is not None else None
         if seconds is not None:
             options["validity_period"] = max(1, min(seconds, _LONGEST_VALIDITY))

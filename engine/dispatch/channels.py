@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from connectors.base import Connector, Message
-from connectors.file import FileConnector
-from connectors.sms_twilio import TwilioConnector
-from connectors.smtp import SmtpConnector
+from connectors import CONNECTORS
+from connectors.base import Connector, Message, Setup
 from engine.language.config import Config
-from engine.language.secret import SecretError
+from engine.language.secret import Secret, SecretError
 
 Channel = Literal["email", "sms"]
 
@@ -62,7 +60,7 @@ class Channels:
         """Give the channel's connector, the same each time. Raises ``CannotSendError`` with a plain sentence."""
         if channel not in self._open:
             try:
-                self._open[channel] = self._email() if channel == "email" else self._sms()
+                self._open[channel] = self._opened(channel)
             except SecretError as error:
                 raise CannotSendError(f"No {channel} goes out: {error}") from None
         return self._open[channel]
@@ -83,35 +81,12 @@ class Channels:
             connector.close()
         self._open.clear()
 
-    def _email(self) -> Connector:
-        smtp = self.config.email.smtp
-        if self.config.email.connector == "file" or smtp is None:
-            return self._file()
-        self._stay_here("email", smtp.host)
-        return SmtpConnector(
-            host=smtp.host,
-            port=smtp.port,
-            tls=smtp.tls,
-            user=smtp.user or "",
-            password=smtp.password.reveal() if smtp.password is not None else "",
-        )
-
-    def _sms(self) -> Connector:
-        twilio = self.config.sms.twilio
-        if self.config.sms.connector == "file" or twilio is None:
-            return self._file()
-        self._stay_here("sms", urlsplit(twilio.base_url or "").hostname or "")
-        return TwilioConnector(
-            account_sid=twilio.account_sid.reveal(),
-            auth_token=twilio.auth_token.reveal(),
-            sender=twilio.sender,
-            base_url=twilio.base_url,
-            clock=self.clock,
-            validity=self._validity,
-        )
-
-    def _file(self) -> Connector:
-        return FileConnector(self.root / OUTBOX)
+    def _opened(self, channel: Channel) -> Connector:
+        chosen = self.config.email if channel == "email" else self.config.sms
+        settings = _plain(getattr(chosen, chosen.connector, None))
+        if settings:
+            self._stay_here(channel, settings.get("host") or urlsplit(settings.get("base_url", "")).hostname or "")
+        return CONNECTORS[chosen.connector](Setup(self.root / OUTBOX, self.clock, self._validity, settings))
 
     def _validity(self, message: Message) -> int | None:
         return self._valid_for.get(message.key)
@@ -122,3 +97,15 @@ class Channels:
                 f"No {channel} goes out: a run at another time than the clock's sends only into files, or to a server "
                 "on this machine. Leave --as-of out, or set the connector to file in config/regulars.yaml."
             )
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """Give the settings of a connector's section of the config: those that are set, the secrets among them revealed."""
+    if section is None:
+        return {}
+    given = {each.name: getattr(section, each.name) for each in fields(section)}
+    return {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in given.items()
+        if value is not None
+    }

@@ -18,7 +18,8 @@ from engine.dispatch.channels import CannotSendError, Carriers, Channel
 from engine.dispatch.claims import Claim
 from engine.dispatch.links import message_id, message_key, unsubscribe_url
 from engine.dispatch.mime import email_bytes
-from engine.dispatch.render import Renderer
+from engine.dispatch.present import Leaves
+from engine.dispatch.render import Renderer, style_of
 from engine.dispatch.values import about_several, read_values
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
@@ -106,6 +107,7 @@ class Drafts:
             recipient=draft.recipient,
             body=body,
             template=draft.template,
+            values=Leaves(style_of(wanted[0] if wanted else "", values), values),
         )
 
     def _values(self, conn: Connection, claim: Claim, at: datetime) -> Mapping[str, Any]:

@@ -6,11 +6,11 @@ The values of a message are kept as plain data (``values.py``); here they get th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -117,6 +117,9 @@ class Attributes:
 
     __getitem__ = __getattr__
 
+    def _all(self) -> Mapping[str, Any]:
+        return self._values
+
     def __bool__(self) -> bool:
         return bool(self._values)
 
@@ -196,6 +199,46 @@ class Dresser:
         if isinstance(value, list):
             return [self._anything(name, below) for below in value]
         return self._text(name, value) if isinstance(value, str) else value
+
+
+class Leaves(Mapping[str, str]):
+    """The values of one message as its guest reads them: ``customer.first_name`` to text, what is empty left out.
+
+    They get their forms when somebody asks for them: most connectors take the finished message.
+    """
+
+    def __init__(self, style: Style, values: Mapping[str, Any]) -> None:
+        self._style = style
+        self._values = values
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        dressed = Dresser(self._style, {}).dress(self._values)
+        return {name: text for name, text in _leaves("", dressed) if text and not name.startswith("_")}
+
+    def __getitem__(self, name: str) -> str:
+        return self._texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    below: Mapping[str, Any] | None = None
+    if isinstance(value, (Record, Attributes)):
+        below = value.__dict__ if isinstance(value, Record) else value._all()  # noqa: SLF001 (a public name would be one of a guest's columns)
+    elif isinstance(value, Mapping):
+        below = value
+    elif isinstance(value, list):
+        below = {str(number): one for number, one in enumerate(value, start=1)}
+    if below is None:
+        yield name, "" if value is None else str(value)
+        return
+    for key, one in below.items():
+        yield from _leaves(f"{name}.{key}" if name else key, one)
 
 
 _FORMS: Final[Mapping[str, Callable[[Dresser, str, Any], Any]]] = {

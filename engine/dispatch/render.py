@@ -28,6 +28,9 @@ Kind = Literal["html", "text"]
 _LONGEST: Final = 1_000_000  # letters of one rendered text
 _LONGEST_SUBJECT: Final = 200
 _LONGEST_REPEAT: Final = 10_000
+#: The code of a template, and the dotted names in it.
+_CODE: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+_PATH: Final = re.compile(r"(?<![\w.'\"])[^\W\d]\w*(?:\.\w+)*")
 _COMPILED: Final = 500  # texts kept compiled: far more than a home's templates
 
 
@@ -77,7 +80,7 @@ class Renderer:
         line = choose(files, "subject", ("txt",), chain)
         if subject is None and line is None:
             raise RenderError("the template has no subject.txt, and the rule gives no subject")
-        dresser = Dresser(_style(language, values), {})
+        dresser = Dresser(style_of(language, values), {})
         dressed = dresser.dress(values)
         html = None
         if html_file is not None:
@@ -100,7 +103,7 @@ class Renderer:
         file = choose(files, "sms", ("txt",), languages(wanted))
         if file is None:
             raise RenderError("the template has no sms for this guest's language, and none without a language")
-        dresser = Dresser(_style(_language_of(file, values), values), {})
+        dresser = Dresser(style_of(_language_of(file, values), values), {})
         text = self._fill("text", file, files[file], dresser.dress(values))
         text = re.sub(r"[ \t]+", " ", clean(text)).strip()
         if not text:
@@ -113,7 +116,7 @@ class Renderer:
         try:
             text = self._template(kind, source).render(dressed)
         except UndefinedError as error:
-            raise RenderError(f"{file}: {_missing(error.message or '', source)}") from None
+            raise RenderError(f"{file}: {_missing(error.message or '', source, dressed)}") from None
         except TemplateError:
             raise RenderError(f"{file}: the template is broken; `regulars validate` shows where") from None
         except (
@@ -166,17 +169,36 @@ def sandbox(*, escape: bool) -> Environment:
     return environment
 
 
-def _missing(message: str, source: str) -> str:
+def _missing(message: str, source: str, dressed: Mapping[str, Any]) -> str:
     """Say which placeholder has nothing behind it. Only words that stand in the template are repeated."""
     found = re.search(r"has no (?:attribute|element) '?(\w+)'?", message) or re.search(r"'(\w+)' is undefined", message)
-    name = found[1] if found else ""
-    whole = re.search(rf"\b(?:\w+\.)*{re.escape(name)}\b", source) if name else None
+    used = [path for code in _CODE.findall(source) for path in _PATH.findall(code)] if found else []
+    lacking = [path for path in used if _lacks(dressed, path) == found[1]] if found else []
+    # What a loop names is not known here: then the first of that name that does not lead anywhere else.
+    inner = [path for path in used if path.partition(".")[0] not in dressed and found and found[1] in path.split(".")]
+    whole = next(iter(lacking or inner), None)
     if whole is None:
         return "a placeholder has nothing behind it in this message"
-    return f'this message has no "{whole[0]}"; ask first: {{% if {whole[0].partition(".")[0]} %}}'
+    return f'this message has no "{whole}"; ask first: {{% if {whole.rpartition(".")[0] or whole} %}}'
 
 
-def _style(language: str, values: Mapping[str, Any]) -> Style:
+def _lacks(values: Mapping[str, Any], path: str) -> str | None:
+    """Give the first word of a dotted path behind which there is nothing; None where all of it is there."""
+    here: Any = values
+    for word in path.split("."):
+        if isinstance(here, Mapping):
+            if word not in here:
+                return word
+            here = here[word]
+        elif hasattr(here, word):
+            here = getattr(here, word)
+        else:
+            return word
+    return None
+
+
+def style_of(language: str, values: Mapping[str, Any]) -> Style:
+    """Give how the values of one message are written in a language."""
     business = values["business"]
     country = (values.get("store") or {}).get("country") or business["country"]
     return Style(language, country, ZoneInfo(values["zone"]), business["currency"])

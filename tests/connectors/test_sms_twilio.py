@@ -187,12 +187,7 @@ def test_a_silent_or_a_dripping_server_is_unknown_at_the_deadline(text_message, 
 
 def test_the_request_is_what_twilio_asks_for(text_message):
     with ScriptedTwilio(created()) as server:
-        outcome, _ = send(
-            server,
-            text_message,
-            status_callback=lambda key: f"https://corner.example/r/s/{key}",
-            validity=lambda _: 90_000,
-        )
+        outcome, _ = send(server, text_message, validity=lambda _: 90_000)
         assert outcome == Outcome("sent", "http 201", provider_id=SID)
         line, headers, form = server.requests[0]
         assert line == f"POST /2010-04-01/Accounts/{ACCOUNT}/Messages.json HTTP/1.1"
@@ -202,7 +197,6 @@ def test_the_request_is_what_twilio_asks_for(text_message):
             "To": "+15005550101",
             "From": "+15005550006",
             "Body": "See you soon, Li",
-            "StatusCallback": "https://corner.example/r/s/a1b2c3",
             "ValidityPeriod": "36000",
         }
 

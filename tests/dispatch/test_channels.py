@@ -1,18 +1,20 @@
 """A home's channels: what each connector is opened with, when secrets are asked for, and what a rehearsal may reach."""
 
 from datetime import UTC, datetime
+from typing import get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors import CONNECTORS
 from connectors.file import FileConnector
 from connectors.sms_twilio import TwilioConnector
 from connectors.smtp import SmtpConnector
 from engine.dispatch.channels import CannotSendError, Channels
 from engine.dispatch.drafting import open_for
-from engine.language.config import load_config
+from engine.language.config import EmailConfig, SmsConfig, load_config
 from engine.language.times import Hours
 
 from .world import CHICAGO, CONFIG, Clock
@@ -68,6 +70,24 @@ def test_smtp_and_twilio_with_their_secrets(channels):
     assert isinstance(made.connector("sms"), TwilioConnector)
     assert made.sender("sms") == "+15005550006"
     made.close()
+
+
+def test_a_connector_is_one_line_and_gets_the_owners_settings_with_their_secrets(channels, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setitem(CONNECTORS, "smtp", lambda setup: opened.append(setup) or FileConnector(setup.folder))
+    made = channels(with_smtp(), {"SMTP_PASSWORD": "pw"})
+    assert isinstance(made.connector("email"), FileConnector)
+    (setup,) = opened
+    assert setup.settings == {
+        "host": "mail.corner.cafe", "port": 587, "tls": "starttls", "user": "hello", "password": "pw"
+    }  # fmt: skip
+    assert setup.folder == tmp_path / "outbox"
+    assert "pw" not in repr(setup)
+
+
+def test_every_connector_that_a_config_may_choose_can_be_opened():
+    named = {*get_args(get_type_hints(EmailConfig)["connector"]), *get_args(get_type_hints(SmsConfig)["connector"])}
+    assert set(CONNECTORS) == named
 
 
 def test_a_missing_secret_is_one_plain_sentence_and_only_for_its_channel(channels):

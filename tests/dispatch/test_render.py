@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.dispatch.present import filters
-from engine.dispatch.render import Renderer, RenderError
+from engine.dispatch.present import Leaves, filters
+from engine.dispatch.render import Renderer, RenderError, style_of
 from engine.language.placeholders import FILTERS, NAMES
 
 COUPON = {
@@ -125,6 +125,18 @@ def test_what_a_message_does_not_have_can_be_asked_for(renderer, text):
     [
         ("{{ order.total }}", 'sms.txt: this message has no "order.total"; ask first: {% if order %}'),
         ("{{ custmer }}", 'sms.txt: this message has no "custmer"; ask first: {% if custmer %}'),
+        (
+            "{{ business.name }} {{ customer.name }} {{ coupon.name }}",
+            'sms.txt: this message has no "coupon.name"; ask first: {% if coupon %}',
+        ),
+        (
+            "Your coupon.name: {% if coupon.code %}{{ coupon.code }}{% endif %}",
+            'sms.txt: this message has no "coupon.code"; ask first: {% if coupon %}',
+        ),
+        (
+            "{% for one in [order] %}{{ business.name }}{{ one.total }}{% endfor %}",
+            'sms.txt: this message has no "one.total"; ask first: {% if one %}',
+        ),
         ("{{ 1 / 0 }}", "sms.txt: a placeholder cannot be filled in (ZeroDivisionError)"),
         ("{{ customer.name | int + 'x' }}", "sms.txt: a placeholder cannot be filled in (TypeError)"),
         ("{{ 'a' * 10**9 }}", "sms.txt: the template is broken; `regulars validate` shows where"),
@@ -144,6 +156,30 @@ def test_a_message_that_cannot_be_made_says_why_and_repeats_no_value(renderer, t
         sms(renderer, text, values=NONE_OF_IT)
     assert str(caught.value) == said
     assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_a_provider_of_approved_templates_gets_each_value_as_the_guest_reads_it():
+    leaves = Leaves(style_of("zh", VALUES), VALUES)
+    assert (
+        dict(leaves).items()
+        >= {
+            "customer.name": "Li Wei",
+            "customer.first_name": "Wei",
+            "customer.spend": "US$1,234.56",
+            "customer.tags.1": "vip",
+            "customer.attributes.drink": "tea",
+            "coupon.code": "K7QM-2XRT-9BWN-H",
+            "coupon.name": "八折",
+            "coupon.valid_until": "2026年5月18日",
+            "coupon.minimum_spend": "US$5.00",
+            "coupon.qr": "K7QM-2XRT-9BWN-H",
+            "order.total": "US$12.50",
+            "order.items.1.product": "Tea",
+            "points": "120",
+        }.items()
+    )
+    assert "_style" not in leaves
+    assert "order.total" not in Leaves(style_of("zh", NONE_OF_IT), NONE_OF_IT)
 
 
 def test_an_email_has_subject_text_html_and_its_picture(renderer):

@@ -57,6 +57,9 @@ def test_a_message_is_made_with_the_values_of_the_moment_and_sent_once(cafe, hom
     code = cafe.coupon_of(coupon).code
     assert f"Dear Li Weiming, show {code[:4]}-{code[4:8]}-{code[8:12]}-{code[12]}." in text_of(sent)
     assert sent.recipient == "guest1@example.com"
+    assert (sent.template, sent.values["customer.name"], sent.values["coupon.code"].replace("-", "")) == (
+        "win-back", "Li Weiming", code,
+    )  # fmt: skip
     row = cafe.row(message)
     assert (row.state, row.provider_id, row.handed_at, row.finished_at) == ("sent", "p1", NOW, NOW)
     with cafe.db.begin() as conn:
