@@ -127,3 +127,16 @@ def test_the_alert_about_quiet_guests_lists_them_all(renderer):
 @pytest.mark.parametrize(("language", "day"), [("en", "September 28, 2026"), ("zh", "2026年9月28日")])
 def test_the_last_day_of_a_coupon_is_written_as_the_guest_writes_it(renderer, language, day):
     assert day in renderer.sms(TEMPLATES["win-back-reminder"], values("win-back-reminder"), [language])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_least_bill_is_told_where_the_offer_has_one(renderer, language):
+    given = values("win-back")
+    assert "5.00" not in renderer.email(TEMPLATES["win-back"], given, (language,)).text
+    given["coupon"] |= {"minimum_spend": 500}
+    assert "5.00" in renderer.email(TEMPLATES["win-back"], given, (language,)).text
+
+
+def test_no_message_keeps_a_condition_of_its_offer_from_the_guest():
+    """An SMS has no room for the least bill, so the offers of the starter ask for none."""
+    assert all(offer.minimum_spend is None and not offer.stores for offer in OFFERS.values())

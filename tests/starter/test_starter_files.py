@@ -65,6 +65,11 @@ def test_a_bad_rating_is_answered_without_an_offer():
     assert "coupon" not in dict(steps(rule))
 
 
+def test_a_rule_that_says_that_a_guest_stayed_away_waits_for_fresh_data():
+    away = {path.stem[3:] for path in RULES if load(path)["trigger"].keys() & {"lapsed", "at_risk"}}
+    assert away == {"second-visit", "reward-waiting", "at-risk", "big-spender-quiet", "win-back", "long-lost"}
+
+
 def test_the_rules_go_out_in_an_order_of_their_own_where_a_guest_may_get_one_message():
     priorities = {load(path)["id"]: load(path)["priority"] for path in RULES}
     assert priorities["low-rating"] < priorities["birthday"] < priorities["welcome"] < priorities["win-back"]
