@@ -17,12 +17,15 @@ from engine.console.session import Clock, Session, alone, rule_named
 from engine.dispatch.desk import Summary, open_desk
 from engine.dispatch.stages import send_due, send_until
 from engine.evaluation.preview import Preview
+from engine.evaluation.register import register
 from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
 from engine.intake.inbox import waiting
 from engine.intake.report import ImportReport
-from engine.language.problems import errors, to_text
+from engine.language.keys import KeyFileError
+from engine.language.problems import ProblemsError, errors, to_text
 from engine.language.times import business_day, start_of
+from engine.vocabulary.home import load_home
 
 Progress = Callable[[int], None]
 COUNTED: Final = "Sent and done:"
@@ -135,7 +138,8 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
             send_due(desk)
         if wait:
             sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
-            send_until(desk, until=end_of_day(session, clock()), sleep=sleep)
+            until = end_of_day(session, clock())
+            send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
     finally:
         desk.carriers.close()
     with session.look() as conn:
@@ -151,8 +155,9 @@ def clock_of(session: Session, at: datetime | None) -> Clock:
 def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[str, list[str]]:
     """Send what is due now, or at ``at``: then only into files and to servers of this machine.
 
-    Gives what is said, and what stopped a message.
+    A rule that was switched off, or whose file is gone, sends nothing. Gives what is said, and what stopped a message.
     """
+    switch_rules(session, session.clock() if at is None else at)
     with counter(COUNTED) as progress:
         desk = open_desk(
             session.db, session.home, now=clock_of(session, at), rehearsal=at is not None, progress=progress
@@ -164,6 +169,19 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     page = Page()
     sent_report(page, summary.to_json())
     return page.text, summary.problems
+
+
+def switch_rules(session: Session, at: datetime) -> None:
+    """Read the home's files anew, and bring the rules' switches in line: somebody may have stopped one meanwhile.
+
+    Files that cannot be read now change nothing: they are being written, and the next run says what is wrong with them.
+    """
+    try:
+        home = load_home(session.home.root, session.environ)
+    except (ProblemsError, KeyFileError):
+        return
+    with session.db.begin() as conn:
+        register(conn, home, at)
 
 
 def end_of_day(session: Session, at: datetime) -> datetime:

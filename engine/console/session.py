@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ class Session:
     home: Home
     db: Engine
     clock: Clock
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -72,7 +73,7 @@ def opened(root: Path, environ: Mapping[str, str], clock: Clock) -> Iterator[Ses
     db = open_db(home.config.database_url)
     try:
         migrate(db)
-        yield Session(home, db, clock)
+        yield Session(home, db, clock, environ)
     finally:
         db.dispose()
 

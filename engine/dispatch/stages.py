@@ -73,8 +73,12 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
     return desk.summary
 
 
-def send_until(desk: Desk, *, until: datetime, sleep: Callable[[float], None]) -> Summary:
+def send_until(
+    desk: Desk, *, until: datetime, sleep: Callable[[float], None], before: Callable[[], None] = lambda: None
+) -> Summary:
     """Send, and stay until nothing more is due at or before ``until``; ``sleep`` is given seconds.
+
+    ``before`` is called before each sending: what an owner has changed since is looked at there.
 
     What waits for a person is not waited for. A database that is locked or out of reach is, and told in the summary;
     when it still is at ``until``, its error is raised.
@@ -84,6 +88,7 @@ def send_until(desk: Desk, *, until: datetime, sleep: Callable[[float], None]) -
         try:
             if failures:
                 _lay_down(desk)
+            before()
             send_due(desk)
             with desk.db.begin() as conn:
                 due = outbox.next_due(conn, desk.usable, until=until)

@@ -70,6 +70,54 @@ def test_a_waiting_rehearsal_lets_the_day_pass_at_once(at_home: Regulars, home: 
     assert len(list((home / "outbox").glob("*~win-back.eml"))) == 3  # the hours open at 08:00
 
 
+def switch_off(home: Path) -> None:
+    file = home / "rules" / "11-win-back.yaml"
+    file.write_text(f"{file.read_text(encoding='utf-8')}\nactive: false\n", encoding="utf-8")
+
+
+def test_dispatch_sends_nothing_of_a_rule_that_was_switched_off(at: Regulars, either_home: Path):
+    at("approve", "--all", "--by", "Dana")
+    at("run", "--as-of", "2026-05-04T06:00")  # before the hours
+    switch_off(either_home)
+    assert at("dispatch", "--as-of", AT).exit_code == 0
+    assert not list((either_home / "outbox").glob("*~win-back.eml"))
+    states = {
+        json.loads(line)["reason"]
+        for line in at("log", "--rule", "win-back", "--format", "json").stdout.split("\n")
+        if line
+    }
+    assert "rule_off" in states
+
+
+def test_nor_does_a_run_that_was_waiting_when_it_was_switched_off(at_home: Regulars, home: Path, monkeypatch):
+    at_home("approve", "--all", "--by", "Dana")
+    real, asleep = Rehearsal.sleep, []
+
+    def sleep(self: Rehearsal, seconds: float) -> None:
+        if not asleep:
+            switch_off(home)
+        asleep.append(seconds)
+        real(self, seconds)
+
+    monkeypatch.setattr(Rehearsal, "sleep", sleep)
+    at_home("run", "--as-of", "2026-05-04T06:00", "--wait")
+    assert asleep
+    assert [file.stem.partition("~")[2] for file in (home / "outbox").glob("*~*.eml")].count("win-back") == 0
+
+
+def test_a_config_that_is_being_written_stops_no_waiting_run(at_home: Regulars, home: Path, monkeypatch):
+    at_home("approve", "--all", "--by", "Dana")
+    real = Rehearsal.sleep
+
+    def sleep(self: Rehearsal, seconds: float) -> None:
+        (home / "config" / "regulars.yaml").write_text("business: [", encoding="utf-8")
+        real(self, seconds)
+
+    monkeypatch.setattr(Rehearsal, "sleep", sleep)
+    assert at_home("run", "--as-of", "2026-05-04T06:00", "--wait").exit_code == 0
+    assert len(list((home / "outbox").glob("*~win-back.eml"))) == 3
+
+
 def test_a_run_holds_until_approval_and_says_how(at_home: Regulars, home: Path):
     said = at_home("run").stdout
     assert "win-back waits for you: the rule was never approved. Look, then: regulars approve win-back" in said
