@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Self
@@ -16,7 +15,7 @@ from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.occasions import Candidates, OpenDays, open_days
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, then
+from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, then
 
 _LAPSED_STAYS_OPEN = Duration.parse("30 days")
 _AT_RISK_STAYS_OPEN = Duration.parse("60 days")
@@ -52,7 +51,7 @@ class Lapsed:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``90 days`` or the settings; ``up_to`` must lie beyond ``after``."""
-        given = settings(reader.data, "after")
+        given = reader.settings("after")
         after = calendar_duration(reader, given, "after", "90 days")
         up_to = calendar_duration(reader, given, "up_to", "120 days") if "up_to" in given else None
         _check_range(reader, "after", after, up_to)
@@ -122,7 +121,7 @@ class AtRisk:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``3`` or the settings; ``up_to`` must lie beyond ``at_least``."""
-        given = settings(reader.data, "times")
+        given = reader.settings("times")
         at_least = calendar_duration(reader, given, "at_least", "10 days")
         up_to = calendar_duration(reader, given, "up_to", "70 days") if "up_to" in given else None
         _check_range(reader, "at_least", at_least, up_to)
@@ -161,7 +160,7 @@ def _check_range(reader: Reader, first: str, opens: Duration, closes: Duration |
     anchor = date(2025, 1, 31)
     if closes is None or closes.after(anchor) > opens.after(anchor):
         return
-    place = reader.under("up_to") if isinstance(reader.data, Mapping) else reader
+    place = reader.setting("up_to")
     place.problem(
         f'"up_to" ({closes}) must be longer than "{first}" ({opens}): no day lies between them',
         "empty-range",

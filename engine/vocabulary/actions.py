@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from engine.language.formats import parse_validity
 from engine.language.times import Duration
@@ -36,17 +35,8 @@ class Action(Protocol):
         ...
 
 
-def _settings(data: object, first: str) -> Mapping[str, Any]:
-    return data if isinstance(data, Mapping) else {first: data}
-
-
-def _place(reader: Reader, word: str) -> Reader:
-    """Where a setting stands: a plain value is the first setting itself."""
-    return reader.under(word) if isinstance(reader.data, Mapping) else reader
-
-
 def _check_template(reader: Reader, name: str, *, channel: Literal["email", "sms", "alert"]) -> None:
-    place = _place(reader, "template")
+    place = reader.setting("template")
     if not place.known("template", name, reader.around.templates, "unknown-template", "templates/ has"):
         return
     template = reader.around.templates[name]
@@ -90,7 +80,7 @@ class Email:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``win-back`` or the settings."""
-        given = _settings(reader.data, "template")
+        given = reader.settings("template")
         _check_template(reader, given["template"], channel="email")
         template = reader.around.templates.get(given["template"])
         if template is not None and not template.has_subject and "subject" not in given:
@@ -130,7 +120,7 @@ class Sms:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``win-back-reminder`` or the settings."""
-        given = _settings(reader.data, "template")
+        given = reader.settings("template")
         _check_template(reader, given["template"], channel="sms")
         return cls(given["template"])
 
@@ -176,8 +166,8 @@ class Coupon:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``twenty-percent`` or the settings."""
-        given = _settings(reader.data, "offer")
-        place = _place(reader, "offer")
+        given = reader.settings("offer")
+        place = reader.setting("offer")
         known = place.known("offer", given["offer"], reader.around.offers, "unknown-offer", "config/offers.yaml has")
         if known and "valid" not in given and reader.around.offers[given["offer"]].valid is None:
             place.problem(
@@ -231,7 +221,7 @@ class Alert:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``low-rating-alert`` or the settings."""
-        given = _settings(reader.data, "template")
+        given = reader.settings("template")
         _check_template(reader, given["template"], channel="alert")
         to = given.get("to", "manager")
         contacts = {**reader.around.config.contacts, "store": None}
@@ -274,7 +264,7 @@ class Wait:
         return f"wait {self.duration}"
 
 
-ACTIONS: dict[str, type[Any]] = {
+ACTIONS: dict[str, type[Action]] = {
     "email": Email,
     "sms": Sms,
     "coupon": Coupon,

@@ -16,7 +16,7 @@ from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.occasions import Candidates, exactly, open_days
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, settings, some_time, then
+from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, some_time, then
 
 _ORDERED_STAYS_OPEN = Duration.parse("3 days")
 
@@ -59,7 +59,7 @@ class Birthday:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``7`` or the settings."""
-        given = settings(reader.data, "days_before")
+        given = reader.settings("days_before")
         return cls(int(given.get("days_before", 0)), given.get("leap_day", "feb28"))
 
     def candidates(self, scope: Scope) -> Candidates:
@@ -112,7 +112,7 @@ class Joined:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``1 day`` or the settings."""
-        given = settings(reader.data, "ago")
+        given = reader.settings("ago")
         within = calendar_duration(reader, given, "within", "7 days")
         return cls(calendar_duration(reader, given, "ago", "0 days"), some_time(reader, "within", within, "7 days"))
 
@@ -176,7 +176,7 @@ class Ordered:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``1`` or the settings; ``count`` and ``every`` exclude one another."""
-        given = settings(reader.data, "count")
+        given = reader.settings("count")
         if "count" in given and "every" in given:
             reader.under("every").problem(
                 '"count" and "every" cannot stand together', "both", key=True, hint="write one rule for each"
@@ -270,7 +270,7 @@ class LowRating:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``2`` or the settings."""
-        given = settings(reader.data, "at_most")
+        given = reader.settings("at_most")
         source = TextTest.read(given["source"]) if "source" in given else None
         within = some_time(reader, "within", Duration.parse(given.get("within", "3 days")), "3 days")
         if within.unit in {"months", "years"}:

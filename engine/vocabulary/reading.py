@@ -52,6 +52,17 @@ class Reader:
         """Give the reader of a place below."""
         return replace(self, at=(*self.at, *keys))
 
+    def settings(self, first: str) -> Mapping[str, Any]:
+        """Give the settings of a word as a map: a plain value stands for the first one, a blank for all defaults."""
+        data = self.data
+        if data is None:
+            return {}
+        return data if isinstance(data, Mapping) else {first: data}
+
+    def setting(self, word: str) -> Reader:
+        """Give the reader of one setting: where a plain value stands for it, that is here."""
+        return self.under(word) if isinstance(self.data, Mapping) else self
+
     def problem(
         self, message: str, code: str, *, key: bool = False, hint: str = "", severity: Severity = "error"
     ) -> None:

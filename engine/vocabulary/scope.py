@@ -38,7 +38,6 @@ class Scope:
     topic: str | None = None
     watermark: datetime | None = None  #: as_of of the rule's last evaluation
     match_at: datetime | None = None  #: when the match was made: only where ``since: match`` is asked
-    minor_units: int = 100  #: of the home's currency: 100 cents make one dollar
 
     def __post_init__(self) -> None:
         self.facts = customer_facts.alias("f")

@@ -17,19 +17,12 @@ from engine.vocabulary.scope import Scope
 DURATION: JsonSchema = {"type": "string", "format": "duration"}
 
 
-def settings(data: object, first: str) -> Mapping[str, Any]:
-    """Give the settings as a map: a plain value stands for the first setting, a blank for all defaults."""
-    if data is None:
-        return {}
-    return data if isinstance(data, Mapping) else {first: data}
-
-
 def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:
     """Read a setting that counts days; hours are a problem, and the default stands in so that reading goes on."""
     value = Duration.parse(given.get(word, default))
     if value.is_calendar:
         return value
-    place = reader.under(word) if isinstance(reader.data, Mapping) else reader
+    place = reader.setting(word)
     place.problem(f'"{place.at[-1]}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
     return Duration.parse(default)
 
@@ -37,7 +30,7 @@ def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, defau
 def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Duration:
     """Check that an occasion stays open for some time: with a length of nothing it would never be open."""
     if length.amount == 0:
-        place = reader.under(word) if isinstance(reader.data, Mapping) else reader
+        place = reader.setting(word)
         place.problem(
             f'"{place.at[-1]}" is {length}: the rule would never fire', "empty-range", hint=f"such as {such_as}"
         )
