@@ -6,11 +6,9 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from connectors.numbers import BLANKS, NUMBER, Numbers, UndecidedNumberError
+
 _PLAIN = re.compile(r"-?\d+(?:\.\d{1,2})?")
-_BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u202f']")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|[.,]\d+")
-#: A whole number, perhaps with one kind of mark between its thousands (Indian lakhs have groups of two).
-_GROUPS = re.compile(r"\d*|\d{1,3}(?:([.,])\d{2,3})?(?:\1\d{3})*")
 _MINUSES: Final = "-\u2212\u2013"
 _DOLLARS: Final = frozenset(
     "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP BRL UYU DOP JMD TTD BSD BBD BZD FJD".split()  # noqa: SIM905
@@ -36,24 +34,32 @@ _SYMBOLS: Final = {
 }
 
 
-def parse_amount(text: str, digits: int = 2, currency: str = "") -> Decimal:
+def parse_amount(text: str, digits: int, currency: str, numbers: Numbers) -> Decimal:
     """Read an amount of a currency with ``digits`` decimals; ``$-1,234.50``, ``(4,50 €)`` and ``1'234.50`` are fine.
 
+    ``numbers`` reads those of the file.
+
     Raises:
+        UndecidedNumberError: it may be two amounts.
         ValueError: no amount, an amount in another currency than ``currency``, or more decimals than it has.
     """
     if _PLAIN.fullmatch(text) and digits == 2:  # noqa: PLR2004 (what nearly every cell is)
         return Decimal(text)
-    bare = _BLANKS.sub("", text)
+    bare = BLANKS.sub("", text)
     negative = bare.startswith("(") and bare.endswith(")")
     bare = bare.strip("()")
-    found = _NUMBER.search(bare)
+    found = NUMBER.search(bare)
     if not found:
         raise ValueError(f'"{text}" is not an amount such as 12.50')
     around = bare[: found.start()] + bare[found.end() :]
     negative |= any(mark in around for mark in _MINUSES)
     _refuse_other_currency(text, around.strip(_MINUSES + "+."), currency)
-    value = Decimal(_plain(found[0], digits))
+    try:
+        value = numbers.plain(found[0], digits)
+    except UndecidedNumberError:
+        raise
+    except ValueError:
+        raise ValueError(f'"{text}" is not an amount such as 12.50') from None
     if value != round(value, digits):
         raise ValueError(f'"{text}" has more decimals than the currency')
     return -value if negative else value
@@ -73,20 +79,3 @@ def _refuse_other_currency(text: str, mark: str, currency: str) -> None:
         raise ValueError(f'"{text}" is not an amount such as 12.50')
     if currency and not fits:
         raise ValueError(f'"{text}" is not in {currency}, the currency of this home')
-
-
-def _plain(number: str, digits: int) -> str:
-    """Write the number with a decimal point and without thousands."""
-    marks = [mark for mark in number if mark in ".,"]
-    if not marks:
-        return number
-    last = marks[-1]
-    if len(set(marks)) == 1:
-        tail = len(number) - number.rindex(last) - 1
-        grouped = len(marks) > 1 or (tail == 3 and digits != 3 and not number.startswith(("0", ".", ",")))  # noqa: PLR2004
-    else:
-        grouped = False
-    whole, point, decimals = (number, "", "") if grouped else number.rpartition(last)
-    if not _GROUPS.fullmatch(whole):
-        raise ValueError(f'"{number}" is not an amount such as 12.50')
-    return re.sub("[.,]", "", whole) + ("." if point else "") + decimals

@@ -22,12 +22,16 @@ class UndecidedDateError(ValueError):
 
 
 def order_of(texts: Iterable[str]) -> DateOrder | None:
-    """Tell from all dates of a file whether days or months come first; None where they do not say.
+    """Tell from all dates of a file whether days or months come first; None where no date needs to know.
 
     Reading stops at the first date that decides; one that contradicts it is refused when its row is read.
+
+    Raises:
+        UndecidedDateError: a date needs to know and none decides; its text is that date.
     """
+    asking = ""
     for text in texts:
-        found = _NUMERIC.match(text.strip().lstrip("'"))
+        found = None if text[4:5] == "-" else _NUMERIC.match(text.strip().lstrip("'"))
         if not found or len(found[1]) > 2:  # noqa: PLR2004 (a year comes first: no question)
             continue
         if found[2] == ".":  # a German date is never month first
@@ -37,13 +41,11 @@ def order_of(texts: Iterable[str]) -> DateOrder | None:
             return "day-first"
         if second > _MONTHS >= first:
             return "month-first"
+        if first != second:
+            asking = asking or text
+    if asking:
+        raise UndecidedDateError(asking)
     return None
-
-
-def asks_for_order(text: str) -> bool:
-    """Tell whether the date cannot be read without knowing the order."""
-    found = _NUMERIC.match(text.strip().lstrip("'"))
-    return bool(found) and len(found[1]) <= 2  # type: ignore[index]  # noqa: PLR2004
 
 
 def parse_day(text: str, order: DateOrder | None) -> date:

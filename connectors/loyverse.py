@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.records import Cells, LineNumbers, Record, money, places
+from connectors.records import Cells, LineNumbers, Record, places
 
 TILL: Final = "loyverse"
 
@@ -23,17 +23,18 @@ _CUSTOMER: Final = {
     "phone": "phone",
     "city": "city",
 }
+_NUMBERS: Final = ("gross sales", "discounts", "net sales", "taxes", "total collected", "quantity")
 _CHANNELS: Final = {"dine in": "dine-in", "takeout": "takeaway", "take out": "takeaway", "delivery": "delivery"}
 
 
-def layout(header: Sequence[str], digits: int) -> LoyverseLayout | None:
-    """Recognise one of Loyverse's files by its header; ``digits`` are the decimals of the home's currency."""
+def layout(header: Sequence[str]) -> LoyverseLayout | None:
+    """Recognise one of Loyverse's files by its header."""
     columns = places(header)
     for kind, marks in _MARKS.items():
         if all(mark in columns for mark in marks):
-            return LoyverseLayout(kind, columns, digits)
+            return LoyverseLayout(kind, columns)
     if "customer name" in columns and any(mark in columns for mark in _CUSTOMER_MARKS):
-        return LoyverseLayout("customers", columns, digits)
+        return LoyverseLayout("customers", columns)
     return None
 
 
@@ -43,7 +44,6 @@ class LoyverseLayout:
 
     kind: str
     columns: dict[str, int]
-    digits: int
     till: str = TILL
     is_till: bool = True
     _lines: LineNumbers = field(default_factory=LineNumbers)
@@ -52,6 +52,11 @@ class LoyverseLayout:
     def date_columns(self) -> tuple[int, ...]:
         """Give the places of the columns with dates."""
         return (self.columns["date"],) if "date" in self.columns else ()
+
+    @property
+    def number_columns(self) -> tuple[int, ...]:
+        """Give the places of the columns with numbers."""
+        return tuple(self.columns[name] for name in _NUMBERS if name in self.columns)
 
     def records(self, cells: list[str]) -> list[Record]:
         """Read one row. Raises ``RowError``."""
@@ -62,8 +67,6 @@ class LoyverseLayout:
         return self._receipt(row) if self.kind == "orders" else self._item(row)
 
     def _receipt(self, row: Cells) -> list[Record]:
-        refund = row["receipt type"].casefold() == "refund"
-        total = money(row["total collected"], self.digits)
         email, phone = _contacts(row["customer contacts"])
         values = {
             "order_id": row["receipt number"],
@@ -72,11 +75,11 @@ class LoyverseLayout:
             "guest_phone": phone,
             "ordered_at": row["date"],
             "store_name": row["store"],
-            "total": str(abs(total) if refund else total),
+            "total": row["total collected"] or "0",
             "channel": _CHANNELS.get(row["dining option"].casefold(), row["dining option"]),
             "coupon": row["discount name"],
             "server": row["cashier name"],
-            "kind": "refund" if refund else "sale",
+            "kind": "refund" if row["receipt type"].casefold() == "refund" else "sale",
         }
         cancelled = row["status"].casefold().startswith(("cancel", "void"))
         return [Record("orders", values), *([Record("orders", {**values, "kind": "void"})] if cancelled else [])]

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final, Protocol
-
-from connectors.amounts import parse_amount
 
 #: Rows of one sale stand close together; the last so many sales are kept in mind to number their lines.
 _SALES_IN_MIND: Final = 10_000
@@ -40,6 +37,10 @@ class Layout(Protocol):
     @property
     def date_columns(self) -> Sequence[int]:
         """Give the places of the columns with dates."""
+
+    @property
+    def number_columns(self) -> Sequence[int]:
+        """Give the places of the columns with numbers."""
 
     @property
     def is_till(self) -> bool:
@@ -92,11 +93,3 @@ class LineNumbers:
         if len(self._last) > _SALES_IN_MIND:
             self._last.popitem(last=False)
         return str(number)
-
-
-def money(text: str, digits: int) -> Decimal:
-    """Read an amount of a till's export; an empty cell is nothing. Raises ``RowError``."""
-    try:
-        return parse_amount(text, digits) if text else Decimal(0)
-    except ValueError as error:
-        raise RowError(str(error)) from None

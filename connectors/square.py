@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.records import Cells, LineNumbers, Record, money, places
+from connectors.records import Cells, LineNumbers, Record, places
 
 TILL: Final = "square"
 
@@ -26,6 +26,7 @@ _CUSTOMER: Final = {
 }
 #: Only what says so is consent; "unknown" and "bounced" say nothing about it.
 _CONSENT: Final = {"subscribed": "yes", "unsubscribed": "no"}
+_NUMBERS: Final = ("gross sales", "discounts", "net sales", "tax", "tip", "total collected", "qty")
 _CHANNELS: Final = {
     "for here": "dine-in",
     "dine in": "dine-in",
@@ -64,12 +65,12 @@ _ZONES: Final = {
 }
 
 
-def layout(header: Sequence[str], digits: int) -> SquareLayout | None:
-    """Recognise one of Square's files by its header; ``digits`` are the decimals of the home's currency."""
+def layout(header: Sequence[str]) -> SquareLayout | None:
+    """Recognise one of Square's files by its header."""
     columns = places(header)
     for kind, marks in _MARKS.items():
         if all(mark in columns for mark in marks):
-            return SquareLayout(kind, columns, digits)
+            return SquareLayout(kind, columns)
     return None
 
 
@@ -79,7 +80,6 @@ class SquareLayout:
 
     kind: str
     columns: dict[str, int]
-    digits: int
     till: str = TILL
     is_till: bool = True
     _lines: LineNumbers = field(default_factory=LineNumbers)
@@ -88,6 +88,11 @@ class SquareLayout:
     def date_columns(self) -> tuple[int, ...]:
         """Give the places of the columns with dates."""
         return tuple(self.columns[name] for name in ("date", "birthday") if name in self.columns)
+
+    @property
+    def number_columns(self) -> tuple[int, ...]:
+        """Give the places of the columns with numbers."""
+        return tuple(self.columns[name] for name in _NUMBERS if name in self.columns)
 
     def records(self, cells: list[str]) -> list[Record]:
         """Read one row. Raises ``RowError``."""
@@ -110,8 +115,6 @@ class SquareLayout:
         status = row["transaction status"].casefold()
         if event not in {"payment", "refund", ""} or status in {"failed", "pending"}:
             return []
-        kind = "refund" if event == "refund" else "sale"
-        total = money(row["total collected"], self.digits) - money(row["tip"], self.digits)
         values = {
             "order_id": row["transaction id"],
             "customer_id": row["customer id"],
@@ -119,11 +122,12 @@ class SquareLayout:
             "ordered_at": f"{row['date']} {row['time']}".strip(),
             "timezone": _ZONES.get(row["time zone"].casefold(), ""),
             "store_name": row["location"],
-            "total": str(abs(total) if kind == "refund" else total),
+            "total": row["total collected"] or "0",
+            "tip": row["tip"],
             "channel": _channel(row["dining option"] or row["channel"]),
             "coupon": row["discount name"],
             "server": row["staff name"],
-            "kind": kind,
+            "kind": "refund" if event == "refund" else "sale",
         }
         void = [Record("orders", {**values, "kind": "void"})] if status.startswith(("void", "cancel")) else []
         return [Record("orders", values), *void]

@@ -18,7 +18,6 @@ from connectors.records import Layout, Record, RowError
 from engine.intake.recognise import recognise
 from engine.intake.rejects import PATTERN
 from engine.language.config import Config
-from engine.language.formats import currency_digits
 
 #: Kinds whose rows are about a person; a row of the others names nobody but by an id.
 _ABOUT_A_PERSON: Final = frozenset({"customers", "ratings", "events"})
@@ -125,7 +124,7 @@ def found_in(root: Path, traces: Traces, *, but: Sequence[Path] = ()) -> Iterato
 def _rewrite(opened: CsvFile, config: Config, traces: Traces) -> int:
     """Write the file without the guest's rows, in place, in its own encoding; give how many rows went."""
     try:
-        layout = recognise(opened.header, currency_digits(config.business.currency), None, None)
+        layout = recognise(opened.header, None, None, config.attributes)
     except FileError:
         layout = None
     draft = opened.path.with_name(f".{opened.path.name}.{os.getpid()}.draft")

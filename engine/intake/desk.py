@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, insert, select
 
 from connectors.dates import DateOrder
+from connectors.numbers import Numbers
 from connectors.records import RowError
 from engine.database.tables import customers, stores, zones
+from engine.intake import values
 from engine.intake.rejects import Rejects
 from engine.intake.report import SHOWN, ImportReport
 from engine.language.config import Config
@@ -58,6 +60,7 @@ class Desk:
     report: ImportReport
     rejects: Rejects
     now: datetime
+    numbers: Numbers
     order: DateOrder | None = None
     is_till: bool = False  #: refunds may not name their sale, nor guests have ids
     touched: set[int] = field(default_factory=set)  #: customers whose facts are to be made anew
@@ -84,6 +87,10 @@ class Desk:
     def digits(self) -> int:
         """How many decimals the home's currency has."""
         return currency_digits(self.config.business.currency)
+
+    def money(self, text: str, column: str) -> int:
+        """Read an amount in the home's currency; gives minor units. Raises ``RowError``."""
+        return values.money(text, column, self.digits, self.config.business.currency, self.numbers)
 
     @cached_property
     def now_seconds(self) -> int:

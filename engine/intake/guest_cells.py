@@ -49,7 +49,7 @@ def attributes(desk: Desk, kind: str, cells: Mapping[str, str], before: Mapping[
 def _typed(desk: Desk, name: str, text: str) -> Any:
     match desk.config.attributes.get(name, "text"):
         case "number":
-            number = values.decimal(text, name)
+            number = values.decimal(text, name, desk.numbers)
             return int(number) if number == int(number) else float(number)
         case "yes_no":
             return _YES_NO[values.consent(text, name) or "no"]

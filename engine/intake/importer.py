@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from connectors.csvfile import CsvFile, FileError, open_csv
 from connectors.dates import DateOrder
+from connectors.numbers import Numbers
 from connectors.records import Layout, RowError
 from engine.database.facts import rebuild, recompute
 from engine.database.sql import one_importer
@@ -18,15 +19,14 @@ from engine.database.tables import customer_facts, imports
 from engine.intake.customers import Customers
 from engine.intake.desk import BATCH, Desk, Row
 from engine.intake.items import Items
-from engine.intake.mapping import Mapping, mapping_of, mappings
+from engine.intake.mapping import FOLDER, Mapping, mapping_of, mappings
 from engine.intake.moments import Events, Points, Ratings
 from engine.intake.orders import Orders
-from engine.intake.recognise import date_order, fits, own_columns, recognise
+from engine.intake.recognise import date_order, fits, numbers_of, own_columns, recognise
 from engine.intake.rejects import Rejects
 from engine.intake.report import ImportReport
 from engine.intake.stores import Stores
 from engine.language.config import Config
-from engine.language.formats import currency_digits
 from engine.language.problems import errors, to_text
 
 Progress = Callable[[int, int], None]
@@ -73,7 +73,7 @@ def import_file(
     """
     report = ImportReport(file)
     try:
-        opened, layout, order = _understand(config, file, kind, mapping)
+        opened, layout, order, numbers = _understand(config, file, kind, mapping)
     except FileError as error:
         report.problem = str(error)
         return report
@@ -84,7 +84,7 @@ def import_file(
     try:
         with db.begin() as conn:
             one_importer(conn)
-            desk = Desk(conn, config, key, layout.till, report, rejects, now, order, layout.is_till)
+            desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, order, layout.is_till)
             _take(desk, opened, layout, progress)
             _keep_facts(desk)
             _remember(conn, opened, layout, report, now)
@@ -103,34 +103,35 @@ def peek(config: Config, file: Path) -> str:
 
 def _understand(
     config: Config, file: Path, kind: str | None, mapping: Mapping | None
-) -> tuple[CsvFile, Layout, DateOrder | None]:
+) -> tuple[CsvFile, Layout, DateOrder | None, Numbers]:
     opened = open_csv(file)
     layout, mapping = _layout(config, opened, kind, mapping)
-    decided = mapping.dates if mapping and mapping.dates else date_order(opened, layout)
-    return opened, layout, decided
+    of = f"{FOLDER}/{mapping.name if mapping else layout.till}.yaml"
+    order = mapping.dates if mapping and mapping.dates else date_order(opened, layout, of)
+    return opened, layout, order, numbers_of(opened, layout, mapping.decimals if mapping else None, of)
 
 
 def _layout(
     config: Config, opened: CsvFile, kind: str | None, mapping: Mapping | None
 ) -> tuple[Layout, Mapping | None]:
     """Recognise a file: by the mapping given, else by itself with its till's, else by one whose columns it has."""
-    digits = currency_digits(config.business.currency)
+    header, own = opened.header, config.attributes
     if mapping is not None:
-        return recognise(opened.header, digits, kind, mapping), mapping
+        return recognise(header, kind, mapping, own), mapping
     try:
-        layout = recognise(opened.header, digits, kind, None)
+        layout = recognise(header, kind, None, own)
     except FileError:
         found, problems = mappings(config.root)
-        fitting = [each for each in found if fits(each, opened.header)]
+        fitting = [each for each in found if fits(each, header)]
         if not fitting:
             if errors(problems):
                 raise FileError(to_text(errors(problems))) from None
             raise
-        return recognise(opened.header, digits, kind, fitting[0]), fitting[0]
+        return recognise(header, kind, fitting[0], own), fitting[0]
     of_till, problems = mapping_of(config.root, layout.till)
     if errors(problems):
         raise FileError(to_text(errors(problems)))
-    return (layout if of_till is None else recognise(opened.header, digits, kind, of_till)), of_till
+    return (layout if of_till is None else recognise(header, kind, of_till, own)), of_till
 
 
 def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:

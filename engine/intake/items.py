@@ -48,7 +48,7 @@ class Items:
         """Nothing is left to do: no fact rests on a line."""
 
     def _read(self, row: Row, known: dict[str, int]) -> tuple[Key, dict[str, Any]]:
-        cells = row.values
+        desk, cells = self._desk, row.values
         order = values.identifier(cells.get("order_id", ""), "order_id")
         if order not in known:
             raise RowError(f'order "{order}" is not known; import the orders first')
@@ -57,16 +57,15 @@ class Items:
             raise RowError(f"line has {len(line)} characters; {_LONGEST_LINE} are the most")
         if not cells.get("product"):
             raise RowError("product is empty")
-        quantity = values.decimal(cells.get("quantity") or "1", "quantity") * _THOUSANDTHS
+        quantity = values.decimal(cells.get("quantity") or "1", "quantity", desk.numbers) * _THOUSANDTHS
         if quantity != int(quantity) or abs(quantity) >= 2**31:
             raise RowError(f'quantity "{cells["quantity"]}" has more than three decimals or is too large')
-        currency = self._desk.config.business.currency
         item = {
             "order_id": known[order],
             "line": line,
             "product_id": self._product(cells["product"], cells.get("category", "")),
             "quantity": int(quantity),
-            "price": values.money(cells.get("price") or "0", "price", self._desk.digits, currency),
+            "price": desk.money(cells.get("price") or "0", "price"),
         }
         return (known[order], line), item
 

@@ -14,6 +14,7 @@ class Kind:
     columns: tuple[str, ...]
     needed: tuple[str, ...]
     dates: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     keeps_others: bool = False
 
     @property
@@ -50,23 +51,27 @@ _ORDERS = Kind(
     ),
     needed=("order_id", "ordered_at", "total"),
     dates=("ordered_at",),
+    numbers=("total",),
 )  # fmt: skip
 _ITEMS = Kind(
     "order_items",
     ("order_id", "line", "product", "category", "quantity", "price"),
     needed=("order_id", "product"),
+    numbers=("quantity", "price"),
 )
 _RATINGS = Kind(
     "ratings",
     ("rating_id", "customer_id", "order_id", "rated_at", "score", "comment", "source"),
     needed=("rating_id", "rated_at", "score"),
     dates=("rated_at",),
+    numbers=("score",),
 )
 _POINTS = Kind(
     "points",
     ("entry_id", "customer_id", "at", "points", "expires_at", "reason", "ledger"),
     needed=("entry_id", "customer_id", "at", "points"),
     dates=("at", "expires_at"),
+    numbers=("points",),
 )
 _EVENTS = Kind(
     "events",

@@ -1,4 +1,4 @@
-"""``config/mappings/NAME.yaml``: how the columns of a till that Regulars does not know are called, and its dates.
+"""``config/mappings/NAME.yaml``: how the columns of a till that Regulars does not know are called, and how it writes.
 
 A mapping named as a till (``csv``, ``square``, ``loyverse``) is used for that till's files by itself, and one whose
 columns a file has, all of them, for a file that is otherwise not known.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.dates import DateOrder
+from connectors.numbers import DecimalSign
 from engine.intake.kinds import KINDS
 from engine.language.check import check
 from engine.language.problems import Problem, errors, whole_file
@@ -39,6 +40,10 @@ MAPPING_SCHEMA: Final[dict[str, Any]] = {
             "enum": ["day-first", "month-first"],
             "description": "Whether 03/04/2026 is 3 April or 4 March.",
         },
+        "decimals": {
+            "enum": ["point", "comma"],
+            "description": "What stands before decimals: whether 1,234 is a thousand or one and a bit.",
+        },
         "columns": {
             "type": "object",
             "description": "Our name of a column, and what the file calls it.",
@@ -57,6 +62,7 @@ class Mapping:
     source: str = CSV
     dates: DateOrder | None = None
     columns: MappingOf[str, str] = field(default_factory=dict)
+    decimals: DecimalSign | None = None
 
 
 def load_mapping(root: Path, name: str) -> tuple[Mapping | None, list[Problem]]:
@@ -75,7 +81,12 @@ def load_mapping(root: Path, name: str) -> tuple[Mapping | None, list[Problem]]:
         return None, problems
     data = document.data
     mapping = Mapping(
-        name, data.get("kind"), data.get("source") or CSV, data.get("dates"), dict(data.get("columns") or {})
+        name,
+        data.get("kind"),
+        data.get("source") or CSV,
+        data.get("dates"),
+        dict(data.get("columns") or {}),
+        data.get("decimals"),
     )
     return mapping, problems
 

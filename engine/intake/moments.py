@@ -101,7 +101,7 @@ class Ratings:
             "order_id": order.id if order else None,
             "store_id": store.id if store else None,
             "rated_at": values.instant(cells.get("rated_at", ""), "rated_at", _clock(desk, store), desk.order),
-            "score": float(values.decimal(cells.get("score", ""), "score")),
+            "score": float(values.decimal(cells.get("score", ""), "score", desk.numbers)),
             "comment": cells.get("comment") or None,
             "platform": cells.get("source") or None,
         }
@@ -142,7 +142,7 @@ class Points:
         if guest is None:
             raise RowError("customer_id is empty")
         zone = desk.zone(guest.zone_id)
-        number = values.whole(cells.get("points", ""), "points")
+        number = values.whole(cells.get("points", ""), "points", desk.numbers)
         if not number:
             raise RowError("points is 0")
         ledger = cells.get("ledger") or "points"

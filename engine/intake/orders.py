@@ -92,7 +92,7 @@ class Orders:
             raise RowError(f"currency is {currency}; this home has {desk.config.business.currency} only")
         external_id = values.identifier(cell("order_id", ""), "order_id")
         store = desk.store(cell("store_id") or cell("store_name") or "", cell("timezone", ""))
-        total = self._total(cell("total", ""), kind)
+        total = self._total(cell("total", ""), cell("tip", ""), kind)
         ordered_at = values.instant(cell("ordered_at", ""), "ordered_at", self._clock(row, store), desk.order)
         if ordered_at > desk.now_seconds + _DAY:
             desk.warn("the order lies in the future")
@@ -102,10 +102,12 @@ class Orders:
         contact = None if customer else self._contact(row, store)
         return Sale(row, external_id, customer, contact, store, ordered_at, total, kind)
 
-    def _total(self, text: str, kind: str) -> int:
+    def _total(self, text: str, tip: str, kind: str) -> int:
         if kind == "void" or (kind == "refund" and not text):
             return -1
-        total = values.money(text, "total", self._desk.digits, self._desk.config.business.currency)
+        total = self._desk.money(text, "total")
+        if tip:  # of a till whose totals hold it
+            total -= self._desk.money(tip, "tip")
         if kind == "refund":
             return abs(total)
         if total < 0:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
 from typing import Final
 
 from connectors import loyverse, square
 from connectors.csvfile import CsvFile, FileError
-from connectors.dates import DateOrder, asks_for_order, order_of
+from connectors.dates import DateOrder, UndecidedDateError, order_of
+from connectors.numbers import DecimalSign, Numbers
 from connectors.records import Layout, Record
 from engine.intake.kinds import KINDS, OF_TELLING, REFUSED_LINE, REFUSED_REASON, TELLING
 from engine.intake.mapping import CSV, Mapping
 
-_TILLS: Final[tuple[Callable[[Sequence[str], int], Layout | None], ...]] = (square.layout, loyverse.layout)
-_FIRST_ROWS: Final = 200
+_TILLS: Final[tuple[Callable[[Sequence[str]], Layout | None], ...]] = (square.layout, loyverse.layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,26 @@ class OwnLayout:
     kind: str
     till: str
     names: tuple[str, ...]
+    attributes: MappingOf[str, str]  #: the owner's own, as the config declares them: type by name
     is_till: bool = False
 
     @property
     def date_columns(self) -> tuple[int, ...]:
         """Give the places of the columns with dates."""
-        dates = KINDS[self.kind].dates
-        return tuple(place for place, name in enumerate(self.names) if name in dates)
+        return self._columns(KINDS[self.kind].dates, "date")
+
+    @property
+    def number_columns(self) -> tuple[int, ...]:
+        """Give the places of the columns with numbers."""
+        return self._columns(KINDS[self.kind].numbers, "number")
+
+    def _columns(self, ours: Collection[str], declared: str) -> tuple[int, ...]:
+        known = KINDS[self.kind].columns
+        return tuple(
+            place
+            for place, name in enumerate(self.names)
+            if name in ours or (name not in known and self.attributes.get(name) == declared)
+        )
 
     def records(self, cells: list[str]) -> list[Record]:
         """Read one row."""
@@ -40,15 +53,17 @@ class OwnLayout:
         return [Record(self.kind, {name: cell.strip() for name, cell in named if name})]
 
 
-def recognise(header: Sequence[str], digits: int, kind: str | None, mapping: Mapping | None) -> Layout:
-    """Tell what a file is.
+def recognise(
+    header: Sequence[str], kind: str | None, mapping: Mapping | None, attributes: MappingOf[str, str]
+) -> Layout:
+    """Tell what a file is. ``attributes`` are those that the config declares.
 
     Raises:
         FileError: its columns are those of nothing known, or a column that must be there is missing.
     """
     if mapping is None or not mapping.columns:
         for of_till in _TILLS:
-            found = of_till(header, digits)
+            found = of_till(header)
             if found is not None and kind in {None, found.kind}:
                 return found
     names = _names(header, mapping)
@@ -61,7 +76,7 @@ def recognise(header: Sequence[str], digits: int, kind: str | None, mapping: Map
     known = KINDS[wanted].columns
     if not KINDS[wanted].keeps_others:
         names = [name if name in known else "" for name in names]
-    return OwnLayout(wanted, mapping.source if mapping else CSV, tuple(names))
+    return OwnLayout(wanted, mapping.source if mapping else CSV, tuple(names), attributes)
 
 
 def fits(mapping: Mapping, header: Sequence[str]) -> bool:
@@ -70,29 +85,31 @@ def fits(mapping: Mapping, header: Sequence[str]) -> bool:
     return bool(mapping.columns) and all(_own(name) in there for name in mapping.columns.values())
 
 
-def date_order(file: CsvFile, layout: Layout) -> DateOrder | None:
+def date_order(file: CsvFile, layout: Layout, mapping: str) -> DateOrder | None:
     """Tell from the whole file whether days or months come first in its dates; None where no date asks.
 
     Raises:
-        FileError: nothing in the file decides.
+        FileError: nothing in the file decides; ``mapping`` is where it can be said.
     """
-    places = layout.date_columns
-
-    def dates() -> Sequence[str]:
-        return [cells[place] for _, cells in rows for place in places if place < len(cells)]
-
-    rows = list(islice(file.rows(), _FIRST_ROWS))
-    asking = [text for text in dates() if asks_for_order(text)]
-    if not asking:
-        return None
-    decided = order_of(cells[place] for _, cells in file.rows() for place in places if place < len(cells))
-    if decided is None:
+    try:
+        return order_of(_texts(file, layout.date_columns))
+    except UndecidedDateError as asking:
         raise FileError(
-            f"nothing in the file says whether {asking[0]} begins with the day or the month. Export it with the year "
-            "first (2026-03-04) or for a longer time, or say so in "
-            f"config/mappings/{layout.till}.yaml: dates: day-first"
-        )
-    return decided
+            f"nothing in the file says whether {asking} begins with the day or the month. Export it with the year "
+            f"first (2026-03-04) or for a longer time, or say so in {mapping}: dates: day-first"
+        ) from None
+
+
+def numbers_of(file: CsvFile, layout: Layout, told: DecimalSign | None, mapping: str) -> Numbers:
+    """Give what reads the numbers of the file; ``told`` is what its mapping says of them."""
+    return Numbers(lambda: _texts(file, layout.number_columns), told, mapping)
+
+
+def _texts(file: CsvFile, places: Sequence[int]) -> Iterator[str]:
+    for _, cells in file.rows():
+        for place in places:
+            if place < len(cells) and cells[place]:
+                yield cells[place]
 
 
 def _names(header: Sequence[str], mapping: Mapping | None) -> list[str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from connectors.amounts import parse_amount
 from connectors.dates import DateOrder, UndecidedDateError, parse_day, parse_moment
+from connectors.numbers import Numbers
 from connectors.records import RowError
 from engine.language.contacts import normalise
 from engine.language.times import business_day, parse_clock, start_of
 
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.'])\d{3})(?:\1\d{3})*")
 _FLOAT = re.compile(r"\d+[.,]0+")
 _LONGEST_ID: Final = 200
 _MONTH_DAY = re.compile(r"(?:(\d{4})-)?(\d{1,2})-(\d{1,2})")
@@ -166,10 +166,10 @@ def clock(text: str, column: str) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def money(text: str, column: str, digits: int, currency: str) -> int:
+def money(text: str, column: str, digits: int, currency: str, numbers: Numbers) -> int:
     """Read an amount in the home's currency; gives minor units."""
     try:
-        amount = parse_amount(text.lstrip("'"), digits, currency)
+        amount = parse_amount(text.lstrip("'"), digits, currency, numbers)
     except ValueError as error:
         raise RowError(f"{column} {error}" if text else f"{column} is empty") from None
     if abs(amount) > _MOST_MONEY:
@@ -177,26 +177,17 @@ def money(text: str, column: str, digits: int, currency: str) -> int:
     return int(amount.scaleb(digits))
 
 
-def whole(text: str, column: str) -> int:
+def whole(text: str, column: str, numbers: Numbers) -> int:
     """Read a whole number; thousands may be marked."""
-    bare = text.lstrip("'").replace("\u2212", "-")
-    if _THOUSANDS.fullmatch(bare):  # 1,000 points are a thousand, not one
-        bare = re.sub("[,.']", "", bare)
-    number = decimal(bare, column)
+    number = decimal(text, column, numbers, 0)
     if number != int(number) or abs(number) >= 2**31:
         raise RowError(f'{column} "{text}" is not a whole number')
     return int(number)
 
 
-def decimal(text: str, column: str) -> Decimal:
-    """Read a number such as 4, 4.5 or 4,5."""
-    bare = text.lstrip("'").replace("\u2212", "-").replace(" ", "")
-    if bare.count(",") == 1 and "." not in bare:
-        bare = bare.replace(",", ".")
+def decimal(text: str, column: str, numbers: Numbers, decimals: int | None = None) -> Decimal:
+    """Read a number such as 4, 4.5 or 4,5; ``decimals``: how many such a number has, where that is known."""
     try:
-        number = Decimal(bare)
-    except InvalidOperation:
-        raise RowError(f'{column} "{text}" is not a number' if text else f"{column} is empty") from None
-    if not number.is_finite():
-        raise RowError(f'{column} "{text}" is not a number')
-    return number
+        return numbers.decimal(text, decimals)
+    except ValueError as error:
+        raise RowError(f"{column} {error}" if text else f"{column} is empty") from None

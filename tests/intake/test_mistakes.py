@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.database.tables import customers, orders, points
+from engine.database.tables import customers, order_items, orders, points
 from tests.intake.conftest import Home, csv
 
 ROUNDED = "a spreadsheet rounded it: format the column as text and export again"
@@ -174,3 +174,66 @@ def test_a_zero_byte_in_a_long_file_is_refused_with_its_row(home: Home):
     report = home.take(csv("customer_id,name", *rows, "300,A\0nn"))
     assert (report.problem, report.new) == ("", 300)
     assert report.refusals == [(302, "the row holds a zero byte: the file was damaged; export it again")]
+
+
+def test_a_birthday_far_down_the_file_decides_for_those_before_it(home: Home):
+    """A till's list of customers, of whom only the last have told theirs."""
+    rows = [f"{number}," for number in range(300)] + ["300,03/04/1990", "301,07/28/1990"]
+    report = home.take(csv("customer_id,birthday", *rows))
+    assert (report.problem, report.refused) == ("", 0)
+    assert home.rows(customers, "birthday_md")[300:] == [304, 728]
+
+
+def test_dates_in_columns_of_the_owners_own_decide_too(home: Home):
+    report = home.take(csv("customer_id,child_birthday", "1,03/04/2015", "2,07/28/2015"))
+    assert report.refused == 0
+    assert [row["child_birthday"] for row in home.rows(customers, "attributes")] == ["2015-03-04", "2015-07-28"]
+
+
+def test_a_file_whose_dates_nothing_decides_is_refused_with_the_cure(home: Home):
+    rows = [f"{number}," for number in range(300)] + ["300,03/04/1990"]
+    report = home.take(csv("customer_id,birthday", *rows))
+    assert report.problem.startswith("nothing in the file says whether 03/04/1990 begins with the day or the month.")
+    assert report.problem.endswith("or say so in config/mappings/csv.yaml: dates: day-first")
+
+
+@pytest.mark.parametrize(
+    ("totals", "read"),
+    [
+        (["1,234", "$4.50"], [123400, 450]),
+        (["1.234", "4,50"], [123400, 450]),
+        (["1.230", "4.50"], [123, 450]),
+        (["1,234.00", "1,000"], [123400, 100000]),
+    ],
+)
+def test_an_amount_that_may_be_two_is_decided_by_the_whole_file(home: Home, totals: list[str], read: list[int]):
+    rows = [f'{number},2026-03-01 09:00,"{total}"' for number, total in enumerate(totals, start=1)]
+    assert home.take(csv("order_id,ordered_at,total", *rows)).refused == 0
+    assert home.rows(orders, "total") == read
+
+
+def test_an_amount_that_nothing_decides_is_refused_until_the_owner_says(home: Home):
+    text = csv("order_id,ordered_at,total", '1,2026-03-01 09:00,"1,234"', "2,2026-03-01 09:00,950")
+    report = home.take(text)
+    ((line, said),) = report.refusals
+    assert (line, said) == (
+        2,
+        'total "1,234" may be 1234 or 1.234: the other numbers of the file do not say which. Export it without marks '
+        "between thousands, or say in config/mappings/csv.yaml: decimals: point (or comma)",
+    )
+    assert home.rows(orders, "total") == [95000]
+    home.file("config/mappings/csv.yaml", "decimals: point\n")
+    assert home.take(text).refused == 0
+    assert home.rows(orders, "total") == [95000, 123400]
+
+
+def test_what_is_weighed_is_read_as_the_prices_of_the_file_are_written(home: Home):
+    home.take(csv("order_id,ordered_at,total", "1,2026-03-01 09:00,5"))
+    home.take(csv("order_id,line,product,quantity,price", "1,1,Ham,1.250,3.10", "1,2,Tea,1.000,2.90"))
+    assert home.rows(order_items, "quantity", "price") == [(1250, 310), (1000, 290)]
+
+
+@pytest.mark.parametrize(("text", "said"), [("12,5", "is not a whole number"), ("1,5", "is not a whole number")])
+def test_part_of_a_point_is_refused(home: Home, text: str, said: str):
+    report = home.take(csv("entry_id,customer_id,at,points", f'1,C1,2026-03-01,"{text}"'))
+    assert report.refusals == [(2, f'points "{text}" {said}')]

@@ -128,7 +128,7 @@ class TestSquare:
 
     def test_money_that_is_none_is_refused_with_its_line(self, home: Home):
         report = home.take(csv(self.SALE, "2026-03-02,09:00:00,,T1,Payment,five,,Pier,,"))
-        assert report.refusals == [(2, '"five" is not an amount such as 12.50')]
+        assert report.refusals == [(2, 'total "five" is not an amount such as 12.50')]
 
 
 class TestLoyverse:
