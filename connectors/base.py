@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 Kind = Literal["sent", "not_now", "no", "unknown"]
 EndpointVerdict = Literal["ok", "hard", "soft", "unusable", "opted_out"]
-ChannelVerdict = Literal["ok", "failure", "breaker", "stop"]
+ChannelVerdict = Literal["ok", "slow", "failure", "breaker", "stop"]
 
 Handoff = Callable[[], bool]
 
@@ -46,6 +46,8 @@ class Outcome:
 
     ``kind``: ``sent`` accepted; ``not_now`` provably not delivered, try later; ``no`` refused for good;
     ``unknown`` may have been delivered, never retried by itself.
+    ``channel``: ``slow`` the provider wants fewer messages; ``failure`` counts towards the breaker, ``breaker`` opens
+    it; ``stop`` waits for a person.
     ``counts_attempt`` is false where nothing was tried (bad password, the fence said no).
     """
 

@@ -41,6 +41,9 @@ def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, s
             said = f"stopped since {since} ({row.stopped_why}): put it right, then `regulars start`"
             found.append((row.channel, said, True))
         elif row.open_until is not None and row.open_until > now:
-            said = f"rests until {moment(row.open_until, zone)} after {counted(row.failures, 'failure')} in a row"
+            why = f"after {counted(row.failures, 'failure')} in a row" if row.failures else "as the provider asked"
+            found.append((row.channel, f"rests until {moment(row.open_until, zone)} {why}", False))
+        elif row.rate is not None:
+            said = f"at most {counted(row.rate, 'message')} a minute, and slowly more: the provider said, too many"
             found.append((row.channel, said, False))
     return found

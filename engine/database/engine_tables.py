@@ -199,6 +199,7 @@ payloads = Table(
     Column("dispatch_id", ForeignKey("dispatches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("values", JSON, nullable=False),
     Column("at", EpochSeconds, nullable=False),
+    Index(None, "at"),
 )
 
 coupons = Table(
@@ -235,6 +236,10 @@ channels = Table(
     Column("open_until", EpochSeconds, comment="the breaker: nothing is claimed before"),
     Column("stopped_at", EpochSeconds, comment="a person must act: bad password, bad certificate"),
     Column("stopped_why", Text),
+    Column("rate", Integer, comment="messages a minute, after the provider said: too many; NULL: as many as there are"),
+    Column("rated_at", EpochSeconds, comment="when the rate was last changed"),
+    Column("minute_at", EpochSeconds, comment="when the minute began in which so many were taken"),
+    Column("taken", Integer, nullable=False, server_default="0"),
 )
 
 #: One row: the big red button. The fence reads it again in its own transaction.

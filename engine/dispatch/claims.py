@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, 
 
 from engine.database.consent import Purpose
 from engine.database.tables import customers, dispatches, matches, runs, zones
+from engine.dispatch import health
 from engine.dispatch.outbox import channel_shut, earlier_step_open, move, stopped
 
 LEASE = timedelta(minutes=15)
@@ -74,15 +75,22 @@ def claimable(now: datetime, usable: Sequence[str]) -> list[ColumnElement[bool]]
 
 
 def claim(conn: Connection, *, now: datetime, holder: str, usable: Sequence[str], limit: int) -> list[Claim]:
-    """Take up to ``limit`` due dispatches, soonest first, then by priority (1 before 2), then by id."""
-    free = conn.scalars(
-        select(dispatches.c.id)
-        .where(*claimable(now, usable))
-        .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=dispatches)
-    ).all()
-    return _take(conn, free, now=now, holder=holder)
+    """Take up to ``limit`` due dispatches, soonest first, then by priority (1 before 2), then by id.
+
+    A channel whose provider said "too many" gives as many a minute as its rate allows.
+    """
+    for names, most in health.shares(conn, usable, limit, now):
+        free = conn.scalars(
+            select(dispatches.c.id)
+            .where(*claimable(now, names))
+            .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
+            .limit(most)
+            .with_for_update(skip_locked=True, of=dispatches)
+        ).all()
+        if free:
+            health.take(conn, names, len(free), now)
+            return _take(conn, free, now=now, holder=holder)
+    return []
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:

@@ -1,17 +1,18 @@
-"""What the answers of a provider did to its channel: the breaker, and the stop that waits for a person.
+"""What the answers of a provider did to its channel: breaker, rate, and the stop that waits for a person.
 
 Kept in the database: the next run, and every other worker, must not learn the same lesson again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, or_, select, update
 
 from connectors.base import Outcome
-from engine.database.sql import upsert
-from engine.database.tables import audit, channels, switch
+from engine.database.sql import EpochSeconds, upsert
+from engine.database.tables import audit, channels, dispatches, switch
 
 #: So many failures in a row open the breaker; each further one doubles the pause, from 5 minutes up to an hour.
 FAILURES = 5
@@ -19,7 +20,40 @@ FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=1)
 #: So many definite noes in a row, to different guests, are our fault and not theirs.
 REFUSALS = 3
+#: A rate is per minute, and changes at most once in one. It grows by a tenth; from so many on it is none any more.
+MINUTE = timedelta(minutes=1)
+FAST = 1_000
 
+_NOW, _BEFORE = bindparam("now", type_=EpochSeconds), bindparam("before", type_=EpochSeconds)
+_GROWS = and_(channels.c.rate.is_not(None), channels.c.rated_at <= _BEFORE)
+_GROWN = channels.c.rate + 1 + channels.c.rate // 10
+#: After a message that went well; without a row to change, no lock is taken.
+_WELL = (
+    update(channels)
+    .where(channels.c.channel == bindparam("name"), or_(channels.c.failures > 0, channels.c.refusals > 0, _GROWS))
+    .values(
+        failures=0,
+        refusals=0,
+        open_until=None,
+        rate=case((_GROWS, case((_GROWN < FAST, _GROWN), else_=null())), else_=channels.c.rate),
+        rated_at=case((_GROWS, _NOW), else_=channels.c.rated_at),
+    )
+)
+_NEW_MINUTE = or_(channels.c.minute_at.is_(None), channels.c.minute_at <= _BEFORE)
+_TAKE = (
+    update(channels)
+    .where(channels.c.channel == bindparam("name"), channels.c.rate.is_not(None))
+    .values(
+        taken=case((_NEW_MINUTE, 0), else_=channels.c.taken) + bindparam("count"),
+        minute_at=case((_NEW_MINUTE, _NOW), else_=channels.c.minute_at),
+    )
+)
+_SLOW = (
+    select(channels.c.channel, channels.c.rate, channels.c.taken, channels.c.minute_at)
+    .where(channels.c.rate.is_not(None))
+    .order_by(channels.c.channel)
+    .with_for_update()
+)
 _SHUT = select(channels.c.stopped_at, channels.c.open_until).where(channels.c.channel == bindparam("name"))
 
 
@@ -38,18 +72,19 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, ano
     """
     refused = channel == "sms" and outcome.kind == "no" and outcome.endpoint == "ok"
     if outcome.channel == "ok" and not refused:
-        if outcome.kind in ("sent", "no"):  # it answers; without a row to clear, no lock is taken
-            conn.execute(
-                update(channels)
-                .where(channels.c.channel == channel, or_(channels.c.failures > 0, channels.c.refusals > 0))
-                .values(failures=0, refusals=0, open_until=None)
-            )
+        if outcome.kind in ("sent", "no"):  # it answers
+            conn.execute(_WELL, {"name": channel, "now": now, "before": now - MINUTE})
         return
     conn.execute(upsert(conn, channels).values(channel=channel).on_conflict_do_nothing())
     row = conn.execute(select(channels).where(channels.c.channel == channel).with_for_update()).one()
     mine = update(channels).where(channels.c.channel == channel)
     if outcome.channel == "stop":
         conn.execute(mine.where(channels.c.stopped_at.is_(None)).values(stopped_at=now, stopped_why=outcome.code))
+    elif outcome.channel == "slow":
+        if row.rate is None or row.rated_at <= now - MINUTE:  # the answers of one burst are one answer
+            rate = row.rate if row.rate is not None else _handed_in_a_minute(conn, channel, now)
+            mine = mine.values(rate=max(1, rate // 2), rated_at=now)
+        conn.execute(mine.values(open_until=max(outcome.retry_at or now + MINUTE, row.open_until or now)))
     elif refused:
         refusals = row.refusals + 1 if another_guest else row.refusals
         stop = {"stopped_at": now, "stopped_why": f"refused: {outcome.code}"} if refusals >= REFUSALS else {}
@@ -60,6 +95,31 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, ano
             failures = max(failures, FAILURES)
         rest = pause(failures)
         conn.execute(mine.values(failures=failures, open_until=row.open_until if rest is None else now + rest))
+
+
+def _handed_in_a_minute(conn: Connection, channel: str, now: datetime) -> int:
+    recent = select(func.count()).where(dispatches.c.channel == channel, dispatches.c.handed_at > now - MINUTE)
+    return conn.scalar(recent) or 0
+
+
+def shares(conn: Connection, usable: Sequence[str], limit: int, now: datetime) -> list[tuple[list[str], int]]:
+    """Tell how many messages may be claimed at ``now``: (channels, how many of them together), at most ``limit``.
+
+    Channels without a rate come first and together. The rows of the others stay locked until the commit.
+    """
+    room = {}
+    for row in conn.execute(_SLOW):
+        spent = row.taken if row.minute_at is not None and row.minute_at > now - MINUTE else 0
+        room[row.channel] = max(0, row.rate - spent)
+    free = [channel for channel in usable if channel not in room]
+    slow = [([channel], min(limit, room[channel])) for channel in usable if room.get(channel)]
+    return [(free, limit), *slow] if free else slow
+
+
+def take(conn: Connection, names: Sequence[str], count: int, now: datetime) -> None:
+    """Note that ``count`` messages were claimed on these channels, if they have a rate."""
+    if len(names) == 1:  # the others were claimed together because they have none
+        conn.execute(_TAKE, {"name": names[0], "count": count, "now": now, "before": now - MINUTE})
 
 
 def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None:
@@ -102,7 +162,7 @@ def start(conn: Connection, *, by: str, now: datetime) -> list[str]:
         conn.scalars(
             update(channels)
             .where(or_(channels.c.stopped_at.is_not(None), channels.c.open_until > now))
-            .values(stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0)
+            .values(stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0, rate=None)
             .returning(channels.c.channel)
         )
     )

@@ -195,18 +195,19 @@ def expire(conn: Connection, now: datetime) -> int:
 
 
 def forget_values(conn: Connection, now: datetime) -> int:
-    """Delete the values of messages that were done 30 days ago; give how many. The hash of their bytes stays.
-
-    Looks at the oldest thousand only, so that a call costs little; what is left is seen by the next one.
-    """
-    oldest = select(payloads.c.dispatch_id).order_by(payloads.c.dispatch_id).limit(BULK).subquery()
-    old = conn.scalars(
+    """Delete the values of messages that were done 30 days ago; give how many. The hash of their bytes stays."""
+    before = now - VALUES_KEPT
+    portion = (
         select(dispatches.c.id)
-        .join(oldest, oldest.c.dispatch_id == dispatches.c.id)
-        .where(dispatches.c.state.in_(FINAL), dispatches.c.finished_at <= now - VALUES_KEPT)
-    ).all()
-    conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(old)))
-    return len(old)
+        .join(payloads, payloads.c.dispatch_id == dispatches.c.id)
+        .where(payloads.c.at <= before, dispatches.c.state.in_(FINAL), dispatches.c.finished_at <= before)
+        .limit(BULK)
+    )
+    count = 0
+    while old := conn.scalars(portion).all():
+        conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(old)))
+        count += len(old)
+    return count
 
 
 def earlier_step_open() -> ColumnElement[bool]:

@@ -152,7 +152,7 @@ TABLE = [
     (refused(401, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
     (reply(403, {}), ("not_now", "http 403", "ok", "stop", False)),
     (refused(400, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
-    (refused(429, 20429), ("not_now", "twilio 20429", "ok", "ok", True)),
+    (refused(429, 20429), ("not_now", "twilio 20429", "ok", "slow", True)),
     (reply(408, {}), unknown("http 408")),
     (reply(307, {}, headers="Location: http://evil.example/\r\n"), unknown("http 307")),
     (refused(500, 20500), unknown("twilio 20500")),

@@ -73,6 +73,17 @@ def test_what_waits_for_a_person_is_named_with_the_command(at_home: Regulars, da
     assert at_home("doctor").exit_code == 0
 
 
+def test_a_channel_that_was_told_too_many_is_named_with_its_rate(at_home: Regulars, database: Engine):
+    with database.begin() as conn:
+        conn.execute(insert(channels).values(channel="sms", rate=30, rated_at=NOW))
+        conn.execute(
+            insert(channels).values(channel="email", rate=9, rated_at=NOW, open_until=NOW + timedelta(hours=1))
+        )
+    told = found(at_home)
+    assert ("look", "at most 30 messages a minute, and slowly more: the provider said, too many") in told["sms"]
+    assert ("look", "rests until 2026-05-04 11:00 as the provider asked") in told["email"]
+
+
 def test_stopping_twice_says_so(at_home: Regulars):
     assert at_home("stop").stdout.startswith("Stopped: ")
     assert at_home("stop").stdout == "It was stopped already.\n"

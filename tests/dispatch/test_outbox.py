@@ -199,6 +199,17 @@ def test_values_are_forgotten_thirty_days_after_the_end_and_not_before(cafe):
     waiting = cafe.message(due_at=NOW - timedelta(days=60))
     with cafe.db.begin() as conn:
         for each in (old, recent, waiting):
-            conn.execute(outbox.payloads.insert().values(dispatch_id=each, values={"a": 1}, at=NOW))
+            read_at = NOW - timedelta(days=31)
+            conn.execute(outbox.payloads.insert().values(dispatch_id=each, values={"a": 1}, at=read_at))
         assert outbox.forget_values(conn, NOW) == 1
         assert conn.scalars(outbox.select(outbox.payloads.c.dispatch_id)).all() == [recent, waiting]
+
+
+def test_however_many_there_are_and_whatever_still_waits_before_them(cafe, monkeypatch):
+    monkeypatch.setattr(outbox, "BULK", 2)
+    made = [cafe.message(state=state, finished_at=NOW - timedelta(days=40)) for state in ["held"] * 3 + ["sent"] * 5]
+    with cafe.db.begin() as conn:
+        read_at = NOW - timedelta(days=41)
+        conn.execute(outbox.payloads.insert(), [{"dispatch_id": each, "values": {}, "at": read_at} for each in made])
+        assert outbox.forget_values(conn, NOW) == 5
+        assert conn.scalars(outbox.select(outbox.payloads.c.dispatch_id)).all() == made[:3]

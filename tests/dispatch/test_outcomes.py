@@ -233,3 +233,79 @@ class TestChannel:
             assert start(conn, by="Ben", now=NOW) == []
             assert len(claim(conn, now=NOW, holder="x", usable=["email"], limit=1)) == 1
         assert cafe.trail() == [("Ana", "stop", "on", "off"), ("Ben", "start", "off", "on")]
+
+
+# -- the rate -----------------------------------------------------------------------------------------------------------
+
+MINUTE = timedelta(minutes=1)
+TOO_MANY = Outcome("not_now", "twilio 20429", retry_at=NOW + timedelta(seconds=30), channel="slow")
+
+
+def rated(cafe, rate, at=NOW, **values):
+    with cafe.db.begin() as conn:
+        conn.execute(channels.insert().values(channel="sms", rate=rate, rated_at=at, **values))
+
+
+def claimed(cafe, at, limit=50):
+    with cafe.db.begin() as conn:
+        return len(claim(conn, now=at, holder="elsewhere:1:a", usable=["email", "sms"], limit=limit))
+
+
+def test_too_many_halves_the_rate_and_lets_the_channel_rest_as_long_as_the_provider_says(cafe):
+    for _ in range(11):
+        cafe.message(channel="sms", state="sent", handed_at=NOW - timedelta(seconds=20))
+    cafe.message(channel="sms", state="sent", handed_at=NOW - 2 * MINUTE)
+    cafe.message(channel="sms")
+    answered(cafe, TOO_MANY, channel="sms")  # the twelfth of this minute: eleven went
+    row = channel(cafe, "sms")
+    assert (row.rate, row.rated_at, row.open_until) == (5, NOW, NOW + timedelta(seconds=30))
+    assert row.failures == 0
+
+
+def test_the_answers_of_one_burst_halve_it_once_and_a_minute_later_it_is_halved_again(cafe):
+    rated(cafe, 40, NOW - MINUTE)
+    made = [cafe.message(channel="sms") for _ in range(3)]
+    with cafe.db.begin() as conn:
+        held = claim(conn, now=NOW, holder="elsewhere:1:a", usable=["sms"], limit=3)
+        for at, one in zip((NOW, NOW + MINUTE / 2, NOW + MINUTE), held, strict=True):
+            record(conn, [one], TOO_MANY, handed=False, channel="sms", now=at)
+    assert channel(cafe, "sms").rate == 10
+    assert {cafe.state(each) for each in made} == {"pending"}
+
+
+def test_it_never_falls_below_one(cafe):
+    rated(cafe, 1, NOW - MINUTE)
+    cafe.message(channel="sms")
+    answered(cafe, TOO_MANY, channel="sms")
+    assert channel(cafe, "sms").rate == 1
+
+
+def test_no_more_are_claimed_in_a_minute_and_other_channels_go_on(cafe):
+    rated(cafe, 3)
+    for _ in range(8):
+        cafe.message(channel="sms")
+    for _ in range(2):
+        cafe.message()
+    assert [claimed(cafe, NOW), claimed(cafe, NOW), claimed(cafe, NOW)] == [2, 3, 0]
+    assert [claimed(cafe, NOW + MINUTE / 2), claimed(cafe, NOW + MINUTE, limit=1)] == [0, 1]
+    assert [claimed(cafe, NOW + 1.5 * MINUTE), claimed(cafe, NOW + 2 * MINUTE)] == [2, 2]
+
+
+def test_it_grows_by_a_tenth_a_minute_while_all_goes_well_until_there_is_none(cafe):
+    rated(cafe, 20, NOW - MINUTE)
+    for _ in range(2):
+        cafe.message(channel="sms")
+        answered(cafe, Outcome("sent", "http 201"), channel="sms")
+    assert (channel(cafe, "sms").rate, channel(cafe, "sms").rated_at) == (23, NOW)
+    with cafe.db.begin() as conn:
+        conn.execute(channels.update().values(rate=950, rated_at=NOW - MINUTE))
+    cafe.message(channel="sms")
+    answered(cafe, Outcome("sent", "http 201"), channel="sms")
+    assert channel(cafe, "sms").rate is None
+
+
+def test_a_person_may_let_it_go_at_once(cafe):
+    rated(cafe, 3, open_until=NOW + HOUR)
+    with cafe.db.begin() as conn:
+        assert start(conn, by="Ana", now=NOW) == ["sms"]
+    assert channel(cafe, "sms").rate is None

@@ -64,6 +64,15 @@ class TestStayingUntilTheDayIsDone:
         send_until(a_desk(cafe, home, clock, email=Sink([down] * 7)), until=chicago(5, 4), sleep=clock.sleep)
         assert {cafe.state(each) for each in made} == {"sent"}
 
+    def test_a_provider_that_says_too_many_is_asked_less_often_and_gets_all(self, cafe, home, clock):
+        made = [cafe.message(channel="sms") for _ in range(5)]
+        sink = Sink([Outcome("not_now", "twilio 20429", retry_at=NOW + timedelta(seconds=45), channel="slow")])
+        send_until(a_desk(cafe, home, clock, sms=sink), until=chicago(5, 4), sleep=clock.sleep)
+        assert {cafe.state(each) for each in made} == {"sent"}
+        assert sink.asked == 6  # the four others of the batch were not tried before the time
+        assert clock.slept[0] == 45
+        assert len(clock.slept) > 3  # one a minute, and then two
+
     def test_a_stopped_channel_is_not_waited_for(self, cafe, home, clock):
         cafe.message()
         stop = Outcome("not_now", "early 535", channel="stop", counts_attempt=False)

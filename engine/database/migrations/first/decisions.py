@@ -60,6 +60,14 @@ def _channels() -> None:
         sa.Column("open_until", sa.BigInteger(), comment="the breaker: nothing is claimed before"),
         sa.Column("stopped_at", sa.BigInteger(), comment="a person must act: bad password, bad certificate"),
         sa.Column("stopped_why", sa.Text()),
+        sa.Column(
+            "rate",
+            sa.Integer(),
+            comment="messages a minute, after the provider said: too many; NULL: as many as there are",
+        ),
+        sa.Column("rated_at", sa.BigInteger(), comment="when the rate was last changed"),
+        sa.Column("minute_at", sa.BigInteger(), comment="when the minute began in which so many were taken"),
+        sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("channel", name=op.f("pk_channels")),
     )
 
@@ -333,3 +341,4 @@ def _payloads() -> None:
         ),
         sa.PrimaryKeyConstraint("dispatch_id", name=op.f("pk_payloads")),
     )
+    op.create_index(op.f("ix_payloads_at"), "payloads", ["at"])
