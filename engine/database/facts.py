@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
+    Delete,
     FromClause,
     Integer,
     Select,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -45,12 +49,13 @@ from engine.database.counting import (
     points_balance,
     store_of,
 )
-from engine.database.sql import EpochSeconds, greatest_of, least_of, upsert
+from engine.database.sql import EpochSeconds, Id, greatest_of, least_of, upsert
 from engine.database.tables import customer_facts, customers, orders, points, refunds
 
 __all__ = ["bring_to", "counts", "facts_select", "net_total", "points_balance", "rebuild", "recompute"]
 
-Only = Select[Any] | Iterable[int] | None
+#: Of whom: a select of customer ids, a bind of them (``expanding``), ids, or everybody.
+Only = Select[Any] | BindParameter[Any] | Iterable[int] | None
 
 _FAR = 2**62
 _CHUNK = 2_000
@@ -59,7 +64,7 @@ _CHUNK = 2_000
 def _in(column: ColumnElement[Any], only: Only) -> ColumnElement[bool]:
     if only is None:
         return true()
-    return column.in_(only if isinstance(only, Select) else list(only))
+    return column.in_(only if isinstance(only, (Select, BindParameter)) else list(only))
 
 
 def _known(o: FromClause, as_of: AsOf) -> tuple[ColumnElement[int], ColumnElement[int]]:
@@ -160,7 +165,7 @@ def _purse(as_of: AsOf, only: Only) -> CTE:
 def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
     """The rows of ``customer_facts`` at ``as_of``, its columns by name and in order.
 
-    ``only``: a select of customer ids, or ids; None for every customer. Erased customers have no row.
+    ``only``: whose; None for every customer. Erased customers have no row.
     """
     c = customers.alias("c")
     history, purse = _history(as_of, only), _purse(as_of, only)
@@ -207,27 +212,16 @@ def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
 # Upkeep.
 
 
-def recompute(conn: Connection, only: Select[Any] | Iterable[int], as_of: datetime) -> None:
-    """Make the facts of these customers what they are at ``as_of``: a select of ids, or ids."""
-    if isinstance(only, Select):
-        _recompute(conn, only, as_of)
-        return
-    ids = iter(only)
-    while chunk := list(islice(ids, _CHUNK)):
-        _recompute(conn, chunk, as_of)
+# Built once: to build the definition takes as long as to recompute a hundred customers by it.
+_AS_OF = bindparam("as_of", type_=EpochSeconds)
+_NAMES = [column.name for column in customer_facts.c]
 
 
-def _recompute(conn: Connection, only: Select[Any] | list[int], as_of: datetime) -> None:
-    gone = exists().where(customers.c.id == customer_facts.c.customer_id, customers.c.erased_at.is_not(None))
-    conn.execute(delete(customer_facts).where(_in(customer_facts.c.customer_id, only), gone))
-    names = [column.name for column in customer_facts.c]
-    fresh = upsert(conn, customer_facts).from_select(names, facts_select(as_of, only))
-    conn.execute(
-        fresh.on_conflict_do_update(
-            index_elements=[customer_facts.c.customer_id],
-            set_={name: fresh.excluded[name] for name in names if name != "customer_id"},
-        )
-    )
+def recompute(conn: Connection, ids: Iterable[int], as_of: datetime) -> None:
+    """Make the facts of these customers what they are at ``as_of``."""
+    rest = iter(ids)
+    while chunk := list(islice(rest, _CHUNK)):
+        _make_anew(conn, _these(), {"ids": chunk, "as_of": as_of})
 
 
 def bring_to(conn: Connection, as_of: datetime) -> int:
@@ -235,15 +229,49 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
 
     A dry run is rolled back, so the facts may stand at any moment for the length of a transaction.
     """
-    f = customer_facts.alias("stale")
-    stale = or_(f.c.stands_from > as_of, f.c.refresh_at <= as_of)
-    found = conn.execute(select(func.count()).select_from(f).where(stale)).scalar_one()
+    stale = _stale().customers
+    found = conn.execute(stale.with_only_columns(func.count()), {"as_of": as_of}).scalar_one()
     if found:
-        recompute(conn, select(f.c.customer_id).where(stale), as_of)
+        _make_anew(conn, _stale(), {"as_of": as_of})
     return int(found)
 
 
 def rebuild(conn: Connection, as_of: datetime) -> None:
     """Throw all facts away and make them anew."""
     conn.execute(delete(customer_facts))
-    conn.execute(customer_facts.insert().from_select([c.name for c in customer_facts.c], facts_select(as_of)))
+    conn.execute(customer_facts.insert().from_select(_NAMES, facts_select(as_of)))
+
+
+class _Upkeep(NamedTuple):
+    customers: Any  #: a bind or a select of ids
+    erased: Delete
+    facts: Select[Any]
+
+
+def _upkeep(of: Select[Any] | BindParameter[Any]) -> _Upkeep:
+    f = customer_facts.c
+    erased = exists().where(customers.c.id == f.customer_id, customers.c.erased_at.is_not(None))
+    return _Upkeep(of, delete(customer_facts).where(_in(f.customer_id, of), erased), facts_select(_AS_OF, of))
+
+
+@cache
+def _these() -> _Upkeep:
+    return _upkeep(bindparam("ids", expanding=True, type_=Id))
+
+
+@cache
+def _stale() -> _Upkeep:
+    f = customer_facts.alias("stale")
+    return _upkeep(select(f.c.customer_id).where(or_(f.c.stands_from > _AS_OF, f.c.refresh_at <= _AS_OF)))
+
+
+def _make_anew(conn: Connection, upkeep: _Upkeep, asked: dict[str, Any]) -> None:
+    conn.execute(upkeep.erased, asked)
+    fresh = upsert(conn, customer_facts).from_select(_NAMES, upkeep.facts)
+    conn.execute(
+        fresh.on_conflict_do_update(
+            index_elements=[customer_facts.c.customer_id],
+            set_={name: fresh.excluded[name] for name in _NAMES if name != "customer_id"},
+        ),
+        asked,
+    )
