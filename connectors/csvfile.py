@@ -10,6 +10,7 @@ import codecs
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class CsvFile:
     delimiter: str
     header: tuple[str, ...]
     size: int  #: bytes
+    changed_at: int  #: by the file system's clock, in nanoseconds
     sha256: bytes
     header_line: int = 1
     _place: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
@@ -57,6 +59,15 @@ class CsvFile:
     def bytes_read(self) -> int:
         """How far ``rows`` has come, in bytes of the file."""
         return self._place[0]
+
+    @property
+    def is_as_found(self) -> bool:
+        """Tell whether nobody has written to the file since it was opened; while it is copied it is not whole."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.size, self.changed_at)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (line, cells) of every row below the header that is not blank; ``line`` is where the row begins.
@@ -84,10 +95,12 @@ def open_csv(path: Path) -> CsvFile:
         with path.open("rb") as raw:
             start = raw.read(4)
             _refuse_other_kinds(start)
+            changed_at = os.fstat(raw.fileno()).st_mtime_ns
             raw.seek(0)
             encoding, size, digest = _encoding(raw)
             raw.seek(0)
-            return _with_header(path, raw, encoding, size, digest)
+            delimiter, line, header = _header(raw, encoding)
+            return CsvFile(path, encoding, delimiter, header, size, changed_at, digest, line)
     except FileNotFoundError:
         raise FileError("there is no such file") from None
     except IsADirectoryError:
@@ -107,7 +120,8 @@ def _refuse_other_kinds(start: bytes) -> None:
         raise FileError("this is not a CSV file")
 
 
-def _with_header(path: Path, raw: BinaryIO, encoding: str, size: int, digest: bytes) -> CsvFile:
+def _header(raw: BinaryIO, encoding: str) -> tuple[str, int, tuple[str, ...]]:
+    """The delimiter, and the line of the header with its names."""
     text = _first_line(raw, encoding)
     counts = {mark: text.count(mark) for mark in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda mark: counts[mark])  # a tie, as in a file of one column, is the comma
@@ -117,7 +131,7 @@ def _with_header(path: Path, raw: BinaryIO, encoding: str, size: int, digest: by
         if any(header) and not _SEPARATOR_LINE.fullmatch(delimiter.join(cells)):
             while header and not header[-1]:
                 header = header[:-1]
-            return CsvFile(path, encoding, delimiter, header, size, digest, header_line=line)
+            return delimiter, line, header
     raise FileError("the file has no line with the names of its columns")
 
 

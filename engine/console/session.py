@@ -105,6 +105,8 @@ def instant(text: str, zone: ZoneInfo, *, option: str = "--as-of") -> datetime:
         raise MistypedError(f'{option} "{text}" is no date and time {_EXAMPLES}') from None
     if told.time() == time(0) and len(text.strip()) <= len("2026-05-04"):
         raise MistypedError(f'{option} "{text}" needs a time of day too, {_EXAMPLES}')
+    if not 1990 <= told.year <= 2200:  # noqa: PLR2004 (what calendars and counting in seconds can bear)
+        raise MistypedError(f'{option} "{text}" lies outside 1990 to 2200')
     told = told.replace(microsecond=0)
     return first_instant(told, zone) if told.tzinfo is None else told.astimezone(UTC)
 

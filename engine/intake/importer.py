@@ -145,6 +145,8 @@ def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None
     desk.tell_refused()
     if progress:
         progress(opened.size, opened.size)
+    if not opened.is_as_found:
+        raise FileError("the file is still being written: nothing of it is taken in until it is whole")
 
 
 def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]:

@@ -56,7 +56,7 @@ def waiting(config: Config) -> list[Path]:
 def put_away(file: Path) -> Path:
     """Move a file into the folder ``done`` beside it, under a free name; gives where it is now."""
     done = file.parent / DONE
-    done.mkdir(exist_ok=True)
+    done.mkdir(mode=0o700, exist_ok=True)  # the names and addresses of guests
     for number in count(1):
         free = done / (file.name if number == 1 else f"{file.stem}-{number}{file.suffix}")
         if not free.exists():

@@ -73,7 +73,7 @@ def redeem(
 
 def _open(at: datetime) -> Select[Any]:
     columns = select(coupons.c.id, coupons.c.offer, coupons.c.terms)
-    return columns.where(live(at)).order_by(coupons.c.valid_until, coupons.c.id)
+    return columns.where(live(at)).order_by(coupons.c.valid_until.is_(None), coupons.c.valid_until, coupons.c.id)
 
 
 def _called(

@@ -41,7 +41,8 @@ class Rejects:
 
     def _open(self) -> TextIO:
         try:
-            return self._draft.open("w", encoding="utf-8-sig", newline="")  # the mark is for spreadsheets
+            handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # for nobody else's eyes
+            return os.fdopen(handle, "w", encoding="utf-8-sig", newline="")  # the mark is for spreadsheets
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise FileError(f"rows are refused, and the file for them cannot be written beside it: {why}") from None

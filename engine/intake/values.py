@@ -27,8 +27,7 @@ _DAYS_OF: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LUNAR_MONTH: Final = 30
 _OLDEST_BIRTH: Final = 1900
 _FIRST_YEAR: Final = 1990
-_YES: Final = {"yes", "y", "true", "1"}
-_NO: Final = {"no", "n", "false", "0"}
+_WORDS: Final[dict[str, Literal["yes", "no"]]] = {"yes": "yes", "no": "no"}
 _MOST_MONEY: Final = 10**12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,10 +77,8 @@ def consent(text: str, column: str) -> Literal["yes", "no"] | None:
     word = text.casefold()
     if not word:
         return None
-    if word in _YES:
-        return "yes"
-    if word in _NO:
-        return "no"
+    if word in _WORDS:
+        return _WORDS[word]
     raise RowError(f'{column} "{text}" is neither yes nor no; leave it empty where it is not known')
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import stat
+from datetime import date
+from pathlib import Path
+
 import pytest
 
-from engine.database.tables import customers, imports, order_items
+from engine.database.tables import customers, imports, order_items, orders
+from engine.intake.inbox import take_in
 from engine.intake.mapping import load_mapping
-from tests.intake.conftest import Home, csv
+from tests.intake.conftest import KEY, Home, csv
 
 
 def names(home: Home) -> list[str]:
@@ -125,3 +130,34 @@ columns:
         report = home.take(csv("customer_id,name", "C1,Ann"))
         assert "config/mappings/csv.yaml:1" in report.problem
         assert home.rows(customers) == []
+
+
+def test_a_file_that_is_still_being_written_waits_as_a_whole(home: Home):
+    file = home.file("inbox/guests.csv", csv("customer_id,name", "C1,Ann"))
+
+    def write_on(read: int, size: int) -> None:
+        if read == size:
+            with file.open("a") as stream:
+                stream.write("C2,Bo\n")
+
+    (report,) = take_in(home.db, home.config, KEY, home.now, progress=lambda _: write_on)
+    assert (
+        report.sentence() == "guests.csv: the file is still being written: nothing of it is taken in until it is whole"
+    )
+    assert (names(home), home.rows(customers)) == (["guests.csv"], [])
+    assert [report.new for report in home.take_in()] == [2]
+
+
+def test_what_is_put_away_and_what_was_refused_is_for_nobody_elses_eyes(home: Home):
+    home.file("inbox/guests.csv", csv("customer_id,name", "C1,Ann", ",Bo"))
+    home.take_in()
+    inbox = home.config.inbox
+    assert [stat.S_IMODE((inbox / name).stat().st_mode) for name in ("done", "guests.rejects.csv")] == [0o700, 0o600]
+
+
+def test_the_mapping_that_the_documentation_shows_is_read(home: Home):
+    shown = (Path(__file__).parents[2] / "docs/importing.md").read_text(encoding="utf-8")
+    home.file("config/mappings/corner-till.yaml", shown.partition("```yaml\n")[2].partition("```")[0])
+    report = home.take("Bon;Datum;Kundennummer;Summe\nB1;03/04/2026 09:00;C1;1.234\n")
+    assert (report.till, report.refused, report.problem) == ("corner-till", 0, "")
+    assert home.rows(orders, "total", "day") == [(123400, date(2026, 4, 3).toordinal())]

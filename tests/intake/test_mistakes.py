@@ -24,6 +24,7 @@ MISTAKES = [
     ("customer_id,email", "1,ann at example", "email is not an email address: correct it, or leave it empty"),
     ("customer_id,email", "1,none@till.invalid", "email is not an email address: correct it, or leave it empty"),
     ("customer_id,email_consent", "1,maybe", 'email_consent "maybe" is neither yes nor no; leave it empty where it is not known'),
+    ("customer_id,email_consent", "1,1", 'email_consent "1" is neither yes nor no; leave it empty where it is not known'),
     ("customer_id,consent_at", "1,soon", 'consent_at "soon" is not a date such as 2026-05-03'),
     ("customer_id,consent_at", "1,2027-01-01", "consent_at lies in the future"),
     ("customer_id,birthday", "1,1990-02-30", 'birthday "1990-02-30" is a day that does not exist'),

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import event, insert, update
 
 from engine.database.tables import coupons, customers, dispatches, matches, rule_versions, rules, runs
 from engine.intake.redeem import redeem
@@ -60,6 +60,15 @@ def issue(home: Home) -> Callable[..., str]:
 
 def redeemed(home: Home) -> list[tuple[datetime | None, int | None]]:
     return home.rows(coupons, "redeemed_at", "redeemed_order_id")
+
+
+def test_of_two_the_one_that_ends_first_is_redeemed_before_one_that_is_good_for_ever(home: Home, issue):
+    issue("A", 1)
+    issue("A", 2)
+    with home.db.begin() as conn:
+        conn.execute(update(coupons).where(coupons.c.id == 1).values(valid_until=None))
+    home.take(csv(ORDER, "9,A,2026-05-04 09:00,,8,Regulars 20"))
+    assert [number for number, at in home.rows(coupons, "id", "redeemed_at") if at] == [2]
 
 
 def test_the_tills_discount_redeems_the_guests_coupon_once(home: Home, issue: Callable[..., str]):
@@ -161,3 +170,25 @@ def test_of_many_at_once_one_redeems(home: Home, issue: Callable[..., str]):
     for thread in threads:
         thread.join()
     assert sorted(won) == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_of_two_who_both_saw_it_open_one_redeems(home: Home, issue: Callable[..., str]):
+    code = issue("A")
+    both_saw, won = Barrier(2), []
+
+    @event.listens_for(home.db, "before_cursor_execute")
+    def wait(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE coupons"):
+            both_saw.wait(20)
+
+    def go() -> None:
+        with home.db.begin() as conn:
+            won.append(redeem(conn, code=code, order_id=None, at=home.now, offers={}))
+
+    threads = [Thread(target=go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False, True]
