@@ -125,7 +125,7 @@ class Doctor:
         if shape == "json":
             page.json_lines(each.to_json() for each in found)
         for each in found if shape == "text" else ():
-            page.line(f"{_MARKS[each.verdict]:<6}{each.about}: {each.said}.", each.verdict)
+            page.line(f"{_MARKS[each.verdict]:<6}{each.about}: {each.said.rstrip('.')}.", each.verdict)
         return page.text, any(each.verdict == "bad" for each in found)
 
     def calls(self) -> str:

@@ -62,7 +62,9 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
 
 def sent_report(page: Page, sent: Mapping[str, int]) -> None:
     """Say what became of what was due."""
-    page.line(f"Sent and done: {tally(sent)}." if sent else "Nothing was due to be sent.")
+    done, waits = {state: count for state, count in sent.items() if state != "pending"}, sent.get("pending", 0)
+    said = f"Sent and done: {tally(done)}." if done else "Nothing was sent." if waits else "Nothing was due to be sent."
+    page.line(said + (f" {counted(waits, 'message')} {'waits' if waits == 1 else 'wait'}." if waits else ""))
 
 
 def _reach(page: Page, home: Home, result: RunResult) -> None:

@@ -58,8 +58,13 @@ class Journeys:
         """
         around = self._home.around
         used = set(_named(body, "template"))
-        rows = conn.execute(select(contents.c.template, contents.c.files).where(contents.c.template.in_(used)))
-        then = {row.template: Template(row.template, row.files) for row in rows}
+        rows = conn.execute(
+            select(contents.c.template, contents.c.files).where(contents.c.template.in_(used)).order_by(contents.c.id)
+        )
+        files: dict[str, dict[str, str]] = {}
+        for row in rows:  # the version of the match is among them: what it had, one of them has
+            files.setdefault(row.template, {}).update(row.files)
+        then = {name: Template(name, texts) for name, texts in files.items()}
         offers = {name: _stand_in(name) for name in _named(body, "offer")}
         return replace(around, templates={**around.templates, **then}, offers={**offers, **around.offers})
 

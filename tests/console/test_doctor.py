@@ -216,3 +216,9 @@ def test_the_next_slots_of_each_rule(at_home: Regulars, home: Path):
     table = at_home("schedule").stdout
     assert "low-rating  every 15 minutes    2026-05-04 10:00  2026-05-04 10:15" in table
     assert "switched off" in table
+
+
+def test_a_sentence_ends_once(at_home: Regulars, home: Path):
+    (home / "regulars.db").write_bytes(b"this is no database at all" * 100)
+    said = at_home("doctor").stdout
+    assert "then restore it from a backup.\n" in said

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.console.page import Column, Page, colored, visible, watched
+from engine.console.report import sent_report
 from engine.console.words import REASONS, counted, moment, money, reason, tally
 from engine.language.problems import display_width
 
@@ -107,3 +108,18 @@ def test_numbers_and_times_in_words():
     assert (money(1250, "USD"), money(1250, "JPY"), money(None, "USD")) == ("12.50 USD", "1,250 JPY", "")
     zone = ZoneInfo("America/Chicago")
     assert (moment(datetime(2026, 5, 4, 15, tzinfo=UTC), zone), moment(None, zone)) == ("2026-05-04 10:00", "")
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({}, "Nothing was due to be sent."),
+        ({"pending": 2}, "Nothing was sent. 2 messages wait."),
+        ({"sent": 67, "pending": 1}, "Sent and done: 67 sent. 1 message waits."),
+        ({"blocked": 1, "sent": 2}, "Sent and done: 2 sent, 1 blocked."),
+    ],
+)
+def test_what_waits_is_not_called_done(sent: dict[str, int], said: str):
+    page = Page()
+    sent_report(page, sent)
+    assert page.text == f"{said}\n"

@@ -96,7 +96,9 @@ def send(db, home, at):
 
 def states(db):
     with db.begin() as conn:
-        rows = conn.execute(select(dispatches).order_by(dispatches.c.match_id, dispatches.c.step, dispatches.c.part)).all()
+        rows = conn.execute(
+            select(dispatches).order_by(dispatches.c.match_id, dispatches.c.step, dispatches.c.part)
+        ).all()
     return [f"{row.channel} {row.state}" + (f" {row.reason}" if row.reason else "") for row in rows]
 
 
@@ -139,6 +141,19 @@ def test_a_template_and_an_offer_that_left_the_home_are_still_there_for_those_un
     broken = load_home(root, {})
     assert broken.rules == ()
     assert send(db, broken, MORNING) == {"sent": 2}
+
+
+def test_a_template_that_lost_its_sms_since_has_it_for_those_under_way(db, home, root):
+    evaluated(db, home)
+    (root / "templates" / "win-back" / "sms.txt").unlink()
+    (root / "rules" / "win-back.yaml").write_text(WIN_BACK.partition("  - wait")[0])
+    (root / "rules" / "birthday.yaml").write_text(BIRTHDAY)
+    again = load_home(root, {})
+    assert again.problems == ()
+    evaluated(db, again)  # remembers the newer version of the template
+    send(db, again, MORNING)
+    send(db, again, MORNING + 3 * DAY)
+    assert "sms sent" in states(db)
 
 
 def test_a_rule_that_cannot_be_read_any_more_ends_its_journeys_where_staff_see_it(db, home, root):

@@ -271,3 +271,12 @@ def data_header(data, name):
 def test_bytes_that_are_not_fit_to_leave_are_refused(data, said):
     with pytest.raises(MessageError, match=said):
         check_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"message_id": f"<{'a' * 1000}@corner.example>"}, {"unsubscribe_url": f"https://corner.example/{'a' * 999}"}],
+)
+def test_no_message_is_given_out_whose_bytes_are_not_right(changes):
+    with pytest.raises(MessageError):
+        build(**changes)
