@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -257,7 +258,7 @@ def _recipient(to: str, country: str) -> tuple[Channel, str]:
 def _mail(session: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
     if shown.email is None:
         return None
-    config, number, sender = session.home.config, _number(shown, at), channels.sender("email")
+    config, number, sender = session.home.config, _number(), channels.sender("email")
     body = email_bytes(
         shown.email,
         sender=config.email.sender,
@@ -271,16 +272,16 @@ def _mail(session: Session, channels: Channels, shown: Shown, recipient: str, at
     return Message(key=f"test{number}", channel="email", sender=sender, recipient=recipient, body=body, test=True)
 
 
-def _text(_: Session, channels: Channels, shown: Shown, recipient: str, at: datetime) -> Message | None:
+def _text(_: Session, channels: Channels, shown: Shown, recipient: str, _at: datetime) -> Message | None:
     if shown.sms is None:
         return None
-    text, key = f"TEST: {shown.sms}", f"test{_number(shown, at)}"
+    text, key = f"TEST: {shown.sms}", f"test{_number()}"
     return Message(key=key, channel="sms", sender=channels.sender("sms"), recipient=recipient, body=text, test=True)
 
 
-def _number(shown: Shown, at: datetime) -> int:
-    """Give a number below zero: never that of a dispatch."""
-    return -int(at.timestamp()) * 1000 - shown.step
+def _number() -> int:
+    """Give a number below zero, never that of a dispatch, and never one twice: a test may be sent again."""
+    return -secrets.randbits(62) - 1
 
 
 def _told(shown: Shown, outcome: Outcome) -> str:

@@ -233,6 +233,7 @@ channels = Table(
         server_default="0",
         comment="definite noes in a row from different customers",
     ),
+    Column("refused_id", Id, comment="the customer of the last of them"),
     Column("open_until", EpochSeconds, comment="the breaker: nothing is claimed before"),
     Column("stopped_at", EpochSeconds, comment="a person must act: bad password, bad certificate"),
     Column("stopped_why", Text),

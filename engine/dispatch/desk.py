@@ -84,7 +84,6 @@ class Desk:
     progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
     summary: Summary = field(default_factory=Summary)
     unusable: set[str] = field(default_factory=set)
-    last_refused: int | None = None  #: the customer of the last refusal in a row
 
     @property
     def usable(self) -> list[str]:

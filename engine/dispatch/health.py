@@ -34,6 +34,7 @@ _WELL = (
     .values(
         failures=0,
         refusals=0,
+        refused_id=None,
         open_until=None,
         rate=case((_GROWS, case((_GROWN < FAST, _GROWN), else_=null())), else_=channels.c.rate),
         rated_at=case((_GROWS, _NOW), else_=channels.c.rated_at),
@@ -64,11 +65,11 @@ def pause(failures: int) -> timedelta | None:
     return min(FIRST_PAUSE * (1 << min(failures - FAILURES, 10)), LONGEST_PAUSE)
 
 
-def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, another_guest: bool = True) -> None:
+def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, customer_id: int) -> None:
     """Write down what one outcome says about its channel.
 
-    ``another_guest`` is whether the last refusal in a row was to somebody else. A gateway's no to an SMS that does not
-    blame the number is our fault: three of them stop the channel.
+    A gateway's no to an SMS that does not blame the number is our fault: three of them in a row, to different
+    customers, stop the channel.
     """
     refused = channel == "sms" and outcome.kind == "no" and outcome.endpoint == "ok"
     if outcome.channel == "ok" and not refused:
@@ -86,9 +87,9 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, ano
             mine = mine.values(rate=max(1, rate // 2), rated_at=now)
         conn.execute(mine.values(open_until=max(outcome.retry_at or now + MINUTE, row.open_until or now)))
     elif refused:
-        refusals = row.refusals + 1 if another_guest else row.refusals
+        refusals = row.refusals + (row.refused_id != customer_id)
         stop = {"stopped_at": now, "stopped_why": f"refused: {outcome.code}"} if refusals >= REFUSALS else {}
-        conn.execute(mine.values(refusals=refusals, **stop))
+        conn.execute(mine.values(refusals=refusals, refused_id=customer_id, **stop))
     else:
         failures = row.failures + 1
         if outcome.channel == "breaker":
@@ -162,7 +163,9 @@ def start(conn: Connection, *, by: str, now: datetime) -> list[str]:
         conn.scalars(
             update(channels)
             .where(or_(channels.c.stopped_at.is_not(None), channels.c.open_until > now))
-            .values(stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0, rate=None)
+            .values(
+                stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0, refused_id=None, rate=None
+            )
             .returning(channels.c.channel)
         )
     )

@@ -41,7 +41,6 @@ def record(
     handed: bool,
     channel: str,
     now: datetime,
-    another_guest: bool = True,
 ) -> list[State | None]:
     """Write one outcome on every dispatch that the message stood for; give the new state of each (None: lease lost).
 
@@ -54,7 +53,7 @@ def record(
     states = [_write(conn, each, outcome, handed=handed, now=now) for each in together]
     for each in together:
         _judge_endpoint(conn, each, outcome, now)
-    health.note(conn, channel, outcome, now=now, another_guest=another_guest)
+    health.note(conn, channel, outcome, now=now, customer_id=together[0].customer_id)
     return states
 
 

@@ -237,8 +237,6 @@ def _hand_over(desk: Desk, together: Sequence[Claim], connector: Connector, mess
     for claim, state in zip(together, _recorded(desk, together, outcome, fence), strict=True):
         if state is not None:
             desk.summary.count(claim.id, state)
-    if outcome.kind == "no":
-        desk.last_refused = together[0].customer_id
 
 
 def _recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: _Fence) -> list[State | None]:
@@ -253,7 +251,6 @@ def _recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: _F
                     handed=fence.passed,
                     channel=fence.message.channel,
                     now=desk.now(),
-                    another_guest=desk.last_refused != together[0].customer_id,
                 )
         except OperationalError:
             if not left:

@@ -111,3 +111,12 @@ def test_what_is_mistyped_is_answered(at_home: Regulars, words: list[str], code:
 
 def test_the_sample_code_is_well_formed():
     assert read(SAMPLE_CODE) == SAMPLE_CODE
+
+
+def test_a_test_is_sent_as_often_as_it_is_asked_for(at_home: Regulars, home: Path):
+    for rule, guest in (("win-back", "G1"), ("birthday", "G5"), ("win-back", "G1")):
+        said = at_home("preview", rule, "--customer", guest, "--as-of", AT, "--send-to", "me@corner-shop.net").stdout
+        assert "marked TEST (written)." in said
+    mails = [file.read_bytes() for file in (home / "outbox").glob("*.eml")]
+    assert len(mails) == 3
+    assert len({line for mail in mails for line in mail.splitlines() if line.startswith(b"Message-ID: ")}) == 3

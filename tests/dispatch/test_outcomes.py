@@ -201,11 +201,14 @@ class TestChannel:
 
     def test_three_refusals_to_different_guests_in_a_row_are_our_fault(self, cafe):
         refused = Outcome("no", "400 21606")
-        for another in (True, False, True):
-            cafe.message(channel="sms")
-            answered(cafe, refused, another_guest=another, channel="sms")
+        first, second = cafe.guest(), cafe.guest()
+        for guest in (first, first, second, second):  # whoever sent it: each answer is written by itself
+            cafe.message(guest, channel="sms")
+            answered(cafe, refused, channel="sms")
         assert (channel(cafe, "sms").refusals, channel(cafe, "sms").stopped_at) == (2, None)
-        cafe.message(channel="sms")
+        cafe.message(first, channel="email")
+        answered(cafe, refused, channel="email")  # another channel's no is none of this one
+        cafe.message(first, channel="sms")
         answered(cafe, refused, channel="sms")
         assert channel(cafe, "sms").stopped_why == "refused: 400 21606"
 

@@ -57,6 +57,7 @@ def _channels() -> None:
             nullable=False,
             comment="definite noes in a row from different customers",
         ),
+        sa.Column("refused_id", _ID, comment="the customer of the last of them"),
         sa.Column("open_until", sa.BigInteger(), comment="the breaker: nothing is claimed before"),
         sa.Column("stopped_at", sa.BigInteger(), comment="a person must act: bad password, bad certificate"),
         sa.Column("stopped_why", sa.Text()),
