@@ -37,6 +37,27 @@ _SHOWN = (
     )
     .order_by(dispatches.c.step)
 )
+_earlier = dispatches.alias("earlier")
+#: Coupons that the message is the first to show: nothing of the match has gone out to the guest yet.
+_FIRST_SHOWN = (
+    select(coupons.c.id, coupons.c.terms, coupons.c.valid_until)
+    .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
+    .where(
+        dispatches.c.match_id == bindparam("match", type_=Id),
+        dispatches.c.step < bindparam("step", type_=Integer),
+        coupons.c.code.is_not(None),
+        coupons.c.revoked_at.is_(None),
+        coupons.c.redeemed_at.is_(None),
+        ~select(_earlier.c.id)
+        .where(
+            _earlier.c.match_id == bindparam("match", type_=Id),
+            _earlier.c.step > dispatches.c.step,
+            _earlier.c.channel.in_(MESSAGES),
+            _earlier.c.handed_at.is_not(None),
+        )
+        .exists(),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,14 @@ def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issue
     """Read the coupons that a message of the match shows: those of earlier steps, drawn and not taken back."""
     rows = conn.execute(_SHOWN, {"match": match_id, "step": before_step})
     return [Issued(row.code, row.offer, row.terms, row.valid_until) for row in rows]
+
+
+def begin_days(conn: Connection, claim: Claim, at: datetime, day_starts: time) -> None:
+    """Count a coupon's days from the first message that shows it: a cap may have kept that in since the draw."""
+    for coupon in conn.execute(_FIRST_SHOWN, {"match": claim.match_id, "step": claim.step}).all():
+        until = valid_until(coupon.terms, at, claim.zone, day_starts)
+        if until != coupon.valid_until:
+            conn.execute(update(coupons).where(coupons.c.id == coupon.id).values(valid_until=until))
 
 
 def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:

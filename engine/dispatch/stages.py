@@ -183,6 +183,8 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
     if not together:
         return [], None
     rule = desk.policy.rule(conn, together[0].version_id)
+    for claim in together:
+        coupons.begin_days(conn, claim, at, desk.policy.day_starts)
     try:
         draft = desk.composer.read(conn, rule, together, at)
     except NoRecipientError:

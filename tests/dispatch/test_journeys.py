@@ -1,9 +1,9 @@
 """From rule files to messages: evaluation, approval and sending together, and journeys that outlive their rule's file."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from engine.database.consent import record_consent
 from engine.database.tables import coupons, customers, dispatches
@@ -114,6 +114,24 @@ def test_a_rule_becomes_a_coupon_a_mail_and_three_days_later_an_sms(db, home):
     assert send(db, home, MORNING + 3 * DAY) == {"sent": 1}
     assert outbox(home) == [".eml", ".txt"]
     assert send(db, home, MORNING + 4 * DAY) == {}
+
+
+def test_a_coupons_days_begin_when_the_guest_first_sees_it(db, home):
+    evaluated(db, home)
+    with db.begin() as conn:  # another message of today keeps the mail in until tomorrow
+        mail = conn.execute(select(dispatches).where(dispatches.c.channel == "email")).one()
+        conn.execute(update(dispatches).where(dispatches.c.id == mail.id).values(due_at=MORNING + DAY))
+    assert send(db, home, MORNING) == {"sent": 1}
+
+    def until():
+        with db.connect() as conn:
+            return conn.scalar(select(coupons.c.valid_until)).astimezone(CHICAGO).date()
+
+    assert until() == date(2026, 5, 19)
+    assert send(db, home, MORNING + DAY) == {"sent": 1}
+    assert until() == date(2026, 5, 20)
+    assert send(db, home, MORNING + 4 * DAY) == {"sent": 1}
+    assert until() == date(2026, 5, 20)
 
 
 def test_a_guest_who_came_back_gets_no_reminder(db, home, root):
