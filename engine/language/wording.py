@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from engine.language.formats import WANTS
+from engine.language.formats import WANTS, parse_phone
 
 _SHOWN: Final = 60  # letters of a value that a message repeats
 
@@ -114,7 +114,7 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
             return written
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
         if number:
-            return f"Write: {label}{number}"
+            return "That is more than any number here." if number == value.strip() else f"Write: {label}{number}"
     elif isinstance(value, dict):
         if "array" in allowed:
             glued = any(name.startswith("-") for name in value)
@@ -123,9 +123,17 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
     elif "string" in allowed and "enum" not in schema and not isinstance(value, list):
         written = _as_text(value, str(kind))
         return f"Write: {label}{written}"
-    if "array" in allowed and not isinstance(value, (list, dict)):
+    if "array" in allowed and _fits_an_entry(schema, value):
         return f"As a list of one: {label}[{value}]"
     return section_hint(schema)
+
+
+def _fits_an_entry(schema: Mapping[str, Any], value: Any) -> bool:
+    """Tell whether a plain value could be an entry of the list that is wanted."""
+    of_entry = types(schema.get("items", {}))
+    if isinstance(value, str):
+        return not of_entry or "string" in of_entry
+    return not isinstance(value, (list, dict))
 
 
 def _number_in(text: str) -> str:
@@ -147,6 +155,14 @@ def _with_words(schema: Mapping[str, Any], value: str, key: str) -> str:
     return ""
 
 
+def _is_phone(text: str) -> bool:
+    try:
+        parse_phone(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _as_text(value: Any, kind: str) -> str:
     """Write a number or a truth value as the text that was meant."""
     if isinstance(value, bool):
@@ -155,4 +171,6 @@ def _as_text(value: Any, kind: str) -> str:
         return f"{value * 100 if 0 < value < 1 else value:g}%"
     if kind == "clock" and value in range(24):
         return f'"{value:02}:00"'
+    if kind == "phone" and not _is_phone(f"+{value}"):
+        return f'"+... {value}", with your country\'s code after the plus sign'
     return {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.language.check import FORMATS, check, nearest
 from engine.language.formats import WANTS
 from engine.language.problems import to_text
+from engine.language.wording import type_hint
 from engine.language.yamlfile import parse
 
 SCHEMA = {
@@ -122,6 +123,8 @@ DIFFERENCES = {
     "share": ("holdout: 10\n", 10, "wrong-type", '"holdout" wants a share such as 10%, not the number 10', "Write: holdout: 10%"),
     "fraction": ("holdout: 0.1\n", 10, "wrong-type", '"holdout" wants a share such as 10%, not the number 0.1', "Write: holdout: 10%"),
     "phone": ("phone: 15005550100\n", 8, "wrong-type", '"phone" wants a phone number in quotes such as "+1 500 555 0100", not the number 15005550100', 'Write: phone: "+15005550100"'),
+    "phone without its country": ("phone: 5005550100\n", 8, "wrong-type", '"phone" wants a phone number in quotes such as "+1 500 555 0100", not the number 5005550100', 'Write: phone: "+... 5005550100", with your country\'s code after the plus sign'),
+    "a number beyond all": ("priority: 99999999999999999999\n", 11, "wrong-type", '"priority" wants a whole number, not the text "99999999999999999999"', "That is more than any number here."),
     "text for number": ("priority: '1,000'\n", 11, "wrong-type", '"priority" wants a whole number, not the text "1,000"', "Write: priority: 1000"),
     "comma": ("factor: 0,5\n", 9, "wrong-type", '"factor" wants a number, not the text "0,5"', "Write: factor: 0.5"),
     "broken number": ("priority: 3.0\n", 11, "wrong-type", '"priority" wants a whole number, not the number 3.0', ""),
@@ -276,3 +279,9 @@ def test_no_data_make_the_check_raise(data):
     for problem in check(document, SCHEMA, (), data):
         assert problem.message
         assert "Traceback" not in to_text([problem])
+
+
+def test_a_list_of_one_is_offered_only_for_what_could_be_in_it():
+    numbers = {"type": ["number", "array"], "items": {"type": "number"}}
+    assert type_hint(numbers, "many", "points") == ""
+    assert type_hint({"type": "array", "items": {"type": "string"}}, "vegan", "tag") == "As a list of one: tag: [vegan]"
