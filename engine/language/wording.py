@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from engine.language.formats import WANTS, parse_phone
 
+_LONGEST_NUMBER: Final = 18  # digits: what every database holds
 _SHOWN: Final = 60  # letters of a value that a message repeats
 
 #: What the signs of a formula are in words.
@@ -114,7 +115,7 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
             return written
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
         if number:
-            return "That is more than any number here." if number == value.strip() else f"Write: {label}{number}"
+            return f"Write: {label}{number}" if len(number) <= _LONGEST_NUMBER else "That is more than any number here."
     elif isinstance(value, dict):
         if "array" in allowed:
             glued = any(name.startswith("-") for name in value)
