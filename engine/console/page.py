@@ -93,8 +93,9 @@ def visible(text: str) -> str:
 def csv_line(values: Iterable[object]) -> str:
     """Give one line of CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow([_harmless(value) for value in values])
-    return stream.getvalue()
+    # With \r\n as the line's end the writer quotes a \r inside a cell too.
+    csv.writer(stream, lineterminator="\r\n").writerow([_harmless(value) for value in values])
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _harmless(value: object) -> object:

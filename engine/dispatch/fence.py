@@ -19,7 +19,7 @@ from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
-from engine.dispatch.outbox import MESSAGES, State, move, postpone_later, stopped
+from engine.dispatch.outbox import MESSAGES, State, move, stopped
 from engine.language.rule import Rule
 from engine.language.times import Hours, business_day, next_slot, start_of
 
@@ -157,14 +157,6 @@ def carry_out(
         conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
     ):
         raise LostLease
-    if claim.channel in MESSAGES and verdict.due_at is not None and verdict.due_at > claim.due_at:
-        postpone_later(
-            conn,
-            match_id=claim.match_id,
-            step=claim.step,
-            expires_at=claim.expires_at,
-            delay=verdict.due_at - claim.due_at,
-        )
 
 
 def pass_fence(

@@ -295,21 +295,3 @@ def requeue(conn: Connection, ids: Sequence[int], *, actor: str, now: datetime) 
         wanted, dispatches.c.state.in_(("uncertain", "dead")), dispatches.c.expires_at <= now
     )
     return sorted(queued), sorted(conn.scalars(late))
-
-
-def postpone_later(conn: Connection, *, match_id: int, step: int, expires_at: datetime, delay: timedelta) -> None:
-    """Move the steps that a ``wait`` parts from this one by the same ``delay``: the wait is between two messages."""
-    later = conn.execute(
-        select(dispatches.c.id, dispatches.c.state, dispatches.c.due_at).where(
-            dispatches.c.match_id == match_id,
-            dispatches.c.step > step,
-            dispatches.c.expires_at > expires_at,
-            dispatches.c.state.in_(("held", "pending")),
-        )
-    ).all()
-    for row in later:
-        conn.execute(
-            update(dispatches)
-            .where(dispatches.c.id == row.id, dispatches.c.state == row.state)
-            .values(due_at=row.due_at + delay)
-        )

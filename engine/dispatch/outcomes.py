@@ -58,7 +58,9 @@ def record(
 
 
 def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, now: datetime) -> State | None:
-    attempts = claim.attempts + (1 if outcome.counts_attempt else 0)
+    # What ails the channel before the fence says nothing of the message: a day without the server uses no attempt up.
+    tried = outcome.counts_attempt and (handed or outcome.channel == "ok")
+    attempts = claim.attempts + int(tried)
     values: dict[str, Any] = {"attempts": attempts, "rescues": 0, "provider_reply": outcome.code}
     if outcome.kind in ("sent", "unknown") and outcome.provider_id is not None:
         values["provider_id"] = outcome.provider_id
