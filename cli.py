@@ -223,12 +223,12 @@ def dispatch(session: Session, /, as_of: str | None, limit: int | None, by: str 
     from engine.console import hand, run
 
     if any(chosen.values()):
-        said, problems = hand.decide(session, **chosen, by=session.by(by), at=session.at(as_of))
+        said, problems, code = hand.decide(session, **chosen, by=session.by(by), at=session.at(as_of))
     else:
-        said, problems = run.send(session, None if as_of is None else session.at(as_of), limit=limit)
+        said, problems, code = run.send(session, None if as_of is None else session.at(as_of), limit=limit)
     say(said)
     say("".join(f"{problem}\n" for problem in problems), err=True)
-    return int(bool(problems))
+    return code
 
 
 @main.command()

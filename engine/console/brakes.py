@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from engine.console.session import Session
 from engine.console.words import counted, moment
-from engine.database.tables import channels, switch
+from engine.database.tables import channels, dispatches, switch
 from engine.dispatch import health
+from engine.language.config import Config
+
+#: How a reply ends, or is, where nobody answered at all: the phases of the door, and a gateway that was not reached.
+_NOBODY: Final = ("at connect", "at greeting", "at EHLO", "at TLS", "not reached")
 
 
 def stop(session: Session, *, by: str) -> str:
@@ -42,8 +48,47 @@ def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, s
             found.append((row.channel, said, True))
         elif row.open_until is not None and row.open_until > now:
             why = f"after {counted(row.failures, 'failure')} in a row" if row.failures else "as the provider asked"
-            found.append((row.channel, f"rests until {moment(row.open_until, zone)} {why}", False))
+            found.append((row.channel, f"rests until {moment(row.open_until, zone)} {why}", row.failures > 0))
         elif row.rate is not None:
             said = f"at most {counted(row.rate, 'message')} a minute, and slowly more: the provider said, too many"
             found.append((row.channel, said, False))
     return found
+
+
+def silent(conn: Connection, config: Config, now: datetime) -> Mapping[str, str]:
+    """Give, by channel, a sentence for each server that does not answer while messages wait for it."""
+    found: dict[str, str] = {}
+    failing = select(channels).where(channels.c.failures > 0, channels.c.stopped_at.is_(None))
+    for row in conn.execute(failing.order_by(channels.c.channel)):
+        said = _silence(conn, config, row, now, alerts=not found)
+        if said:
+            found[row.channel] = said
+    return found
+
+
+def _silence(conn: Connection, config: Config, row: Row[Any], now: datetime, *, alerts: bool) -> str:
+    """``alerts``: count those that were tried here too; they are written down without what carries them."""
+    d = dispatches.c
+    tried = d.reason == "not_now"
+    mine = d.channel == row.channel
+    waits = [
+        d.state == "pending",
+        or_(and_(mine, or_(tried, d.due_at <= now)), and_(d.channel == "alert", tried) if alerts else mine & tried),
+    ]
+    count, due = conn.execute(select(func.count(), func.min(d.due_at)).where(*waits)).one()
+    if not count:
+        return ""
+    replies = select(d.provider_reply).where(*waits, d.provider_reply.is_not(None))
+    reply = conn.scalar(replies.order_by(d.due_at.desc(), d.id.desc()).limit(1)) or ""
+    nobody = not reply or reply.endswith(_NOBODY)
+    about = f"{'cannot be reached' if nobody else 'takes nothing now'}{f' ({reply})' if reply else ''}"
+    again = max(each for each in (due, row.open_until, now) if each is not None)
+    when = moment(again, config.business.timezone)
+    waiting = f"{counted(count, 'message')} {'waits' if count == 1 else 'wait'}"
+    return f"{_server(config, row.channel)} {about}; {waiting}, and the next try is at {when} or soon after."
+
+
+def _server(config: Config, channel: str) -> str:
+    if channel == "email" and config.email.smtp is not None:
+        return f"The mail server {config.email.smtp.host}:{config.email.smtp.port}"
+    return f"The SMS provider {config.sms.connector}" if channel == "sms" else "The mail server"

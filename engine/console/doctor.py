@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final, Literal
 from sqlalchemy import Connection, Engine, func, select
 
 from engine.console import schedule
-from engine.console.brakes import closed
+from engine.console.brakes import closed, silent
 from engine.console.page import Page
 from engine.console.session import Clock, Session, opened
 from engine.console.words import counted, moment, reason
@@ -66,7 +66,9 @@ def examine_files(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
 def examine(session: Session, now: datetime) -> Iterator[Finding]:
     """Look at the accounts, the database, the data, and what waits for a person."""
     home = session.home
-    yield from _accounts(home)
+    with session.look() as conn:
+        shut = {about for about, _, _ in closed(conn, session.zone, now)} | set(silent(conn, home.config, now))
+    yield from _accounts(home, shut)
     yield from _links(home)
     with session.look() as conn:
         yield _data(conn, home, now)
@@ -185,7 +187,7 @@ def _database(db: Engine) -> str:
     return f"{kind}, {state}"
 
 
-def _accounts(home: Home) -> Iterator[Finding]:
+def _accounts(home: Home, shut: Collection[str]) -> Iterator[Finding]:
     config = home.config
     wanted: dict[str, list[Secret | None]] = {"email": [], "sms": []}
     if config.email.connector == "smtp" and config.email.smtp is not None:
@@ -200,7 +202,7 @@ def _accounts(home: Home) -> Iterator[Finding]:
             yield Finding(
                 "care", channel, "messages are only written into the folder outbox/ (connector: file); nothing leaves"
             )
-        elif not missing:
+        elif not missing and channel not in shut:
             yield Finding("good", channel, f"goes out by {connector}")
 
 
@@ -250,7 +252,10 @@ def _data(conn: Connection, home: Home, now: datetime) -> Finding:
 
 
 def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Finding]:
-    for about, said, must_act in closed(conn, session.zone, now):
+    quiet = silent(conn, session.home.config, now)
+    for about, said in quiet.items():
+        yield Finding("bad", about, f"{said[:1].lower()}{said[1:]}")
+    for about, said, must_act in [each for each in closed(conn, session.zone, now) if each[0] not in quiet]:
         yield Finding("bad" if must_act else "care", about, said)
     held = conn.execute(
         select(rules.c.rule, dispatches.c.reason, func.count())

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from engine.console.exits import MistypedError, unknown
+from engine.console.exits import FINE, WRONG, MistypedError, unknown
 from engine.console.page import Page
 from engine.console.session import Session, rule_named
 from engine.console.words import counted
@@ -72,11 +72,11 @@ def reject_rule(session: Session, rule: str, *, by: str, at: datetime) -> str:
 
 def decide(
     session: Session, *, numbers: Sequence[int], what: str | None, by: str, at: datetime
-) -> tuple[str, list[str]]:
+) -> tuple[str, list[str], int]:
     """Queue messages again (``what``: again) or cancel them; ``numbers`` are ids of the log.
 
-    Gives what is said, and a sentence for each that stayed as it was. An id that the log does not have is mistyped, and
-    then nothing is done.
+    Gives what is said, a sentence for each that stayed as it was, and the exit code. An id that the log does not have
+    is mistyped, and then nothing is done.
     """
     if not numbers or what is None:
         raise MistypedError("give the ids of messages, as the log shows them, together with --again or --cancel")
@@ -99,7 +99,7 @@ def decide(
     ]
     if len(left) > NAMED:
         problems.append(f"{len(left) - NAMED:,} more stay as they are.")
-    return page.text, problems
+    return page.text, problems, WRONG if problems else FINE
 
 
 _DONE: Final = {"again": "queued again, for the next run or `regulars dispatch`", "cancel": "cancelled"}

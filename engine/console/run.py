@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.console.brakes import closed
+from engine.console.brakes import closed, silent
+from engine.console.exits import FINE, NOT_NOW, WRONG
 from engine.console.importing import complaint, take_inbox, told
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
@@ -56,6 +57,7 @@ class Ran:
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
     closed: Sequence[str] = ()  #: what kept messages in
+    silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
 
     @property
     def failed(self) -> bool:
@@ -68,11 +70,11 @@ class Ran:
         )
 
     def exit_code(self) -> int:
-        """Give 0 or 1 for the end of it all. Raises the first bug that kept a rule from being evaluated."""
+        """Give how it ended: 75 where all is well but a server. Raises the first bug that kept a rule from its work."""
         for rule in self.result.rules:
             if rule.bug is not None:
                 raise rule.bug
-        return int(self.failed)
+        return WRONG if self.failed else NOT_NOW if self.silent else FINE
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -97,7 +99,7 @@ class Ran:
         """Give what stopped a file, a rule or a message, for the end of it all."""
         said = [complaint(each) for each in self.imports if each.failed]
         said += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
-        said += self.closed
+        said += [*self.closed, *self.silent]
         said += self.summary.problems if self.summary is not None else []
         problems = errors(self.session.home.problems)
         text = "".join(f"{sentence}\n" for sentence in said)
@@ -143,8 +145,9 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
     finally:
         desk.carriers.close()
     with session.look() as conn:
-        shut = [f"{about}: {said}." for about, said, _ in closed(conn, session.zone, clock())]
-    return Ran(session, result, imports=imports, summary=desk.summary, closed=shut)
+        quiet = silent(conn, session.home.config, clock())
+        shut = [f"{about}: {said}." for about, said, _ in closed(conn, session.zone, clock()) if about not in quiet]
+    return Ran(session, result, imports=imports, summary=desk.summary, closed=shut, silent=list(quiet.values()))
 
 
 def clock_of(session: Session, at: datetime | None) -> Clock:
@@ -152,23 +155,26 @@ def clock_of(session: Session, at: datetime | None) -> Clock:
     return session.clock if at is None else Rehearsal(at)
 
 
-def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[str, list[str]]:
+def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[str, list[str], int]:
     """Send what is due now, or at ``at``: then only into files and to servers of this machine.
 
-    A rule that was switched off, or whose file is gone, sends nothing. Gives what is said, and what stopped a message.
+    A rule that was switched off, or whose file is gone, sends nothing. Gives what is said, what stopped a message, and
+    the exit code.
     """
-    switch_rules(session, session.clock() if at is None else at)
+    clock = clock_of(session, at)
+    switch_rules(session, clock())
     with counter(COUNTED) as progress:
-        desk = open_desk(
-            session.db, session.home, now=clock_of(session, at), rehearsal=at is not None, progress=progress
-        )
+        desk = open_desk(session.db, session.home, now=clock, rehearsal=at is not None, progress=progress)
         try:
             summary = send_due(desk, limit=limit)
         finally:
             desk.carriers.close()
     page = Page()
     sent_report(page, summary.to_json())
-    return page.text, summary.problems
+    with session.look() as conn:
+        quiet = list(silent(conn, session.home.config, clock()).values())
+    code = WRONG if summary.problems else NOT_NOW if quiet else FINE
+    return page.text, [*summary.problems, *quiet], code
 
 
 def switch_rules(session: Session, at: datetime) -> None:

@@ -57,7 +57,7 @@ def test_what_waits_for_a_person_is_named_with_the_command(at_home: Regulars, da
         "stop"
     ]
     assert ("wrong", "stopped since 2026-05-04 10:00 (535): put it right, then `regulars start`") in told["email"]
-    assert ("look", "rests until 2026-05-04 10:05 after 5 failures in a row") in told["sms"]
+    assert ("wrong", "rests until 2026-05-04 10:05 after 5 failures in a row") in told["sms"]
     held = [said for _, said in told["held"]]
     assert any(
         said.endswith("of win-back wait, the rule was never approved: `regulars approve win-back`, or --reject")

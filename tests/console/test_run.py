@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -278,3 +280,34 @@ def test_the_clock_of_a_rehearsal_moves_only_while_it_sleeps():
     assert clock() == clock()
     clock.sleep(90)
     assert clock() == datetime(2026, 5, 4, 0, 1, 30, tzinfo=UTC)
+
+
+def at_a_dead_server(home: Path) -> None:
+    """Let the home's mail go to a port of this machine on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    config = home / "config" / "regulars.yaml"
+    text = config.read_text(encoding="utf-8").replace("connector: file   ", "connector: smtp   ", 1)
+    text = text.replace("corner.example", "corner.test-shop.net").replace(
+        "12 Mill Lane, Springfield, IL 62701", "9 Elm Road, Dayton, OH 45402"
+    )
+    text = text.replace("password: env:SMTP_PASSWORD", "password: env:HOME")
+    text = re.sub(r"host: .*", "host: 127.0.0.1", text, count=1)
+    config.write_text(re.sub(r"port: \d+", f"port: {port}", text, count=1), encoding="utf-8")
+
+
+def test_a_mail_server_that_cannot_be_reached_is_one_sentence_and_not_now(at_home: Regulars, home: Path):
+    at_a_dead_server(home)
+    at_home("approve", "--all")
+    result = at_home("run")
+    assert result.exit_code == 75, result.output
+    told = [line for line in result.stderr.splitlines() if line.startswith("The mail server 127.0.0.1:")]
+    assert len(told) == 1
+    assert re.search(r" cannot be reached \(.* at connect\); \d+ messages wait, and the next try is at 2026-", told[0])
+    assert "email: rests" not in result.stderr
+    assert at_home("dispatch").exit_code == 75
+    doctor = at_home("doctor")
+    assert doctor.exit_code == 1
+    assert "wrong email: the mail server 127.0.0.1:" in doctor.stdout
+    assert "goes out by smtp" not in doctor.stdout
