@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from engine.console import schedule
 from engine.console.brakes import closed, silent
 from engine.console.page import Page
-from engine.console.session import Clock, Session, opened
+from engine.console.session import Clock, Session, StrangeKeyError, opened
 from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
 from engine.database.facts import bring_to, rebuild
@@ -118,8 +118,11 @@ class Doctor:
         database = examine_database(home)
         yield database
         if database.verdict != "bad":
-            with opened(self.root, self.environ, self.clock) as session:
-                yield from examine(session, self.clock())
+            try:
+                with opened(self.root, self.environ, self.clock) as session:
+                    yield from examine(session, self.clock())
+            except StrangeKeyError as error:
+                yield Finding("bad", "key", str(error))
 
     def report(self, shape: str) -> tuple[str, bool]:
         """Give what is said, and whether something is wrong."""

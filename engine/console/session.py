@@ -18,7 +18,7 @@ from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
 from engine.database.tables import customers, endpoints
 from engine.language.contacts import channel_of, normalise
-from engine.language.keys import endpoint_hash
+from engine.language.keys import KEY_FILE, endpoint_hash
 from engine.language.rule import Rule
 from engine.language.zones import first_instant
 from engine.vocabulary.home import Home, load_home
@@ -27,6 +27,10 @@ LOCK_FILE: Final = "regulars.lock"
 _EXAMPLES: Final = "such as 2026-05-04T10:00, or 2026-05-04T10:00+02:00 with a zone of its own"
 
 Clock = Callable[[], datetime]
+
+
+class StrangeKeyError(NotNowError):
+    """The home's key is another than the one with which its database was filled."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,35 @@ class Session:
 def opened(root: Path, environ: Mapping[str, str], clock: Clock) -> Iterator[Session]:
     """Open the home at ``root`` and its database, made or brought up to date where needed.
 
-    Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database.
+    Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database, and
+    ``StrangeKeyError`` where the two do not belong together.
     """
     home = load_home(root, environ)
     db = open_db(home.config.database_url)
     try:
         migrate(db)
-        yield Session(home, db, clock, environ)
+        session = Session(home, db, clock, environ)
+        with session.look() as conn:
+            _check_key(conn, home)
+        yield session
     finally:
         db.dispose()
+
+
+def _check_key(conn: Connection, home: Home) -> None:
+    """Under another key every address would be a new one, and who unsubscribed would be forgotten."""
+    first = (
+        select(endpoints.c.channel, endpoints.c.address, endpoints.c.hash)
+        .where(endpoints.c.address.is_not(None))
+        .order_by(endpoints.c.id)
+        .limit(1)
+    )
+    row = conn.execute(first).one_or_none()
+    if row is not None and endpoint_hash(home.key, row.channel, row.address) != row.hash:
+        raise StrangeKeyError(
+            f"the file {KEY_FILE} is not the key of this database: take it from the backup. Under another key "
+            "everybody who has unsubscribed would be forgotten"
+        )
 
 
 @contextmanager
