@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from engine.database.tables import contents, rule_versions, rules
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
-from engine.evaluation.stop import why_stopped
+from engine.evaluation.stop import Kept, why_stopped
 from engine.language.document import Document
 from engine.language.offers import Offer
 from engine.language.rule import Rule
@@ -71,9 +71,12 @@ class Journeys:
 
 def policy_of(home: Home, journeys: Journeys) -> Policy:
     """Give what the fence asks of this home."""
+    kept: Kept = {}
 
     def stopped(conn: Connection, rule: Rule, claim: Claim, at: datetime) -> str | None:
-        return why_stopped(conn, home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at)
+        return why_stopped(
+            conn, home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at, kept=kept
+        )
 
     return Policy(
         hours=dict(home.config.hours),
