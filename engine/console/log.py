@@ -79,7 +79,7 @@ def entries(
 ) -> Iterator[dict[str, Any]]:
     """Give the entries as plain data, the newest first; instants are ISO texts in UTC, addresses masked.
 
-    Beside ``KEYS`` stands ``name``, for tables only.
+    Beside ``KEYS`` stand ``name`` and ``taken_back``, for tables only.
     """
     query = _query(filters, zone)
     for row in conn.execute(query if limit is None else query.limit(limit)).yield_per(1_000):
@@ -108,15 +108,22 @@ def _when(row: Mapping[str, Any], zone: ZoneInfo) -> str:
     return f"due {_local(row['due_at'], zone)}" if row["due_at"] is not None else ""
 
 
+def _state(row: Mapping[str, Any]) -> object:
+    """Say of a coupon that it was issued, or taken back because no message of it reached the guest."""
+    if row["channel"] != "coupon" or row["state"] != "sent":
+        return row["state"]
+    return "taken back" if row.get("taken_back") else "issued"
+
+
 _WIDE: Final = 130  #: from so many columns on the address and the code find room
 _COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], object]], ...]] = (
     (Column("id", right=True, whole=True), lambda row, _: row["id"]),
     (Column("guest", whole=True), lambda row, _: row["customer"]),
-    (Column("name"), lambda row, _: row["name"]),
-    (Column("rule"), lambda row, _: row["rule"]),
+    (Column("name", most=30), lambda row, _: row["name"]),
+    (Column("rule", most=30), lambda row, _: row["rule"]),
     (Column("step", right=True), lambda row, _: row["step"]),
     (Column("what", whole=True), lambda row, _: CHANNELS.get(row["channel"] or "")),
-    (Column("state", whole=True), lambda row, _: row["state"]),
+    (Column("state", whole=True), lambda row, _: _state(row)),
     (Column("when"), _when),
     (Column("why"), lambda row, _: reason(row["reason"])),
     (Column("to", whole=True), lambda row, _: row["to"]),
@@ -138,7 +145,7 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
         select(
             d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, d.step, d.channel,
             endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts, d.provider_id,
-            _code().label("coupon"),
+            _code().label("coupon"), _taken_back().label("taken_back"),
         )
         .select_from(
             dispatches.join(matches, matches.c.id == d.match_id)
@@ -157,7 +164,7 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
 def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
     """Give guests who were matched and get nothing of the rule: they have no dispatch."""
     m, nothing = matches.c, null()
-    absent = ("step", "channel", "address", "due_at", "handed_at", "finished_at", "provider_id", "coupon")
+    absent = ("step", "channel", "address", "due_at", "handed_at", "finished_at", "provider_id", "coupon", "taken_back")
     query = (
         select(
             nothing.label("id"), rules.c.rule, customers.c.external_id, customers.c.name, m.occasion,
@@ -206,6 +213,16 @@ def _code() -> ColumnElement[Any]:
     )
 
 
+def _taken_back() -> ColumnElement[bool]:
+    """SQL: the coupon of this very step was revoked."""
+    return (
+        select(coupons.c.id)
+        .where(coupons.c.dispatch_id == dispatches.c.id, coupons.c.revoked_at.is_not(None))
+        .correlate(dispatches)
+        .exists()
+    )
+
+
 def _entry(row: Row[Any], *, reveal: bool) -> dict[str, Any]:
     sent_at = (row.handed_at or row.finished_at) if row.state == "sent" else row.handed_at
     return {
@@ -224,6 +241,7 @@ def _entry(row: Row[Any], *, reveal: bool) -> dict[str, Any]:
         "attempts": row.attempts,
         "provider_id": row.provider_id,
         "coupon": None if row.coupon is None else shown(row.coupon),
+        "taken_back": row.taken_back,
     }
 
 

@@ -44,13 +44,10 @@ def colored() -> bool:
 
 
 def speak_utf8() -> None:
-    """Let a guest's name never end a command: what a terminal cannot show becomes a question mark."""
+    """Let no guest's name and no path end a command: what a terminal cannot show becomes a question mark."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
-            if stream.isatty():
-                stream.reconfigure(errors="replace")
-            else:
-                stream.reconfigure(encoding="utf-8")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 @contextmanager
@@ -108,12 +105,16 @@ def _harmless(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table; numbers stand at the right, ``whole`` cells are never folded over lines."""
+    """One column of a table; numbers stand at the right, ``whole`` cells are never folded over lines.
+
+    ``most`` is how many columns of the terminal a cell may fill; the rest of it is cut off.
+    """
 
     title: str
     right: bool = False
     style: Style | None = None
     whole: bool = False
+    most: int | None = None
 
 
 class Page:
@@ -171,7 +172,11 @@ class Page:
                 no_wrap=column.whole,
             )
         for row in rows:
-            made.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
+            cells = [Text(visible("" if cell is None else str(cell))) for cell in row]
+            for column, text in zip(columns, cells, strict=True):
+                if column.most is not None:
+                    text.truncate(column.most, overflow="ellipsis")
+            made.add_row(*cells)
         self._say(Padding(made, (0, 0, 0, indent), expand=False) if indent else made)
 
     def verbatim(self, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from engine.console.exits import MistypedError
@@ -158,10 +159,11 @@ def make(
     """Make a home with the owner's answers, or the demo's, and say what comes next."""
     if demo:
         root = make_demo_home(root, environ, clock, say)
-        say(f"{root} is ready. Try: regulars --home {root} run --dry-run --as-of {AS_OF}")
+        say(f"{root} is ready. Try: regulars --home {quote(str(root))} run --dry-run --as-of {AS_OF}")
         return
     root = create_home(root, answers=answers(given, ask))
-    say(f"{root} is ready. Lay your till's files into its inbox/, then: regulars --home {root} run --dry-run")
+    then = f"regulars --home {quote(str(root))} run --dry-run"
+    say(f"{root} is ready. Lay your till's files into its inbox/, then: {then}")
 
 
 def make_demo_home(root: Path, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> Path:

@@ -24,7 +24,7 @@ REASONS: Final[Mapping[str, str]] = {
     "max_matches": "more guests than its max_matches",
     "blast": "more guests than the share that limits: blast allows",
     "came_back": "the guest came back",
-    "stop_if": "stop_if holds",
+    "stop_if": "what the rule names under stop_if was true by then",
     "stopped": "the red button is pressed (regulars start)",
     "erased": "the guest was erased",
     "rule_off": "the rule is switched off",

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import engine
@@ -122,7 +123,8 @@ def _check_empty(root: Path) -> bool:
     if not root.is_dir():
         raise HomeError(f"{root} is a file. Give the name of a folder: regulars init my-cafe")
     if (root / "config" / "regulars.yaml").exists():
-        raise HomeError(f"{root} is a home already; nothing was changed. Work with it: regulars --home {root} validate")
+        command = f"regulars --home {quote(str(root))} validate"
+        raise HomeError(f"{root} is a home already; nothing was changed. Work with it: {command}")
     if any(entry.name not in HARMLESS for entry in root.iterdir()):
         raise HomeError(f"{root} is not empty; nothing in it was changed. Give a new folder: regulars init my-cafe")
     return True

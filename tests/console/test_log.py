@@ -14,11 +14,11 @@ from sqlalchemy import Engine, update
 
 from engine.console.log import KEYS, STATES, table
 from engine.console.page import Page, csv_line
-from engine.console.words import masked
-from engine.database.tables import customers, dispatches
+from engine.console.words import masked, reason
+from engine.database.tables import coupons, customers, dispatches
 from engine.dispatch.outbox import TRANSITIONS
 
-from .conftest import AT, Regulars, lines
+from .conftest import AT, NOW, Regulars, lines
 
 
 @pytest.fixture
@@ -166,3 +166,24 @@ def test_the_log_can_be_read_while_a_run_is_writing(ran: Regulars, database: Eng
     with database.begin() as conn:
         conn.execute(update(dispatches).values(attempts=1))
         assert ran("log", "--limit", 1).exit_code == 0
+
+
+def test_a_coupon_is_issued_and_may_be_taken_back(ran: Regulars, database: Engine):
+    said = ran("log", "--channel", "coupon", "--customer", "G1").stdout
+    assert " issued " in said
+    assert " sent " not in said
+    with database.begin() as conn:
+        conn.execute(update(coupons).values(revoked_at=NOW))
+    assert " taken back " in ran("log", "--channel", "coupon", "--customer", "G1").stdout
+    assert lines(ran("log", "--channel", "coupon", "--customer", "G1", "--format", "json"))[0]["state"] == "sent"
+
+
+def test_a_long_name_is_cut():
+    row = dict.fromkeys(KEYS, "x") | {"name": "N" * 500, "due_at": None, "sent_at": None}
+    page = Page(color=False, width=100_000)
+    table(page, [row], 1, ZoneInfo("UTC"))
+    assert f" {'N' * 29}… " in page.text
+
+
+def test_stop_if_is_told_in_words():
+    assert reason("stop_if") == "what the rule names under stop_if was true by then"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,23 @@ def test_a_home_made_without_a_word_has_no_problem(regulars: Regulars, tmp_path:
     checked = regulars("--home", tmp_path / "h", "validate")
     assert (checked.exit_code, checked.stdout) == (0, "No problem found.\n")
     assert regulars("--home", tmp_path / "h", "run", "--dry-run").exit_code == 0
+
+
+def test_a_command_that_is_printed_can_be_copied(regulars: Regulars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = tmp_path / "my cafe"
+    assert f"regulars --home '{root}' run --dry-run" in regulars("init", root).stdout
+    assert f"regulars --home '{root}' validate" in regulars("init", root).stderr
+    monkeypatch.setattr(setting_up, "make_demo_home", lambda *_: root)
+    assert f"regulars --home '{root}' run --dry-run --as-of" in regulars("init", root, "--demo").stdout
+
+
+def test_a_path_that_cannot_be_printed_is_no_bug(tmp_path: Path):
+    code = "import sys, cli; cli.main(['init', sys.argv[1]])"
+    words = [sys.executable, "-c", code, str(tmp_path / "sp 中")]
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    made = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert b"is ready" in made.stdout
 
 
 def test_what_the_owner_gives_stands_in_the_config(regulars: Regulars, tmp_path: Path):
