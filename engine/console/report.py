@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from engine.console.page import Column, Page, visible
 from engine.console.words import counted, day, moment, reason, tally
@@ -15,6 +17,7 @@ from engine.language.times import business_day
 from engine.vocabulary.home import Home
 
 _NO_PREVIEW = RulePreview()
+_WAITS: Final = "waits for data: "
 
 
 def dry_run_report(page: Page, home: Home, result: RunResult, preview: Preview, waiting_files: int) -> None:
@@ -30,10 +33,11 @@ def dry_run_report(page: Page, home: Home, result: RunResult, preview: Preview, 
             "care",
         )
     rules = {rule.id: rule for rule in home.rules}
-    found = [each for each in result.rules if each.matched or each.problems]
+    waiting = _waiting_for_data(page, result)
+    found = [each for each in result.rules if (each.matched or each.problems) and each.rule not in waiting]
     for each in found:
         _rule(page, home, rules[each.rule], each, preview.rules.get(each.rule, _NO_PREVIEW))
-    _others(page, home, result, {each.rule for each in found})
+    _others(page, home, result, {each.rule for each in found} | waiting)
 
 
 def run_report(page: Page, home: Home, result: RunResult) -> None:
@@ -49,8 +53,9 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
             [(each.rule, each.matched, each.act, each.control, sum(each.refused.values())) for each in found],
             indent=2,
         )
+    waiting = _waiting_for_data(page, result, indent=2)
     for each in result.rules:
-        for problem in each.problems:
+        for problem in each.problems if each.rule not in waiting else ():
             page.line(f"{each.rule}: {problem}.", "bad" if each.bug else "care", indent=2)
         if not each.balanced:
             page.line(f"{each.rule}: the numbers do not add up; this run is red. Please report it.", "bad", indent=2)
@@ -58,6 +63,21 @@ def run_report(page: Page, home: Home, result: RunResult) -> None:
     if result.queued:
         page.line(f"Queued: {tally(result.queued)}.")
     _held(page, [each for each in result.rules if each.held])
+
+
+def _waiting_for_data(page: Page, result: RunResult, *, indent: int = 0) -> set[str]:
+    """Say once for all rules of absence what they wait for, and which they are; give those."""
+    names: dict[str, list[str]] = {}
+    for each in result.rules:
+        if len(each.problems) == 1 and each.problems[0].startswith(_WAITS):
+            names.setdefault(each.problems[0].removeprefix(_WAITS), []).append(each.rule)
+    for why, rules in names.items():
+        page.line(
+            f"{'Waits' if len(rules) == 1 else 'Wait'} for data: {', '.join(rules)}. {why[:1].upper()}{why[1:]}.",
+            "care",
+            indent=indent,
+        )
+    return {rule for rules in names.values() for rule in rules}
 
 
 def sent_report(page: Page, sent: Mapping[str, int]) -> None:
@@ -116,7 +136,7 @@ def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RuleP
             indent=2,
         )
     for first in preview.firsts:
-        page.line(_first(rule, first), indent=2)
+        page.line(_first(rule, first, home.config.business.timezone), indent=2)
 
 
 def _planned_row(home: Home, rule: Rule, each: Planned) -> tuple[object, ...]:
@@ -127,10 +147,15 @@ def _planned_row(home: Home, rule: Rule, each: Planned) -> tuple[object, ...]:
     return each.step, what, when, f"{each.count:,}", why
 
 
-def _first(rule: Rule, first: First) -> str:
+def _first(rule: Rule, first: First, zone: ZoneInfo) -> str:
     parts = [said for part in first.parts if (said := _part(rule, part))]
     name = visible(first.name) or "(no name)"
-    return f"{visible(first.customer)} {name}: {', '.join(parts) or 'nothing that could go'}"
+    other = any(
+        part.due_at.replace(tzinfo=first.zone).utcoffset() != part.due_at.replace(tzinfo=zone).utcoffset()
+        for part in first.parts
+    )
+    clock = f" (on the guest's clock, {first.zone})" if other and parts else ""
+    return f"{visible(first.customer)} {name}: {', '.join(parts) or 'nothing that could go'}{clock}"
 
 
 def _part(rule: Rule, part: Part) -> str:

@@ -43,6 +43,7 @@ class First:
     customer: str  #: the id in the customers' file
     name: str
     parts: tuple[Part, ...]
+    zone: ZoneInfo  #: of the clock on which the parts are due
 
 
 @dataclass(frozen=True)
@@ -124,5 +125,7 @@ class Preview:
             part = Part(row.step, row.channel, row.state, row.reason, due)
             mine = found.setdefault(row.rule, {})
             before = mine.get(row.match)
-            mine[row.match] = First(row.external_id, row.name, (*(before.parts if before else ()), part))
+            mine[row.match] = First(
+                row.external_id, row.name, (*(before.parts if before else ()), part), ZoneInfo(row.zone)
+            )
         return {rule: list(guests.values()) for rule, guests in found.items()}

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from sqlalchemy import Engine, insert, select, update
 
 from engine.console.run import Rehearsal
 from engine.console.session import LOCK_FILE
+from engine.database.tables import customers, zones
 
 from .conftest import AT, Regulars
 
@@ -245,7 +247,31 @@ def test_a_cell_of_a_file_does_not_steer_the_terminal(at_home: Regulars, home: P
 
 def test_orders_that_are_old_let_rules_of_absence_wait_and_the_run_says_why(at_home: Regulars):
     said = at_home("run", "--dry-run", "--as-of", "2026-05-14T10:00").stdout
-    assert "Waits for data: the newest order is of 2026-05-03 18:00, older than 2 days" in said
+    assert "Waits for data: win-back. The newest order is of 2026-05-03 18:00, older than 2 days" in said
+
+
+def test_rules_that_wait_for_data_share_one_line(at_home: Regulars, home: Path):
+    rule = (home / "rules" / "11-win-back.yaml").read_text(encoding="utf-8")
+    (home / "rules" / "12-gone.yaml").write_text(
+        re.sub(r"^(id|rule): win-back", r"\1: gone", rule, flags=re.MULTILINE), "utf-8"
+    )
+    for words in (["--dry-run"], []):
+        said = at_home("run", *words, "--as-of", "2026-05-14T10:00").stdout
+        assert said.count("The newest order is of 2026-05-03 18:00, older than 2 days") == 1
+        assert "Wait for data: gone, win-back. The newest" in said
+
+
+def test_a_dry_run_says_when_a_time_is_on_the_guests_clock(at_home: Regulars, home: Path, database: Engine):
+    said = at_home("run", "--dry-run", "--as-of", AT).stdout
+    assert "on the guest's clock" not in said
+    with database.begin() as conn:
+        conn.execute(insert(zones).values(name="America/New_York"))
+        conn.execute(
+            update(customers).values(
+                zone_id=select(zones.c.id).where(zones.c.name == "America/New_York").scalar_subquery()
+            )
+        )
+    assert "(on the guest's clock, America/New_York)" in at_home("run", "--dry-run", "--as-of", AT).stdout
 
 
 def test_a_rehearsal_writes_to_no_server_that_is_not_on_this_machine(at_home: Regulars, home: Path):
