@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -15,6 +15,7 @@ from engine.console.words import moment, money
 from engine.database.tables import audit, coupons, customers, dispatches, orders, rules
 from engine.intake.redeem import redeem
 from engine.language.codes import read, shown
+from engine.language.config import Config
 from engine.language.times import business_day
 
 
@@ -57,7 +58,7 @@ def why_not(coupon: Row[Any], at: datetime, session: Session) -> str | None:
     if coupon.issued_at is not None and at < coupon.issued_at:
         return f"it was issued later, on {moment(coupon.issued_at, zone)}"
     if coupon.valid_until is not None and at >= coupon.valid_until:
-        return f"it was good until {_last_day(coupon.valid_until, session)}"
+        return f"it was good until {last_day(coupon.valid_until, session.home.config)}"
     return None
 
 
@@ -84,7 +85,7 @@ def coupon_report(page: Page, coupon: Row[Any], at: datetime, session: Session) 
         ("guest", f"{coupon.external_id} {visible(coupon.guest or '')}".strip()),
         ("rule", coupon.rule),
         ("issued", moment(coupon.issued_at, session.zone)),
-        ("good until", _last_day(coupon.valid_until, session) if coupon.valid_until else "for ever"),
+        ("good until", last_day(coupon.valid_until, session.home.config) if coupon.valid_until else "for ever"),
         ("least bill", minimum),
         ("stores", ", ".join(terms.get("stores") or ())),
     ]
@@ -135,6 +136,6 @@ def _name(terms: Mapping[str, Any], offer: str) -> str:
     return visible(str(name if not isinstance(name, Mapping) else next(iter(name.values()))))
 
 
-def _last_day(until: datetime, session: Session) -> str:
-    """Say the last business day on which it is good; ``until`` is exclusive."""
-    return str(business_day(until - timedelta(seconds=1), session.zone, session.home.config.day_starts))
+def last_day(until: datetime, config: Config) -> date:
+    """Give the last business day on which it is good; ``until`` is exclusive."""
+    return business_day(until - timedelta(seconds=1), config.business.timezone, config.day_starts)

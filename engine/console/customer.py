@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
+from engine.console.coupon import last_day
 from engine.console.exits import MistypedError, Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
@@ -38,6 +39,7 @@ from engine.database.tables import (
 )
 from engine.dispatch.erasure import erase as forget
 from engine.language.codes import shown
+from engine.language.config import Config
 
 #: So many of the newest orders, messages and so on a person is shown; JSON has all.
 NEWEST: Final = 10
@@ -64,7 +66,7 @@ def shown_customer(session: Session, name: str, at: datetime, shape: str) -> str
     if shape == "json":
         page.json_lines([of.to_json()])
     else:
-        customer_report(page, of, session.home.config.business.currency, session.zone)
+        customer_report(page, of, session.home.config)
     return page.text
 
 
@@ -185,9 +187,9 @@ def _value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime, date)) else value
 
 
-def customer_report(page: Page, of: Known, currency: str, zone: ZoneInfo) -> None:
+def customer_report(page: Page, of: Known, config: Config) -> None:
     """Say what staff want to see: the person, what may be sent, and the newest of each list."""
-    person = of.person
+    person, currency, zone = of.person, config.business.currency, config.business.timezone
     page.line(f"{visible(person['customer'])} {visible(person['name'] or '')}".rstrip(), "strong")
     if person["erased_at"]:
         page.line(f"Erased on {_when(person['erased_at'], zone)}; the orders stay for the books.", "care")
@@ -205,25 +207,45 @@ def customer_report(page: Page, of: Known, currency: str, zone: ZoneInfo) -> Non
     page.table([Column("", style="faint"), Column("")], [each for each in facts if each[1]], indent=2)
     for name, rows in of.lists.items():
         if rows and name != "bought":
-            _list(page, name, rows, currency, zone)
+            _list(page, name, rows, config)
 
 
-def _list(page: Page, name: str, rows: list[dict[str, Any]], currency: str, zone: ZoneInfo) -> None:
+def _list(page: Page, name: str, rows: list[dict[str, Any]], config: Config) -> None:
     more = f" (the newest {NEWEST} of {len(rows):,})" if len(rows) > NEWEST else ""
     page.heading(f"{name.capitalize()}{more}")
     titles = [title for title in rows[0] if title not in {"values", "data"} and any(row[title] for row in rows)]
     page.table(
-        [Column(title.replace("_", " ")) for title in titles],
-        [[_cell(title, row[title], currency, zone) for title in titles] for row in rows[:NEWEST]],
+        [Column(_TITLES.get(title, title.replace("_", " "))) for title in titles],
+        [[_cell(title, row, config) for title in titles] for row in rows[:NEWEST]],
         indent=2,
     )
 
 
-def _cell(title: str, value: Any, currency: str, zone: ZoneInfo) -> str:
+#: Headings and values in the owner's words; JSON keeps the engine's.
+_TITLES: Final[Mapping[str, str]] = {
+    "verdict": "outcome", "basis": "how", "reason": "why", "suppressed_at": "blocked", "suppressed_why": "why blocked",
+    "valid_until": "good until", "issued_at": "issued", "redeemed_at": "redeemed", "revoked_at": "taken back",
+    "matched_at": "found", "due_at": "due", "handed_at": "sent", "ordered_at": "at", "rated_at": "at",
+}  # fmt: skip
+_SAID: Final[Mapping[tuple[str, str], str]] = {
+    ("verdict", "act"): "gets it",
+    ("verdict", "control"): "control: gets nothing, to compare",
+    ("basis", "express"): "said so",
+    ("basis", "implied"): "as a customer",
+}
+
+
+def _cell(title: str, row: Mapping[str, Any], config: Config) -> str:
+    value, zone = row[title], config.business.timezone
     if value is None:
         return ""
+    issued = title == "state" and row.get("channel") == "coupon" and value == "sent"
+    if issued or (title, value) in _SAID:
+        return "issued" if issued else _SAID[title, value]
+    if title == "valid_until":
+        return str(last_day(datetime.fromisoformat(value), config))
     if title == "total":
-        return money(value, currency)
+        return money(value, config.business.currency)
     if title in {"reason", "suppressed_why"}:
         return reason(value)
     return _when(value, zone) if title == "at" or title.endswith(("_at", "_until")) else str(value)

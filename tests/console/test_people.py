@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,20 @@ def test_everything_known_of_a_guest_is_shown(ran: Regulars):
     assert [order["total"] for order in shown["orders"]] == [950, 950, 950]
     assert {each["channel"]: each["state"] for each in shown["consents"]} == {"email": "yes", "sms": "yes"}
     assert any(message["values"] for message in shown["messages"])
+
+
+def test_a_guest_is_told_of_in_the_owners_words(ran: Regulars):
+    said = ran("customer", "show", "G1").stdout
+    good = re.search(r"good until +(\S+)", ran("coupon", "show", code_of(ran, "G1"), "--as-of", AT).stdout)
+    assert good is not None
+    coupons = said.partition("Coupons")[2].partition("Matches")[0]
+    assert "good until" in coupons
+    assert re.search(rf"{good[1]}(?! \d\d:)", coupons)
+    for word in (" issued", "gets it", "said so", "outcome"):
+        assert word in said
+    for word in ("verdict", "express", "handed at", "valid until", " act\n"):
+        assert word not in said
+    assert not re.search(r"coupon +sent", said)
 
 
 @pytest.mark.parametrize("written", ["LI.WEI@Example.com", "(312) 555-0101"])
