@@ -19,10 +19,20 @@ from typing import Any, NoReturn
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from engine.database.engines import open_db
 from engine.database.migrations import migrate
+
+# A machine may be slow, and a test says nothing of time. In CI the examples are the same each time; elsewhere they roam.
+settings.register_profile(
+    "regulars",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("regulars")
 
 #: Where this run's server lives; the workers of pytest-xdist inherit it.
 _FOLDER = "REGULARS_TEST_POSTGRES"
