@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from benchmarks.crowd import AS_OF, fill
-from benchmarks.pieces import facts_upkeep, mail_parts
+from benchmarks.pieces import facts_upkeep, mail_parts, start_up
 from engine.database.engines import open_db
 from engine.database.migrations import migrate
 from engine.database.tables import matches, orders
@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> int:
         print_ratio("facts kept up for an order of each guest / its insert", *facts_upkeep(db, size, 1))
         print_ratio("facts kept up for ten orders of each guest / the insert", *facts_upkeep(db, size // 10, 10))
         print_ratio("a mail's parts / by the standard library", *mail_parts())
+        print_ratio("regulars --help / a bare Python", *start_up())
         _evaluation(db, home)
         _sending(db, home, root)
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
@@ -47,6 +49,15 @@ def facts_upkeep(db: Engine, guests: int, each: int) -> tuple[Work, Work]:
             transaction.rollback()
 
     return lambda: bare(lambda conn: apply_delta(conn, after_id=after, as_of=AS_OF + timedelta(days=2))), bare
+
+
+def start_up() -> tuple[Work, Work]:
+    """The command line's ``--help``, and a Python that does nothing."""
+
+    def program(*words: str) -> Work:
+        return lambda: subprocess.run([sys.executable, *words], capture_output=True, check=True)
+
+    return program("-m", "cli", "--help"), program("-c", "pass")
 
 
 def mail_parts(count: int = 100) -> tuple[Work, Work]:
