@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, insert
 
@@ -45,7 +46,7 @@ def fill(db: Engine, home: Home, guests: int) -> int:
     return written
 
 
-def _orders_of(guest: int, dice: random.Random, zone: object, home: Home) -> list[dict[str, object]]:
+def _orders_of(guest: int, dice: random.Random, zone: ZoneInfo, home: Home) -> list[dict[str, object]]:
     count = max(1, min(400, round(math.exp(dice.gauss(1.6, 1.2)))))
     rhythm = 730 / count
     at = AS_OF - timedelta(days=dice.uniform(0, min(730, rhythm * 4)))
@@ -58,7 +59,7 @@ def _orders_of(guest: int, dice: random.Random, zone: object, home: Home) -> lis
                 "customer_id": guest,
                 "store_id": 1,
                 "ordered_at": at,
-                "day": business_day(at, zone, home.config.day_starts).toordinal(),  # type: ignore[arg-type]
+                "day": business_day(at, zone, home.config.day_starts).toordinal(),
                 "total": dice.randint(300, 2500),
             }
         )

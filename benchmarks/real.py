@@ -19,7 +19,7 @@ from email import message_from_bytes
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, and_, case, func, select
+from sqlalchemy import ColumnElement, Engine, and_, case, func, select
 
 from benchmarks.households import LAST_DAY, ZONE, write
 from engine.database.engines import open_db
@@ -122,8 +122,8 @@ def _print_rules(db: Engine) -> None:
     )
     settled = matches.c.matched_at <= known_until
 
-    def count(*tests: object) -> object:
-        return func.coalesce(func.sum(case((and_(*tests), 1), else_=0)), 0)  # type: ignore[arg-type]
+    def count(*tests: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((and_(*tests), 1), else_=0)), 0)
 
     act, control = matches.c.verdict == "act", matches.c.verdict == "control"
     rows = select(

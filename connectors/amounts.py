@@ -11,7 +11,7 @@ from connectors.numbers import BLANKS, NUMBER, Numbers, UndecidedNumberError
 _PLAIN = re.compile(r"-?\d+(?:\.\d{1,2})?")
 _MINUSES: Final = "-\u2212\u2013"
 _DOLLARS: Final = frozenset(
-    "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP BRL UYU DOP JMD TTD BSD BBD BZD FJD".split()  # noqa: SIM905
+    "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP BRL UYU DOP JMD TTD BSD BBD BZD FJD".split()  # noqa: SIM905 (a line of codes reads better than thirty quoted ones)
 )
 #: Symbols and the currencies that use them.
 _SYMBOLS: Final = {

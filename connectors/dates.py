@@ -86,7 +86,7 @@ def parse_moment(text: str, order: DateOrder | None) -> datetime:
 
 def _places(text: str, found: re.Match[str], order: DateOrder | None) -> tuple[int, int, int]:
     first, second, last = int(found[1]), int(found[3]), int(found[4])
-    if len(found[1]) > 2:  # noqa: PLR2004
+    if len(found[1]) > 2:  # noqa: PLR2004 (a year comes first)
         return first, second, last
     if found[2] == ".":
         order = "day-first"
@@ -104,7 +104,7 @@ def _time_of(text: str, whole: str) -> timedelta:
     hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
     half = (found[4] or "").lower()
     noon = 12
-    if (half and not 1 <= hour <= noon) or hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004
+    if (half and not 1 <= hour <= noon) or hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 (a clock)
         raise ValueError(f'"{whole}" has a time of day that does not exist')
     if half:
         hour = hour % noon + (noon if half == "p" else 0)
