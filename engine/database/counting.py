@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from engine.database.sql import EpochSeconds
-from engine.database.tables import orders, points, points_uses, refunds, stores
+from engine.database.tables import endpoints, orders, points, points_uses, refunds, stores
 
 AsOf = datetime | ColumnElement[Any]
 
@@ -164,3 +164,14 @@ def store_of(
 def gaps_of(visits: ColumnElement[Any]) -> ColumnElement[int]:
     """How many of the last ten gaps exist."""
     return case((visits > RECENT_GAPS, RECENT_GAPS), (visits > 0, visits - 1), else_=0)
+
+
+def country_of(
+    who: Sequence[FromClause], sms_id: ColumnElement[Any], store_id: ColumnElement[Any]
+) -> ColumnElement[str | None]:
+    """Whose law holds for a guest: the phone number's country, else the own store's; NULL is the home's."""
+    phone, shop = endpoints.alias(), stores.alias()
+    return func.coalesce(
+        select(phone.c.country).where(phone.c.id == sms_id).correlate(*who).scalar_subquery(),
+        select(shop.c.country).where(shop.c.id == store_id).correlate(*who).scalar_subquery(),
+    )

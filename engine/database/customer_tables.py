@@ -71,6 +71,7 @@ endpoints = Table(
         comment="unsubscribed, hard_bounce, soft_bounces, unusable, complaint, erased, staff",
     ),
     Column("soft_bounces", Integer, nullable=False, server_default="0"),
+    Column("country", String(2), comment="of a phone number; NULL: an email address, or a number of no one country"),
     UniqueConstraint("channel", "hash"),
     CheckConstraint("channel IN ('email', 'sms')", name="channel"),
     sqlite_autoincrement=True,
@@ -109,7 +110,32 @@ customers = Table(
     UniqueConstraint("source", "external_id"),
     Index(None, "email_id"),
     Index(None, "sms_id"),
+    Index(None, "source", "referred_by"),
     sqlite_autoincrement=True,
+)
+
+#: Attributes that are dates, so that a yearly return is found by an index and not by reading every guest.
+customer_dates = Table(
+    "customer_dates",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("name", String(100), primary_key=True, comment="the attribute's"),
+    Column("year", Integer, comment="NULL: not known, as in 05-14"),
+    Column("md", Integer, nullable=False, comment="month * 100 + day"),
+    Index(None, "name", "md"),
+)
+
+#: One row a customer and business day on which the tier changed: from the customers' file, or by config/loyalty.yaml.
+tier_changes = Table(
+    "tier_changes",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="business day in the customer's zone"),
+    Column("at", EpochSeconds, nullable=False),
+    Column("from_key", Text, comment="text_key of the tier before; NULL: none"),
+    Column("to_key", Text, comment="text_key of the tier after; NULL: none"),
+    Column("kind", String(4), nullable=False, comment="up, down or none (tiers without an order)"),
+    Index(None, "day"),
 )
 
 consents = Table(
@@ -248,6 +274,7 @@ tags = Table(
     metadata,
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True),
     Column("tag", Text, primary_key=True, comment="text_key of the tag"),
+    Column("at", EpochSeconds, comment="since when; NULL: longer than anybody remembers"),
     Index(None, "tag"),
 )
 
@@ -322,6 +349,8 @@ customer_facts = Table(
         comment="their sum in days; the mean is gap_days / gaps",
     ),
     Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
+    Column("tier_key", Text, comment="text_key of the tier: by config/loyalty.yaml, else the customers' file"),
+    Column("country", String(2), comment="the phone number's, else the store's; NULL: the home's"),
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
     Index(None, "last_order_day"),

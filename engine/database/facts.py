@@ -40,6 +40,7 @@ from sqlalchemy import (
 from engine.database.counting import (
     AsOf,
     at,
+    country_of,
     counts,
     gaps_of,
     left_of,
@@ -197,6 +198,8 @@ def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
         "gaps": gaps_of(visits),
         "gap_days": func.coalesce(h.gap_days, 0),
         "points": func.coalesce(purse.c.points, 0),
+        "tier_key": c.c.tier_key,
+        "country": country_of((c,), c.c.sms_id, c.c.store_id),
         "stands_from": type_coerce(func.nullif(past, 0), EpochSeconds()),
         "refresh_at": type_coerce(func.nullif(coming, _FAR), EpochSeconds()),
     }

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from engine.database.customer_tables import (
     consents,
+    customer_dates,
     customer_facts,
     customers,
     endpoints,
@@ -31,6 +32,7 @@ from engine.database.customer_tables import (
     refunds,
     stores,
     tags,
+    tier_changes,
     zones,
 )
 from engine.database.engine_tables import (
@@ -57,6 +59,7 @@ __all__ = [
     "consents",
     "contents",
     "coupons",
+    "customer_dates",
     "customer_facts",
     "customers",
     "dispatches",
@@ -80,5 +83,6 @@ __all__ = [
     "stores",
     "switch",
     "tags",
+    "tier_changes",
     "zones",
 ]

@@ -50,6 +50,8 @@ class Rows:
     run: int
 
 
+#: What can fire: the columns of ``Candidates`` and of ``matches``.
+FIRED = ("order_id", "rating_id", "event_id", "friend_id")
 #: The columns of ``matches`` that the statement fills, in its order.
 MATCH_COLUMNS = (
     "rule_id",
@@ -66,8 +68,7 @@ MATCH_COLUMNS = (
     "email_id",
     "sms_id",
     "store_id",
-    "order_id",
-    "rating_id",
+    *FIRED,
 )
 
 
@@ -124,13 +125,16 @@ def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, exclude
             too_soon(scope, rows.rule, rule.limits.again_after).label("soon"),
             (literal(0) if excluded is None else case((excluded, 1), else_=0)).label("excluded"),
             _store(scope, found).label("store_id"),
-            (cast(null(), BigInteger) if found.order_id is None else found.order_id).label("order_id"),
-            (cast(null(), BigInteger) if found.rating_id is None else found.rating_id).label("rating_id"),
+            *(_id(getattr(found, name)).label(name) for name in FIRED),
         )
         .select_from(found.source)
         .where(*found.where, all_hold(rule.conditions, scope) if rule.conditions else true(), ~matched)
     )
     return chosen.add_cte(scope.days_table()).cte("candidates")
+
+
+def _id(fired: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    return cast(null(), BigInteger) if fired is None else fired
 
 
 def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:
@@ -192,7 +196,7 @@ def _judged(rule: Rule, ranked: CTE) -> CTE:
         (ranked.c.excluded == 1, "excluded"),
         else_=nothing_left,
     )
-    kept = ("customer_id", "occasion", "closes", "email_id", "sms_id", "store_id", "order_id", "rating_id")
+    kept = ("customer_id", "occasion", "closes", "email_id", "sms_id", "store_id", *FIRED)
     return select(
         *(ranked.c[name] for name in kept),
         reason.label("reason"),

@@ -36,6 +36,8 @@ class Candidates:
     expired: ColumnElement[Any]  #: 1: it has closed unseen
     order_id: ColumnElement[Any] | None = None
     rating_id: ColumnElement[Any] | None = None
+    event_id: ColumnElement[Any] | None = None
+    friend_id: ColumnElement[Any] | None = None  #: the customer whom the guest referred
     store_id: ColumnElement[Any] | None = None
 
     def narrowed(self, *tests: ColumnElement[bool]) -> Candidates:

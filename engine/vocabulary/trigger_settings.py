@@ -15,6 +15,14 @@ from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
 DURATION: JsonSchema = {"type": "string", "format": "duration"}
+LATE: dict[str, JsonSchema] = {
+    "late": DURATION | {"description": "How long the occasion stays open: what is not out by then is expired."}
+}
+
+
+def stays_open(reader: Reader, given: Mapping[str, Any], default: str) -> Duration:
+    """Read ``late``, how long an occasion of days stays open; ``default`` where it is left out."""
+    return some_time(reader, "late", calendar_duration(reader, given, "late", default), default)
 
 
 def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:

@@ -144,6 +144,8 @@ def oracle(world: World, guest: int, as_of: int) -> dict[str, object]:
         "gaps": len(gaps),
         "gap_days": sum(gaps),
         "points": oracle_points(world, guest, as_of, "points"),
+        "tier_key": None,
+        "country": None,
         "stands_from": max((moment(at) for at in moments if at <= as_of), default=None),
         "refresh_at": min((moment(at) for at in moments if at > as_of), default=None),
     }
