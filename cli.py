@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
+
 if TYPE_CHECKING:
     from engine.console.session import Session
 
@@ -42,7 +44,8 @@ class Program(click.Group):
             code = exits.READER_GONE
         except Exception as error:  # noqa: BLE001 (the last net: what nobody expected is written down as a bug)
             color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            code, said = exits.end(error, command=ctx.invoked_subcommand or "", now=clock(), color=color)
+            command = ctx.invoked_subcommand or ""
+            code, said = exits.end(error, command=command, now=clock(), color=color, language=ctx.params["lang"])
             click.echo(said, err=True)
         else:
             code = result if isinstance(result, int) else exits.FINE
@@ -57,35 +60,23 @@ def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
     def opened_command(root: Path, /, **given: Any) -> Any:
         from engine.console.session import opened
 
-        with opened(root, os.environ, clock) as session:
+        with opened(root, os.environ, clock, language()) as session:
             return command(session, **given)
 
     return opened_command
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print text that ends its own lines and knows by itself whether to be coloured."""
-    click.echo(text, nl=False, err=err, color=True)
-
-
-as_of_option = click.option("--as-of", metavar="TIME", help="Another time than now, to try it out: 2026-05-04T10:00")
-by_option = click.option("--by", metavar="NAME", help="Who does it; else who is logged in.")
-
-
-def format_option(*shapes: str) -> Callable[[Any], Any]:
-    """Make the option ``--format``; the first shape is what is printed without it."""
-    return click.option("--format", "shape", type=click.Choice(shapes), default=shapes[0], show_default=True)
-
-
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--home", metavar="DIR", envvar="REGULARS_HOME", default=".", help="The home; else the current folder.")
+@lang_option
 @click.version_option(package_name="regulars", prog_name="regulars")
 @click.pass_context
-def main(ctx: click.Context, home: str) -> None:
+def main(ctx: click.Context, home: str, lang: str) -> None:
     """Turn guests into regulars: rules, a daily run, email, SMS and coupons.
 
     Exit codes: 0 fine, 1 problems in what you wrote or a red run, 2 a mistyped command, 3 a bug, 75 not now.
     """
+    del lang  # asked for by `language`
     ctx.obj = Path(home)
 
 
@@ -108,19 +99,8 @@ def init(root: Path, /, folder: str | None, demo: bool, yes: bool, **given: str 
     from engine.console.page import watched
     from engine.console.setting_up import make
 
-    ask = _ask if watched() and not yes else None
-    make(Path(folder) if folder else root, given, ask, demo=demo, environ=os.environ, clock=clock, say=click.echo)
-
-
-def _ask(words: str, suggestion: str, check: Callable[[str], str]) -> str:
-    def checked(text: str) -> str:
-        try:
-            return check(text)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-
-    answer: str = click.prompt(words, default=suggestion, show_default=bool(suggestion), value_proc=checked)
-    return answer
+    answers = ask if watched() and not yes else None
+    make(Path(folder) if folder else root, given, answers, demo=demo, environ=os.environ, clock=clock, say=click.echo)
 
 
 @main.command()
@@ -144,7 +124,7 @@ def validate(root: Path, files: tuple[str, ...], shape: str) -> int:
     from engine.console.checking import check, printed
 
     problems = check(root, files, os.environ)
-    say(printed(problems, shape))
+    say(printed(problems, shape, language()))
     return int(any(problem.is_error for problem in problems))
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from engine.console.exits import MistypedError, unknown
 from engine.console.page import colored
-from engine.console.words import counted
 from engine.language.offers import OFFERS_SCHEMA
+from engine.language.phrases import Phrase, listed, phrase, said
 from engine.language.problems import Problem, errors, to_github, to_json, to_text
 from engine.vocabulary.home import check_home
 from engine.vocabulary.schema import config_schema, rule_schema, segments_schema
@@ -53,17 +53,24 @@ def _in_home(root: Path, name: str) -> Path:
     return inside[0]
 
 
-def printed(problems: Sequence[Problem], shape: str) -> str:
-    """Give the problems as text with carets, as JSON or GitHub's commands one a line."""
+def printed(problems: Sequence[Problem], shape: str, language: str = "en") -> str:
+    """Give the problems as text with carets, as JSON or GitHub's commands one a line, in an owner's language."""
     if shape == "json":
-        return "".join(json.dumps(to_json(each), ensure_ascii=False) + "\n" for each in problems)
+        return "".join(json.dumps(to_json(each, language), ensure_ascii=False) + "\n" for each in problems)
     if shape == "github":
-        return "".join(f"{to_github(each)}\n" for each in problems)
+        return "".join(f"{to_github(each, language)}\n" for each in problems)
     wrong = len(errors(problems))
-    odd = len(problems) - wrong
-    said = [counted(wrong, "problem")] * bool(wrong) + [counted(odd, "warning")] * bool(odd)
-    end = f"\n{' and '.join(said)}.\n" if said else "No problem found.\n"
-    return to_text(problems, color=colored()) + end
+    ending = said(_ending(wrong, len(problems) - wrong), language)
+    return f"{to_text(problems, color=colored(), language=language)}{ending}\n"
+
+
+def _ending(wrong: int, odd: int) -> Phrase:
+    """Count what was found."""
+    if not wrong and not odd:
+        return phrase("No problem found.")
+    counted = [phrase("1 problem") if wrong == 1 else phrase("{n:,} problems", n=wrong)] if wrong else []
+    counted += [phrase("1 warning") if odd == 1 else phrase("{n:,} warnings", n=odd)] if odd else []
+    return phrase("\n{counted}.", counted=listed(counted, " and "))
 
 
 def schema_text(name: str) -> str:

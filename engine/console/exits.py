@@ -51,7 +51,7 @@ def unknown(what: str, name: str, known: Iterable[str], *, where: str = "") -> M
     return MistypedError(f'there is no {what} "{name}"{hint}')
 
 
-def expected(error: BaseException, *, color: bool = False) -> tuple[int, str] | None:
+def expected(error: BaseException, *, color: bool = False, language: str = "en") -> tuple[int, str] | None:
     """Give exit code and text for an error that a person can do something about; None for a bug."""
     from engine.dispatch.channels import CannotSendError
     from engine.language.keys import KeyFileError
@@ -60,7 +60,7 @@ def expected(error: BaseException, *, color: bool = False) -> tuple[int, str] | 
     from engine.starter.home import HomeError
 
     if isinstance(error, ProblemsError):
-        return WRONG, to_text(error.problems, color=color).rstrip("\n")
+        return WRONG, to_text(error.problems, color=color, language=language).rstrip("\n")
     if isinstance(error, Refusal):
         return error.code, _sentence(error)
     if isinstance(error, (KeyFileError, SecretError, HomeError)):
@@ -76,9 +76,9 @@ def expected(error: BaseException, *, color: bool = False) -> tuple[int, str] | 
     return None if said is None else (NOT_NOW, said)
 
 
-def end(error: Exception, *, command: str, now: datetime, color: bool) -> tuple[int, str]:
+def end(error: Exception, *, command: str, now: datetime, color: bool, language: str = "en") -> tuple[int, str]:
     """Give the exit code and what is said; a bug is written down, and the text says where."""
-    told = expected(error, color=color)
+    told = expected(error, color=color, language=language)
     if told is not None:
         return told
     file = write_bug(error, command=command, version=installed(), now=now)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from engine.language.phrases import said
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -118,9 +120,10 @@ class Column:
 
 
 class Page:
-    """Gathers what a command says; ``text`` gives all of it, ending with a line break."""
+    """Gathers what a command says, phrases in ``language``; ``text`` gives all of it, ending with a line break."""
 
-    def __init__(self, *, color: bool | None = None, width: int | None = None) -> None:
+    def __init__(self, *, color: bool | None = None, width: int | None = None, language: str = "en") -> None:
+        self.language = language
         self._color = colored() if color is None else color
         self._width = width
         self._console: Console | None = None
@@ -141,8 +144,8 @@ class Page:
         from rich.padding import Padding
         from rich.text import Text
 
-        said = Text(text, _COLORS[style] if style else "")
-        self._say(Padding(said, (0, 0, 0, indent)) if indent else said)
+        made = Text(said(text, self.language), _COLORS[style] if style else "")
+        self._say(Padding(made, (0, 0, 0, indent)) if indent else made)
 
     def heading(self, text: str) -> None:
         """Say a heading, with an empty line above."""
@@ -172,7 +175,7 @@ class Page:
                 no_wrap=column.whole,
             )
         for row in rows:
-            cells = [Text(visible("" if cell is None else str(cell))) for cell in row]
+            cells = [Text(visible("" if cell is None else str(said(cell, self.language)))) for cell in row]
             for column, text in zip(columns, cells, strict=True):
                 if column.most is not None:
                     text.truncate(column.most, overflow="ellipsis")

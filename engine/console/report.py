@@ -12,6 +12,7 @@ from engine.console.page import Column, Page, visible
 from engine.console.words import counted, day, moment, reason, tally
 from engine.evaluation.preview import First, Part, Planned, Preview, RulePreview
 from engine.evaluation.results import RuleResult, RunResult
+from engine.language.phrases import said
 from engine.language.rule import Rule
 from engine.language.times import business_day
 from engine.vocabulary.home import Home
@@ -136,7 +137,7 @@ def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RuleP
             indent=2,
         )
     for first in preview.firsts:
-        page.line(_first(rule, first, home.config.business.timezone), indent=2)
+        page.line(_first(rule, first, home.config.business.timezone, page.language), indent=2)
 
 
 def _planned_row(home: Home, rule: Rule, each: Planned) -> tuple[object, ...]:
@@ -147,8 +148,8 @@ def _planned_row(home: Home, rule: Rule, each: Planned) -> tuple[object, ...]:
     return each.step, what, when, f"{each.count:,}", why
 
 
-def _first(rule: Rule, first: First, zone: ZoneInfo) -> str:
-    parts = [said for part in first.parts if (said := _part(rule, part))]
+def _first(rule: Rule, first: First, zone: ZoneInfo, language: str) -> str:
+    parts = [what for part in first.parts if (what := _part(rule, part, language))]
     name = visible(first.name) or "(no name)"
     other = any(
         part.due_at.replace(tzinfo=first.zone).utcoffset() != part.due_at.replace(tzinfo=zone).utcoffset()
@@ -158,11 +159,11 @@ def _first(rule: Rule, first: First, zone: ZoneInfo) -> str:
     return f"{visible(first.customer)} {name}: {', '.join(parts) or 'nothing that could go'}{clock}"
 
 
-def _part(rule: Rule, part: Part) -> str:
+def _part(rule: Rule, part: Part, language: str) -> str:
     if part.state not in {"pending", "held"}:
         return ""
-    said: str = rule.step(part.step).settings.sentence()
-    return said if part.channel == "coupon" else f"{said} {part.due_at:%a %d %b %H:%M}"
+    what: str = said(rule.step(part.step).settings.sentence(), language)
+    return what if part.channel == "coupon" else f"{what} {part.due_at:%a %d %b %H:%M}"
 
 
 def _others(page: Page, home: Home, result: RunResult, told: set[str]) -> None:

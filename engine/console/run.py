@@ -24,6 +24,7 @@ from engine.evaluation.runner import run_due
 from engine.intake.inbox import waiting
 from engine.intake.report import ImportReport
 from engine.language.keys import KeyFileError
+from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import ProblemsError, errors, to_text
 from engine.language.times import business_day, start_of
 from engine.vocabulary.home import load_home
@@ -85,7 +86,7 @@ class Ran:
         """Give what is printed: the one JSON object, or the report."""
         if shape == "json":
             return json.dumps(self.result.to_json(self.sent), ensure_ascii=False) + "\n"
-        page, home = Page(), self.session.home
+        page, home = Page(language=self.session.language), self.session.home
         for each in self.imports:
             page.verbatim(told(each))
         if self.preview is not None:
@@ -97,17 +98,22 @@ class Ran:
 
     def complaints(self) -> str:
         """Give what stopped a file, a rule or a message, for the end of it all."""
-        said = [complaint(each) for each in self.imports if each.failed]
-        said += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
-        said += [*self.closed, *self.silent]
-        said += self.summary.problems if self.summary is not None else []
-        problems = errors(self.session.home.problems)
-        text = "".join(f"{sentence}\n" for sentence in said)
+        stopped = [complaint(each) for each in self.imports if each.failed]
+        stopped += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
+        stopped += [*self.closed, *self.silent]
+        stopped += self.summary.problems if self.summary is not None else []
+        problems, language = errors(self.session.home.problems), self.session.language
+        text = "".join(f"{sentence}\n" for sentence in stopped)
         if problems:
-            broken = len(self.session.home.broken)
-            rest = f"{broken} broken {'rule was' if broken == 1 else 'rules were'} left out" if broken else "problems"
-            text += f"\n{rest}:\n{to_text(problems, color=colored())}"
+            heading = said(_left_out(len(self.session.home.broken)), language)
+            text += f"\n{heading}:\n{to_text(problems, color=colored(), language=language)}"
         return text
+
+
+def _left_out(broken: int) -> Phrase:
+    if broken == 1:
+        return phrase("1 broken rule was left out")
+    return phrase("{n} broken rules were left out", n=broken) if broken else phrase("problems")
 
 
 def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
@@ -146,7 +152,7 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
         desk.carriers.close()
     with session.look() as conn:
         quiet = silent(conn, session.home.config, clock())
-        shut = [f"{about}: {said}." for about, said, _ in closed(conn, session.zone, clock()) if about not in quiet]
+        shut = [f"{about}: {why}." for about, why, _ in closed(conn, session.zone, clock()) if about not in quiet]
     return Ran(session, result, imports=imports, summary=desk.summary, closed=shut, silent=list(quiet.values()))
 
 

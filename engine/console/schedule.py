@@ -71,7 +71,7 @@ def slots(session: Session, now: datetime, *, number: int = 3) -> list[Slots]:
 
 def shown(session: Session, now: datetime, shape: str) -> str:
     """Say when each rule is looked at, as a table or as JSON, one object a line."""
-    page, zone = Page(), session.zone
+    page, zone = Page(language=session.language), session.zone
     found = slots(session, now)
     if shape == "json":
         page.json_lines(each.to_json() for each in found)

@@ -35,12 +35,13 @@ class StrangeKeyError(NotNowError):
 
 @dataclass(frozen=True)
 class Session:
-    """A home that can be worked with. ``clock`` gives the present instant, aware UTC."""
+    """A home that can be worked with. ``clock`` gives the present instant, aware UTC; ``language`` is the owner's."""
 
     home: Home
     db: Engine
     clock: Clock
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    language: str = "en"
 
     @property
     def zone(self) -> ZoneInfo:
@@ -68,7 +69,7 @@ class Session:
 
 
 @contextmanager
-def opened(root: Path, environ: Mapping[str, str], clock: Clock) -> Iterator[Session]:
+def opened(root: Path, environ: Mapping[str, str], clock: Clock, language: str = "en") -> Iterator[Session]:
     """Open the home at ``root`` and its database, made or brought up to date where needed.
 
     Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database, and
@@ -78,7 +79,7 @@ def opened(root: Path, environ: Mapping[str, str], clock: Clock) -> Iterator[Ses
     db = open_db(home.config.database_url)
     try:
         migrate(db)
-        session = Session(home, db, clock, environ)
+        session = Session(home, db, clock, environ, language)
         with session.look() as conn:
             _check_key(conn, home)
         yield session

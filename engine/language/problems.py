@@ -9,7 +9,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from engine.language.phrases import phrase, said
 
 Severity = Literal["error", "warning"]
 
@@ -19,6 +21,7 @@ _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Isolates and overrides of writing direction would let a file rearrange what the terminal shows.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_WARNING: Final = phrase("warning: ")
 _RED, _YELLOW, _BOLD, _FAINT, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[0m"
 
 
@@ -76,28 +79,28 @@ def display_width(text: str) -> int:
     return sum(_columns(char) for char in text)
 
 
-def to_text(problems: Iterable[Problem], *, color: bool = False) -> str:
+def to_text(problems: Iterable[Problem], *, color: bool = False, language: str = "en") -> str:
     """Print problems for a person: place, message and code, the line, a caret, the hint. Ends with a line break.
 
     Nothing gives the empty string.
     """
-    return "".join(f"{_one(problem, color)}\n" for problem in ordered(problems))
+    return "".join(f"{_one(problem, color, language)}\n" for problem in ordered(problems))
 
 
-def to_json(problem: Problem) -> dict[str, str | int]:
-    """Give the object that ``validate --format json`` prints on one line; its keys are stable."""
+def to_json(problem: Problem, language: str = "en") -> dict[str, str | int]:
+    """Give the object that ``validate --format json`` prints on one line; keys and codes are stable in any language."""
     return {
         "path": problem.path,
         "line": problem.line,
         "column": problem.column,
         "severity": problem.severity,
         "code": problem.code,
-        "message": problem.message,
-        "hint": problem.hint,
+        "message": said(problem.message, language),
+        "hint": said(problem.hint, language),
     }
 
 
-def to_github(problem: Problem) -> str:
+def to_github(problem: Problem, language: str = "en") -> str:
     """Give the workflow command that makes GitHub show the problem beside the line."""
     where = {
         "file": problem.path,
@@ -107,23 +110,24 @@ def to_github(problem: Problem) -> str:
         "title": problem.code,
     }
     properties = ",".join(f"{name}={_github_property(value)}" for name, value in where.items())
-    said = f"{problem.message}\n{problem.hint}" if problem.hint else problem.message
-    return f"::{problem.severity} {properties}::{_github_data(said)}"
+    words = [said(text, language) for text in (problem.message, problem.hint) if text]
+    return f"::{problem.severity} {properties}::{_github_data(chr(10).join(words))}"
 
 
 def _headline(problem: Problem) -> str:
-    warning = "warning: " if problem.severity == "warning" else ""
+    warning = _WARNING if problem.severity == "warning" else ""
     return f"{problem.path}:{problem.line}:{problem.column}: {warning}{_visible(problem.message)} [{problem.code}]"
 
 
-def _one(problem: Problem, color: bool) -> str:
+def _one(problem: Problem, color: bool, language: str) -> str:
     def paint(text: str, code: str) -> str:
         return f"{code}{text}{_PLAIN}" if color else text
 
     loud = _RED if problem.is_error else _YELLOW
-    warning = paint("warning: ", _YELLOW) if not problem.is_error else ""
+    warning = paint(said(_WARNING, language), _YELLOW) if not problem.is_error else ""
+    message, hint = said(problem.message, language), said(problem.hint, language)
     where = paint(f"{problem.path}:{problem.line}:{problem.column}:", _BOLD)
-    lines = [f"{where} {warning}{_visible(problem.message)} {paint(f'[{problem.code}]', _FAINT)}"]
+    lines = [f"{where} {warning}{_visible(message)} {paint(f'[{problem.code}]', _FAINT)}"]
     if problem.excerpt:
         number = str(problem.line)
         margin = " " * len(number)
@@ -131,8 +135,8 @@ def _one(problem: Problem, color: bool) -> str:
         caret = paint("^" + "~" * (span - 1), loud)
         lines.append(f"{paint(f'  {number} |', _FAINT)} {shown}")
         lines.append(f"{paint(f'  {margin} |', _FAINT)} {' ' * lead}{caret}")
-    if problem.hint:
-        lines.extend(f"  {paint(_visible(line), _GREEN)}" for line in problem.hint.splitlines())
+    if hint:
+        lines.extend(f"  {paint(_visible(line), _GREEN)}" for line in hint.splitlines())
     return "\n".join(lines)
 
 
