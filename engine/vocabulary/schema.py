@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from engine.language.config import CONFIG_SCHEMA
 from engine.language.offers import OFFERS_SCHEMA
@@ -214,5 +213,17 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 
 def schema_text(name: str) -> str:
     """Give the text of a schema file, as it is committed (``KeyError`` for an unknown name)."""
-    schema: dict[str, Any] = SCHEMAS[name]()
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_titled(SCHEMAS[name]()), indent=2, ensure_ascii=False) + "\n"
+
+
+def _titled(schema: JsonSchema, title: str = "") -> JsonSchema:
+    """Give every part its word as a title: editors show the nearest one, which would be the whole file's."""
+    made = {**({"title": title} if title else {}), **schema}
+    if "properties" in made:
+        made["properties"] = {word: _titled(part, word) for word, part in made["properties"].items()}
+    if "definitions" in made:
+        made["definitions"] = {name: _titled(part, name) for name, part in made["definitions"].items()}
+    for inside in ("items", "additionalProperties"):
+        if isinstance(made.get(inside), dict):
+            made[inside] = _titled(made[inside], made[inside].get("x-name", title))
+    return made
