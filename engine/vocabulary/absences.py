@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import ColumnElement, and_, literal, not_, or_, select
 
 from engine.database.tables import orders
+from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
@@ -26,6 +27,9 @@ class Lapsed:
     """Quiet for a while."""
 
     about: ClassVar[str] = "The guest's last visit (of the kind the filters name) is this long ago, and not longer."
+    once_for: ClassVar[Phrase] = phrase("last order")
+    open_for: ClassVar[Phrase] = phrase("until up_to")
+    again_for: ClassVar[Phrase | None] = phrase("as long as after")
     example: ClassVar[str] = "lapsed:\n  after: 90 days\n  up_to: 120 days"
     absence: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = frozenset()
@@ -85,6 +89,9 @@ class AtRisk:
     """Quiet for long, measured by the guest's own rhythm."""
 
     about: ClassVar[str] = "The guest stays away much longer than usual: so many times the mean of the last ten gaps."
+    once_for: ClassVar[Phrase] = phrase("last order")
+    open_for: ClassVar[Phrase] = phrase("until up_to")
+    again_for: ClassVar[Phrase | None] = phrase("60 days")
     example: ClassVar[str] = "at_risk:\n  times: 3\n  min_visits: 5\n  at_least: 10 days"
     absence: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = frozenset()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
 
 from engine.database.tables import orders, ratings
+from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
 from engine.vocabulary.birthdays import LeapDay, open_birthdays
 from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
@@ -26,6 +27,9 @@ class Birthday:
     """The birthday comes."""
 
     about: ClassVar[str] = "The guest's birthday is so many days away; lunar for guests with a lunar birthday."
+    once_for: ClassVar[Phrase] = phrase("year of the birthday")
+    open_for: ClassVar[Phrase] = phrase("that day and the next")
+    again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "birthday:\n  days_before: 7"
     absence: ClassVar[bool] = False
     gives: ClassVar[frozenset[str]] = frozenset()
@@ -88,6 +92,9 @@ class Joined:
     """A new guest."""
 
     about: ClassVar[str] = "The guest joined a while ago; once in a lifetime."
+    once_for: ClassVar[Phrase] = phrase("guest")
+    open_for: ClassVar[Phrase] = phrase("7 days after ago, or within")
+    again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "joined:\n  ago: 1 day\n  within: 7 days"
     absence: ClassVar[bool] = False
     gives: ClassVar[frozenset[str]] = frozenset()
@@ -140,6 +147,9 @@ class Ordered:
     """An order was placed."""
 
     about: ClassVar[str] = "The guest placed an order of the kind the filters name: any, the nth visit, or each nth."
+    once_for: ClassVar[Phrase] = phrase("order")
+    open_for: ClassVar[Phrase] = phrase("3 days")
+    again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "ordered:\n  count: 1\n  ago: 10 days"
     absence: ClassVar[bool] = False
     gives: ClassVar[frozenset[str]] = frozenset({"order"})
@@ -245,6 +255,9 @@ class LowRating:
     """A bad rating came in."""
 
     about: ClassVar[str] = "The guest left a rating of at most this score."
+    once_for: ClassVar[Phrase] = phrase("rating")
+    open_for: ClassVar[Phrase] = phrase("3 days, or within")
+    again_for: ClassVar[Phrase | None] = phrase("7 days")
     example: ClassVar[str] = "low_rating: 2"
     absence: ClassVar[bool] = False
     gives: ClassVar[frozenset[str]] = frozenset({"rating"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
+from engine.language.phrases import Phrase
 from engine.language.times import Duration
 from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
@@ -22,6 +23,9 @@ class Trigger(Protocol):
     """What makes a guest a candidate."""
 
     about: ClassVar[str]  #: one sentence for the reference page and the editor's hover
+    once_for: ClassVar[Phrase]  #: what fires once, to follow "once for each": "last order"
+    open_for: ClassVar[Phrase]  #: until when it stays open: "until up_to"
+    again_for: ClassVar[Phrase | None]  #: the default of again_after in words
     example: ClassVar[str]  #: YAML, as it stands under ``trigger``
     absence: ClassVar[bool]  #: needs fresh data, and has ``came_back(scope)``
     gives: ClassVar[frozenset[str]]  #: what its templates see of what fired: order, rating
