@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 REAL_READY := $(VENV)/.real-ready
 EDITOR_READY := $(VENV)/.editor-ready
 
-.PHONY: demo test lint check bench real lock clean
+.PHONY: demo test lint check bench real reference lock clean
 
 demo: $(READY)  ## a generated café: import, validate, preview, approve, run, read the log
 	$(BIN)/regulars demo
@@ -42,6 +42,10 @@ $(EDITOR_READY): tests/editor/package-lock.json $(READY)
 $(REAL_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[postgres,dev,real]'
 	touch $@
+
+reference: $(READY)  ## the pages of the rule language, from the vocabulary
+	$(BIN)/regulars words --format markdown > docs/reference.md
+	$(BIN)/regulars --lang zh words --format markdown > docs/reference.zh.md
 
 lock: $(READY)  ## renew the pins; the file names no registry
 	$(BIN)/python -m pip install --quiet uv

@@ -137,6 +137,16 @@ def schema(name: str) -> None:
     say(schema_text(name))
 
 
+@main.command()
+@click.argument("word", required=False)
+@format_option("text", "json", "markdown")
+def words(word: str | None, shape: str) -> None:
+    """Show the words of rules: all of them in a line each, or WORD with its settings and an example."""
+    from engine.console.reference import shown
+
+    say(shown(word, shape, language()))
+
+
 @main.command("import")
 @click.argument("words", metavar="[KIND] FILE...", nargs=-1, required=True)
 @click.option("--mapping", metavar="NAME", help="The columns' names are in config/mappings/NAME.yaml.")

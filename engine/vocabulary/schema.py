@@ -64,7 +64,7 @@ _LIMITS: JsonSchema = {
     "type": "object",
     "additionalProperties": False,
     "minProperties": 1,
-    "description": "Brakes.",
+    "description": "How soon again, and how many at once.",
     "properties": {
         "again_after": {
             "type": "string",

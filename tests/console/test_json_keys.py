@@ -36,7 +36,7 @@ def test_run(ran: Regulars):
 def test_lists(ran: Regulars, home: Path):
     ran("run", "--as-of", AT)
     (home / "rules" / "broken.yaml").write_text("id: x\n", encoding="utf-8")
-    for command in ("log", "validate", "schedule", "doctor"):
+    for command in ("log", "validate", "schedule", "doctor", "words"):
         rows = lines(ran(command, "--format", "json"))
         assert rows
         assert {tuple(row) for row in rows} == {tuple(documented(f"`regulars {command} --format json`"))}
