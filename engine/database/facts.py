@@ -102,7 +102,7 @@ def _days(as_of: AsOf, only: Only) -> CTE:
         )
         .where(o.c.customer_id.is_not(None), _in(o.c.customer_id, only))
         .group_by(o.c.customer_id, o.c.day)
-        .cte("days")
+        .cte("facts_days")
     )
 
 

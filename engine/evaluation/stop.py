@@ -1,4 +1,4 @@
-"""Whether a journey under way should stop: ``stop_if``, and coming back for the triggers of absence."""
+"""Whether a journey under way should stop: ``stop_if``, and what ends it by itself, such as coming back."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ def why_stopped(
     as_of: datetime,
     kept: Kept | None = None,
 ) -> str | None:
-    """Give ``came_back`` or ``stop_if`` where the rest of the journey is to be cancelled at ``as_of``, else None.
+    """Give the trigger's own reason (``came_back``, ``used``) or ``stop_if`` where the rest is to be cancelled.
 
-    ``rule`` is the version that the match was made with. The facts must stand at ``as_of`` or be brought there before.
+    None where it goes on at ``as_of``. ``rule`` is the version that the match was made with. The facts must stand at
+    ``as_of`` or be brought there before.
     ``kept`` is the asker's own, for one home: matches of one run are asked the same at the same second, and to put the
     question together takes ten times as long as the answer.
     """
-    if not rule.stop_if and not rule.trigger.absence:
+    if not rule.stop_if and rule.trigger.ends is None:
         return None
     zone = conn.execute(_ZONE, {"customer": customer_id}).one_or_none()
     if zone is None:  # erased: the fence has its own word on that
@@ -68,8 +69,8 @@ def _question(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: d
         match_at=matched_at,
     )
     whens = []
-    if rule.trigger.absence:
-        whens.append((rule.trigger.came_back(scope), "came_back"))
+    if rule.trigger.ends is not None:
+        whens.append((rule.trigger.ended(scope), rule.trigger.ends))
     if rule.stop_if:
         whens.append((all_hold(rule.stop_if, scope), "stop_if"))
     its = scope.facts.c.customer_id == bindparam("customer", type_=Id)

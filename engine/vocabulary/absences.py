@@ -32,6 +32,7 @@ class Lapsed:
     again_for: ClassVar[Phrase | None] = phrase("as long as after")
     example: ClassVar[str] = "lapsed:\n  after: 90 days\n  up_to: 120 days"
     absence: ClassVar[bool] = True
+    ends: ClassVar[str | None] = "came_back"
     gives: ClassVar[frozenset[str]] = frozenset()
     after: Duration
     up_to: Duration | None  #: None: 30 days beyond ``after``
@@ -74,7 +75,7 @@ class Lapsed:
             return _on_last_order(scope, days)
         return _on_last_of_kind(scope, days, self.filters)
 
-    def came_back(self, scope: Scope) -> ColumnElement[bool]:
+    def ended(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: an order (of that kind) is known that the match did not know of, or was placed after it."""
         return _came_back(scope, self.filters, self.after)
 
@@ -94,6 +95,7 @@ class AtRisk:
     again_for: ClassVar[Phrase | None] = phrase("60 days")
     example: ClassVar[str] = "at_risk:\n  times: 3\n  min_visits: 5\n  at_least: 10 days"
     absence: ClassVar[bool] = True
+    ends: ClassVar[str | None] = "came_back"
     gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration] = Duration.parse("60 days")
     times: float
@@ -149,7 +151,7 @@ class AtRisk:
         newly = or_(days.c.expired == 0, days.c.fresh == 1, not_(beyond(days.c.seen)))
         return _on_last_order(scope, days).narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
 
-    def came_back(self, scope: Scope) -> ColumnElement[bool]:
+    def ended(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: an order is known that the match did not know of, or was placed after it."""
         return _came_back(scope, OrderFilters(), self.at_least)
 

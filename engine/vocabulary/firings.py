@@ -1,20 +1,19 @@
-"""Triggers of something that happens: a birthday comes, a guest joins, an order or a rating comes in."""
+"""Triggers of something that happens: a birthday comes, a guest joins, an order comes in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
 
-from engine.database.tables import orders, ratings
+from engine.database.tables import orders
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
 from engine.vocabulary.birthdays import LeapDay, open_birthdays
-from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
+from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
-from engine.vocabulary.occasions import Candidates, exactly, open_days
+from engine.vocabulary.occasions import Candidates, exactly, open_days, open_instants
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, some_time, then
@@ -32,6 +31,7 @@ class Birthday:
     again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "birthday:\n  days_before: 7"
     absence: ClassVar[bool] = False
+    ends: ClassVar[str | None] = None
     gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration | None] = None
     days_before: int
@@ -97,6 +97,7 @@ class Joined:
     again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "joined:\n  ago: 1 day\n  within: 7 days"
     absence: ClassVar[bool] = False
+    ends: ClassVar[str | None] = None
     gives: ClassVar[frozenset[str]] = frozenset()
     again_after: ClassVar[Duration | None] = None
     ago: Duration
@@ -152,6 +153,7 @@ class Ordered:
     again_for: ClassVar[Phrase | None] = None
     example: ClassVar[str] = "ordered:\n  count: 1\n  ago: 10 days"
     absence: ClassVar[bool] = False
+    ends: ClassVar[str | None] = None
     gives: ClassVar[frozenset[str]] = frozenset({"order"})
     again_after: ClassVar[Duration | None] = None
     count: int | None
@@ -201,13 +203,13 @@ class Ordered:
         where = (*self.filters.where(scope, order), *self._nth_visit(scope, order))
         if not self.ago.is_calendar:
             return exactly(
-                scope,
                 source,
                 order.c.ordered_at,
-                order,
-                ago=self.ago.delta(),
-                stays_open=_ORDERED_STAYS_OPEN,
+                open_instants(scope, ago=self.ago.delta(), stays_open=_ORDERED_STAYS_OPEN),
+                occasion=order.c.id,
                 where=where,
+                order_id=order.c.id,
+                store_id=order.c.store_id,
             )
         closes = then(self.ago, _ORDERED_STAYS_OPEN)
         days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
@@ -248,67 +250,3 @@ class Ordered:
             which = f"the first order of every visit number {self.every}, {self.every * 2}, {self.every * 3} ..."
         when = f", {self.ago} ago" if self.ago.is_calendar or self.ago.delta() else ""
         return f"placed {which}{self.filters.sentence()}{when}"
-
-
-@dataclass(frozen=True)
-class LowRating:
-    """A bad rating came in."""
-
-    about: ClassVar[str] = "The guest left a rating of at most this score."
-    once_for: ClassVar[Phrase] = phrase("rating")
-    open_for: ClassVar[Phrase] = phrase("3 days, or within")
-    again_for: ClassVar[Phrase | None] = phrase("7 days")
-    example: ClassVar[str] = "low_rating: 2"
-    absence: ClassVar[bool] = False
-    gives: ClassVar[frozenset[str]] = frozenset({"rating"})
-    again_after: ClassVar[Duration | None] = Duration.parse("7 days")
-    at_most: float
-    source: TextTest | None
-    within: Duration
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """The score, where it was left, and how long it is answered."""
-        return {
-            "type": ["number", "object", "null"],
-            "additionalProperties": False,
-            "description": cls.about,
-            "properties": {
-                "at_most": {"type": "number", "description": "The highest score that counts as low; 2 if left out."},
-                "source": text_tests("Where it was left") | {"description": "Only from here: google, receipt ..."},
-                "within": DURATION | {"description": "An older one is left alone; 3 days if left out."},
-            },
-        }
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read ``2`` or the settings."""
-        given = reader.settings("at_most")
-        source = TextTest.read(given["source"]) if "source" in given else None
-        within = some_time(reader, "within", Duration.parse(given.get("within", "3 days")), "3 days")
-        if within.unit in {"months", "years"}:
-            reader.under("within").problem(
-                f'"within" counts days or hours here, not {within.unit}', "wrong-unit", hint="such as 30 days"
-            )
-        return cls(float(given.get("at_most", 2)), source, within)
-
-    def candidates(self, scope: Scope) -> Candidates:
-        """One row a rating; the occasion is the rating."""
-        rating = ratings.alias("r")
-        where: list[ColumnElement[bool]] = [rating.c.score <= self.at_most]
-        if self.source is not None:
-            where.append(self.source.sql(func.lower(rating.c.platform)))
-        return exactly(
-            scope,
-            scope.guest().join(rating, rating.c.customer_id == scope.facts.c.customer_id),
-            rating.c.rated_at,
-            rating,
-            ago=timedelta(0),
-            stays_open=self.within,
-            where=where,
-        )
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        where = f" on {self.source.sentence()}" if self.source else ""
-        return f"left a rating of at most {self.at_most:g}{where} within the last {self.within}"

@@ -140,40 +140,56 @@ def _seen(scope: Scope, zone: Zone) -> date | None:
     return business_day(scope.watermark, zone.info, scope.day_starts)
 
 
-def exactly(
-    scope: Scope,
-    source: FromClause,
-    at: ColumnElement[Any],
-    fired: Any,
-    *,
-    ago: timedelta,
-    stays_open: Duration,
-    where: Sequence[ColumnElement[bool]],
-) -> Candidates:
-    """Give the candidates of something that fires at an exact instant ``at`` plus ``ago`` and stays open from there.
+@dataclass(frozen=True)
+class Instants:
+    """Between which instants that fired which is open now, or has closed unseen. All four are binds or seconds."""
+
+    after: ColumnElement[Any]  #: exclusive
+    until: ColumnElement[Any]  #: inclusive
+    closed: ColumnElement[Any]  #: what fired by then has closed
+    seconds: int  #: from ``at`` to closing
+
+    def hold(self, at: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+        """SQL: ``at`` lies between them."""
+        return at > self.after, at <= self.until
+
+
+def open_instants(scope: Scope, *, ago: timedelta, stays_open: Duration) -> Instants:
+    """Work out which instants are open of what fires ``ago`` after them and stays open from there.
 
     ``stays_open`` has an exact length (days and weeks of 24 hours): months would close later than they opened.
-    ``fired`` is the alias of ``orders`` or ``ratings`` that fires; its id is the occasion.
     """
     days = stays_open.days()
     length = stays_open.delta() if days is None else timedelta(days=days)
     newest = scope.moment - ago
     oldest = newest - length
     unseen = oldest if scope.watermark is None else min(oldest, scope.watermark - ago)
-    closed = bindparam("closed_until", oldest, EpochSeconds())
-    seconds = int((ago + length).total_seconds())
-    is_rating = "rated_at" in fired.c
+    return Instants(
+        bindparam("unseen_after", unseen, EpochSeconds()),
+        bindparam("fired_until", newest, EpochSeconds()),
+        bindparam("closed_until", oldest, EpochSeconds()),
+        int((ago + length).total_seconds()),
+    )
+
+
+def exactly(
+    source: FromClause,
+    at: ColumnElement[Any],
+    instants: Instants,
+    *,
+    occasion: ColumnElement[Any],
+    where: Sequence[ColumnElement[bool]],
+    **fired: ColumnElement[Any],
+) -> Candidates:
+    """Give the candidates of something that fires at an exact instant ``at``, by the instants that are open.
+
+    ``fired`` are columns of ``Candidates`` by name: ``order_id``, ``store_id``, ...
+    """
     return Candidates(
         source=source,
-        where=(
-            at > bindparam("unseen_after", unseen, EpochSeconds()),
-            at <= bindparam("fired_until", newest, EpochSeconds()),
-            *where,
-        ),
-        occasion=fired.c.id,
-        closes=type_coerce(at, BigInteger) + seconds,
-        expired=case((at <= closed, 1), else_=0),
-        order_id=None if is_rating else fired.c.id,
-        rating_id=fired.c.id if is_rating else None,
-        store_id=fired.c.store_id,
+        where=(*instants.hold(at), *where),
+        occasion=occasion,
+        closes=type_coerce(at, BigInteger) + instants.seconds,
+        expired=case((at <= instants.closed, 1), else_=0),
+        **fired,
     )

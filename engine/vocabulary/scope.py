@@ -7,7 +7,7 @@ scope works it out for every zone in use and carries the answers in one small ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -38,14 +38,16 @@ class Scope:
     topic: str | None = None
     watermark: datetime | None = None  #: as_of of the rule's last evaluation
     match_at: datetime | None = None  #: when the match was made: only where ``since: match`` is asked
+    facts: FromClause = field(default_factory=lambda: customer_facts.alias("f"))  #: the guests as they are then
+    everyone: FromClause = customer_facts  #: all guests as they are then, to compare one with
+    called: str = ""  #: tells the names of an earlier moment's tables and binds from those of the statement's own
 
     def __post_init__(self) -> None:
-        self.facts = customer_facts.alias("f")
-        self.as_of = bindparam("as_of", self.moment, EpochSeconds())
+        self.as_of = bindparam(f"as_of{self.called}", self.moment, EpochSeconds())
         self._names: list[str] = ["zone_id", "today"]
         self._values: list[list[int]] = [[zone.id, self.today_in(zone).toordinal()] for zone in self.zones]
         self._asked: dict[str, ColumnElement[int]] = {}
-        self.days = table("days", column("zone_id", BigInteger), column("today", BigInteger))
+        self.days = table(f"days{self.called}", column("zone_id", BigInteger), column("today", BigInteger))
 
     def today_in(self, zone: Zone) -> date:
         """Give the business day of the moment in ``zone``."""
@@ -68,6 +70,14 @@ class Scope:
             f"match:{asked}", lambda zone: work_out(business_day(match_at, zone.info, self.day_starts)).toordinal()
         )
 
+    def earlier(self, moment: datetime, facts: FromClause, everyone: FromClause) -> Scope:
+        """Give the scope of an earlier moment in the same statement.
+
+        ``facts`` holds those guests of that moment who are asked about, ``everyone`` all. Its ``days_table()`` has to
+        be added to what is asked of it. Of guests themselves (city, tags that are gone, consent) there is no history.
+        """
+        return replace(self, moment=moment, facts=facts, everyone=everyone, called="_then", watermark=None)
+
     def instant(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
         """SQL: the instant (epoch seconds) at which the day that ``work_out`` makes of the guest's today begins."""
 
@@ -75,6 +85,16 @@ class Scope:
             return int(self.start(work_out(self.today_in(zone)), zone).timestamp())
 
         return self._column(f"instant:{asked}", begins)
+
+    def instant_at_match(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
+        """SQL: the instant at which the day that ``work_out`` makes of the guest's day at the match begins."""
+        match_at = self.match_at
+        assert match_at is not None, "asked only where there is a match"
+
+        def begins(zone: Zone) -> int:
+            return int(self.start(work_out(business_day(match_at, zone.info, self.day_starts)), zone).timestamp())
+
+        return self._column(f"match instant:{asked}", begins)
 
     def _column(self, asked: str, work_out: Callable[[Zone], int]) -> ColumnElement[int]:
         if asked not in self._asked:
@@ -88,7 +108,7 @@ class Scope:
 
     def days_table(self) -> CTE:
         """Give the table ``days``; call it last, when every word has asked for its days."""
-        return values_cte("days", self._names, self._values)
+        return values_cte(f"days{self.called}", self._names, self._values)
 
     def start(self, day: date, zone: Zone) -> datetime:
         """Give the instant at which the business day ``day`` begins in ``zone``."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
 
+from engine.language.phrases import phrase
 from engine.language.times import Duration
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import OrderFilters
@@ -33,6 +34,21 @@ def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, defau
     place = reader.setting(word)
     place.problem(f'"{place.at[-1]}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
     return Duration.parse(default)
+
+
+def exact_stay(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:
+    """Read how long what fires at an exact instant stays open: days (of 24 hours), weeks or hours.
+
+    Months and years are a problem, as is a length of nothing.
+    """
+    length = some_time(reader, word, Duration.parse(given.get(word, default)), default)
+    if length.unit in {"months", "years"}:
+        message = phrase(
+            '"{word}" counts days or hours here, not {unit}', word=reader.under(word).at[-1], unit=length.unit
+        )
+        reader.under(word).problem(message, "wrong-unit", hint=phrase("such as {duration}", duration="30 days"))
+        return Duration.parse(default)
+    return length
 
 
 def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Duration:

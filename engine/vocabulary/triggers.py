@@ -13,8 +13,9 @@ from engine.language.phrases import Phrase
 from engine.language.times import Duration
 from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
-from engine.vocabulary.firings import Birthday, Joined, LowRating, Ordered
+from engine.vocabulary.firings import Birthday, Joined, Ordered
 from engine.vocabulary.occasions import Candidates
+from engine.vocabulary.ratings import LowRating, Rated
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
@@ -27,8 +28,14 @@ class Trigger(Protocol):
     open_for: ClassVar[Phrase]  #: until when it stays open: "until up_to"
     again_for: ClassVar[Phrase | None]  #: the default of again_after in words
     example: ClassVar[str]  #: YAML, as it stands under ``trigger``
-    absence: ClassVar[bool]  #: needs fresh data, and has ``came_back(scope)``
-    gives: ClassVar[frozenset[str]]  #: what its templates see of what fired: order, rating
+    absence: ClassVar[bool]  #: needs fresh data
+    #: Why a journey ends by itself, as ``came_back``: such a trigger has ``ended(scope)``, SQL of whether it has.
+    ends: ClassVar[str | None]
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """What its templates see of what fired: order, rating, event, friend, expiring."""
+        ...
 
     @property
     def again_after(self) -> Duration | None:
@@ -60,6 +67,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "birthday": Birthday,
     "joined": Joined,
     "ordered": Ordered,
+    "rated": Rated,
     "low_rating": LowRating,
 }
 

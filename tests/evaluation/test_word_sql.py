@@ -126,9 +126,9 @@ def parts(kind: str, text: str, printer: Printer) -> Iterator[str]:
         said = {"occasion": found.occasion, "closes": found.closes, "expired": found.expired}
         yield f"   {', '.join(f'{name} {printer.value(value)}' for name, value in said.items())}"
         yield f"   {printer.open_table(found.source) or ''}".rstrip()
-        if trigger.absence:
+        if trigger.ends is not None:
             scope.match_at = MATCHED
-            yield f"   came back: {printer.test(trigger.came_back(scope))}"
+            yield f"   {trigger.ends}: {printer.test(trigger.ended(scope))}"
 
 
 def shown(text: str) -> str:
