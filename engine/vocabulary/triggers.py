@@ -31,11 +31,7 @@ class Trigger(Protocol):
     absence: ClassVar[bool]  #: needs fresh data
     #: Why a journey ends by itself, as ``came_back``: such a trigger has ``ended(scope)``, SQL of whether it has.
     ends: ClassVar[str | None]
-
-    @property
-    def gives(self) -> frozenset[str]:
-        """What its templates see of what fired: order, rating, event, friend, expiring."""
-        ...
+    gives: ClassVar[frozenset[str]]  #: what its templates see of what fired: order, rating, event, friend, expiring
 
     @property
     def again_after(self) -> Duration | None:
