@@ -205,8 +205,11 @@ RULE_EXAMPLES: Final[Mapping[str, str]] = {
     "schedule": "schedule: daily at 10:00",
     "trigger": "trigger:\n  lapsed: 90 days",
     "conditions": "conditions:\n  orders:\n    at_least: 3",
-    "actions": "actions:\n  - email:\n      template: win-back",
-    "stop_if": "stop_if:\n  coupons:\n    since: match\n    state: redeemed",
+    "actions": (
+        "actions:\n  - coupon:\n      offer: twenty-percent\n  - email:\n      template: win-back\n  - wait: 3 days\n"
+        "  - sms:\n      template: win-back-reminder"
+    ),
+    "stop_if": "stop_if:\n  orders:\n    since: match\n    at_least: 1",
     "priority": "priority: 50",
     "purpose": "purpose: service",
     "because": "because: An apology with a drink is part of settling a complaint.",

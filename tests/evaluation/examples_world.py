@@ -1,0 +1,79 @@
+"""For each word of the reference a guest whom its example finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from small_world import Cafe, at
+
+NOW = at("2026-05-04 10:00")
+
+
+def days_ago(days: int):
+    return NOW - timedelta(days=days)
+
+
+def comes(cafe: Cafe, *days: int, **more) -> int:
+    """A guest with an order that many days ago."""
+    guest = cafe.guest(**more.pop("guest", {}))
+    for each in days:
+        cafe.order(guest, days_ago(each), **more)
+    return guest
+
+
+def _at_store(cafe: Cafe) -> int:
+    return comes(cafe, 5, store=cafe.store("Mill Lane"))
+
+
+def _with_points(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.points(guest, days_ago(5), 150)
+    return guest
+
+
+def _rated(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.rating(guest, days_ago(1), 1)
+    return guest
+
+
+GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
+    ("triggers", "lapsed"): lambda cafe: comes(cafe, 100),
+    ("triggers", "at_risk"): lambda cafe: comes(cafe, *range(20, 40, 2)),
+    ("triggers", "birthday"): lambda cafe: cafe.guest(birthday=511),
+    ("triggers", "joined"): lambda cafe: cafe.guest(joined=days_ago(2)),
+    ("triggers", "ordered"): lambda cafe: comes(cafe, 10),
+    ("triggers", "low_rating"): _rated,
+    ("conditions", "orders"): lambda cafe: comes(cafe, 5, 6, 7),
+    ("conditions", "visits"): lambda cafe: comes(cafe, 5, 6, 7, 8),
+    ("conditions", "spend"): lambda cafe: comes(cafe, 5, total=9000),
+    ("conditions", "days_since_order"): lambda cafe: comes(cafe, 40),
+    ("conditions", "points"): _with_points,
+    ("conditions", "tag"): lambda cafe: cafe.guest(tagged=("vegetarian",)),
+    ("conditions", "tier"): lambda cafe: cafe.guest(tier="Gold"),
+    ("conditions", "city"): lambda cafe: cafe.guest(city="Springfield"),
+    ("conditions", "language"): lambda cafe: cafe.guest(language="zh-Hans"),
+    ("conditions", "store"): _at_store,
+    ("conditions", "reachable"): lambda cafe: cafe.guest(sms="+15005550123"),
+    ("conditions", "segment"): lambda cafe: comes(cafe, 5, 6, 7, 8),
+    ("conditions", "any"): lambda cafe: cafe.guest(tier="Gold"),
+    ("conditions", "all"): lambda cafe: comes(cafe, *range(5), items=(("Soup", "Lunch"), ("Latte", "Coffee"))),
+    ("conditions", "none"): lambda cafe: cafe.guest(),
+    ("filters", "within"): lambda cafe: comes(cafe, 5, 6),
+    ("filters", "before"): lambda cafe: comes(cafe, 40),
+    ("filters", "since"): lambda cafe: comes(cafe, 40),
+    ("filters", "store"): _at_store,
+    ("filters", "channel"): lambda cafe: comes(cafe, 5, channel="takeaway"),
+    ("filters", "product"): lambda cafe: comes(cafe, 5, items=(("Oat latte", "Coffee"),)),
+    ("filters", "category"): lambda cafe: comes(cafe, 5, items=(("Soup", "Lunch"),)),
+    **{
+        ("numbers", word): (lambda cafe: comes(cafe, 5, 6, 7))
+        for word in ("at_least", "at_most", "equals", "between", "one_of")
+    },
+    ("numbers", "more_than"): lambda cafe: comes(cafe, 5, 6, 7, 8),
+    ("numbers", "less_than"): lambda cafe: comes(cafe, 5),
+    **{("numbers", word): (lambda cafe: comes(cafe, 5, 6)) for word in ("is_not", "none_of")},
+    **{("texts", word): (lambda cafe: cafe.guest(city="Springfield")) for word in ("equals", "one_of")},
+    **{("texts", word): (lambda cafe: cafe.guest(city="Oslo")) for word in ("is_not", "none_of")},
+}
