@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engine.language.phrases import phrase
+
 Channel = Literal["email", "sms"]
 
 
@@ -30,11 +32,11 @@ def mail_address(text: str) -> str:
 
     text = text.strip()
     if "." not in text.rpartition("@")[2]:
-        raise ValueError("is not an email address such as hello@corner.example")
+        raise ValueError(phrase("is not an email address such as hello@corner.example"))
     try:
         return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError as error:
-        raise ValueError(f"is not an email address: {str(error).rstrip('.')}") from None
+        raise ValueError(phrase("is not an email address: {why}", why=str(error).rstrip("."))) from None
 
 
 def phone_number(text: str, country: str | None = None) -> str:
@@ -44,11 +46,11 @@ def phone_number(text: str, country: str | None = None) -> str:
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
-        raise ValueError("is not a phone number") from None
+        raise ValueError(phrase("is not a phone number")) from None
     match phonenumbers.is_possible_number_with_reason(number):
         case phonenumbers.ValidationResult.IS_POSSIBLE:
             return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         case phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
-            raise ValueError("lacks the area code")
+            raise ValueError(phrase("lacks the area code"))
         case _:
-            raise ValueError("is too short or too long for a number of its country")
+            raise ValueError(phrase("is too short or too long for a number of its country"))

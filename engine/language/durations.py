@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import calendar
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final, Literal
+
+from engine.language.phrases import Phrase, meant, phrase
 
 Unit = Literal["minutes", "hours", "days", "weeks", "months", "years"]
 
@@ -60,12 +63,18 @@ class Duration:
         found = _DURATION.fullmatch(" ".join(text.split()))
         unit = _UNITS.get(found.group(2)) if found else None
         if not found or not unit:
-            near = _nearest_duration(text)
-            instead = f' - did you mean "{near}"?' if near else ""
-            raise ValueError(f'"{text}" is not a duration such as 90 days, 2 weeks, 3 months or 1 year{instead}')
+            instead = meant(_nearest_duration(text))
+            raise ValueError(
+                phrase(
+                    '"{text}" is not a duration such as 90 days, 2 weeks, 3 months or 1 year{meant}',
+                    text=text,
+                    meant=instead,
+                )
+            )
         amount = int(found.group(1))
         if amount > _MOST[unit]:
-            raise ValueError(f'"{text}" is too long: {_MOST[unit]} {unit} is the most')
+            most = cls(_MOST[unit], unit)
+            raise ValueError(phrase('"{text}" is too long: {most} is the most', text=text, most=most))
         return cls(amount, unit)
 
     @property
@@ -108,6 +117,10 @@ class Duration:
     def __str__(self) -> str:
         return f"{self.amount} {self.unit if self.amount != 1 else self.unit[:-1]}"
 
+    def in_words(self) -> Phrase:
+        """Say it in a sentence: ``14 days``."""
+        return _IN_WORDS[self.unit](self.amount)
+
     def _shift(self, day: date, amount: int) -> date:
         days = self.days()
         if days is not None:
@@ -119,14 +132,23 @@ class Duration:
         return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
+_IN_WORDS: Final[Mapping[Unit, Callable[[int], Phrase]]] = {
+    "minutes": lambda n: phrase("1 minute") if n == 1 else phrase("{n} minutes", n=n),
+    "hours": lambda n: phrase("1 hour") if n == 1 else phrase("{n} hours", n=n),
+    "days": lambda n: phrase("1 day") if n == 1 else phrase("{n} days", n=n),
+    "weeks": lambda n: phrase("1 week") if n == 1 else phrase("{n} weeks", n=n),
+    "months": lambda n: phrase("1 month") if n == 1 else phrase("{n} months", n=n),
+    "years": lambda n: phrase("1 year") if n == 1 else phrase("{n} years", n=n),
+}
+
+
 def parse_clock(text: str) -> int:
     """Read ``HH:MM`` and give minutes after midnight, 0 to 1439. ``ValueError`` explains any other text."""
     found = _CLOCK.fullmatch(text.strip())
     if found:
         return int(found.group(1)) * 60 + int(found.group(2))
-    near = _nearest_clock(text)
-    instead = f' - did you mean "{near}"?' if near else ""
-    raise ValueError(f'"{text}" is not a time of day such as 09:30 or 18:00{instead}')
+    instead = meant(_nearest_clock(text))
+    raise ValueError(phrase('"{text}" is not a time of day such as 09:30 or 18:00{meant}', text=text, meant=instead))
 
 
 def clock(minutes: int) -> str:
@@ -138,14 +160,18 @@ def parse_date(text: str) -> date:
     """Read ``YYYY-MM-DD``. ``ValueError`` explains any other text and days that no calendar has."""
     found = _DATE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f'"{text}" is not a date such as 2026-05-04 (year-month-day)')
+        raise ValueError(phrase('"{text}" is not a date such as 2026-05-04 (year-month-day)', text=text))
     year, month, day = (int(part) for part in found.groups())
     if not 1 <= month <= 12:  # noqa: PLR2004
-        raise ValueError(f'"{text}" is no date: there is no month {month}')
+        raise ValueError(phrase('"{text}" is no date: there is no month {month}', text=text, month=month))
     if not 1900 <= year <= 2200:  # noqa: PLR2004
-        raise ValueError(f'"{text}" is no date of our time')
+        raise ValueError(phrase('"{text}" is no date of our time', text=text))
     if not 1 <= day <= calendar.monthrange(year, month)[1]:
-        raise ValueError(f'"{text}" is no date: {calendar.month_name[month]} {year} has no day {day}')
+        raise ValueError(
+            phrase(
+                '"{text}" is no date: {year}-{month:02} has no day {day}', text=text, year=year, month=month, day=day
+            )
+        )
     return date(year, month, day)
 
 
@@ -154,11 +180,11 @@ def parse_share(text: str) -> int:
     found = _SHARE.fullmatch(text.strip())
     if not found:
         near = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?(percent|per cent|pct|％)?", text.strip())
-        instead = f' - did you mean "{near.group(1)}%"?' if near else ""
-        raise ValueError(f'"{text}" is not a share such as 10%{instead}')
+        instead = meant(f"{near.group(1)}%" if near else None)
+        raise ValueError(phrase('"{text}" is not a share such as 10%{meant}', text=text, meant=instead))
     share = int(Decimal(found.group(1)) * 100)
     if share > 10_000:  # noqa: PLR2004
-        raise ValueError(f'"{text}" is more than all: 100% is the most')
+        raise ValueError(phrase('"{text}" is more than all: 100% is the most', text=text))
     return share
 
 

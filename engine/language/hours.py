@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.language.durations import clock, parse_clock
+from engine.language.phrases import listed, meant, phrase
 from engine.language.zones import changes, first_instant, instants, wall
 
 _MIDNIGHT: Final = 24 * 60
@@ -36,13 +37,16 @@ class ClockRange:
         """Read ``08:00-21:00``, ``22:00-02:00`` or ``00:00-24:00``. ``ValueError`` explains any other text."""
         parts = re.split(r"\s*[-–—~～]\s*|\s+to\s+", text.strip())
         if len(parts) != 2:  # noqa: PLR2004
-            raise ValueError(f'"{text}" is not a range of hours such as 08:00-21:00')
+            raise ValueError(phrase('"{text}" is not a range of hours such as 08:00-21:00', text=text))
         start = parse_clock(parts[0])
         end = _MIDNIGHT if parts[1] in {"24:00", "00:00"} else parse_clock(parts[1])
         if not re.fullmatch(r"\S+-\S+", text.strip()):
-            raise ValueError(f'"{text}" is not a range of hours - did you mean "{parts[0]}-{parts[1]}"?')
+            instead = meant(f"{parts[0]}-{parts[1]}")
+            raise ValueError(phrase('"{text}" is not a range of hours{meant}', text=text, meant=instead))
         if start == end:
-            raise ValueError(f'"{text}" begins and ends at the same time; the whole day is 00:00-24:00')
+            raise ValueError(
+                phrase('"{text}" begins and ends at the same time; the whole day is 00:00-24:00', text=text)
+            )
         return cls(start, end)
 
     @property
@@ -87,8 +91,7 @@ class Hours:
         unknown = [name for name in setting if name not in GROUPS and name not in DAYS]
         if unknown:
             close = get_close_matches(str(unknown[0]).lower(), [*GROUPS, *DAYS], n=1, cutoff=0.4)
-            instead = f' - did you mean "{close[0]}"?' if close else ""
-            raise ValueError(f'"{unknown[0]}" is no day; the days are {", ".join([*GROUPS, *DAYS])}{instead}')
+            raise _no_day(str(unknown[0]), close)
         for name in (*GROUPS, *DAYS):
             if name in setting:
                 said = setting[name]
@@ -96,7 +99,7 @@ class Hours:
                 for weekday in GROUPS.get(name, frozenset({DAYS.index(name)} if name in DAYS else set())):
                     week[weekday] = opened
         if not any(week):
-            raise ValueError("no day of the week is open")
+            raise ValueError(phrase("no day of the week is open"))
         return cls(tuple(week))
 
     def open_at(self, local: datetime) -> bool:
@@ -119,10 +122,14 @@ def parse_weekdays(names: Iterable[str]) -> frozenset[int]:
     for name in names:
         if name not in GROUPS and name not in DAYS:
             close = get_close_matches(name.lower()[:3], DAYS, n=1)
-            instead = f' - did you mean "{close[0]}"?' if close else ""
-            raise ValueError(f'"{name}" is no day; the days are {", ".join((*DAYS, *GROUPS))}{instead}')
+            raise _no_day(name, close)
         found |= GROUPS.get(name) or {DAYS.index(name)}
     return frozenset(found)
+
+
+def _no_day(name: str, close: Sequence[str]) -> ValueError:
+    days, instead = listed([*GROUPS, *DAYS]), meant(close[0] if close else None)
+    return ValueError(phrase('"{name}" is no day; the days are {days}{meant}', name=name, days=days, meant=instead))
 
 
 def is_open(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 #: The languages that an owner can be spoken to in; English needs no catalogue.
 LANGUAGES: Final = ("en", "zh")
@@ -51,6 +51,15 @@ class Listed(Phrase):
         return _joined([str(said(each, language)) for each in self.members], self.template, language)
 
 
+@runtime_checkable
+class InWords(Protocol):
+    """A value that is written one way in YAML and said another in a sentence, such as a duration."""
+
+    def in_words(self) -> Phrase:
+        """Say it; in English this is what ``str`` gives."""
+        ...
+
+
 def phrase(template: str, /, **values: Any) -> Phrase:
     """Make a phrase: ``phrase('there is no {what} "{name}"', what=phrase("template"), name=name)``.
 
@@ -68,10 +77,22 @@ def listed(members: Iterable[Any], mark: str = ", ") -> Listed:
 
 
 def said(value: Any, language: str) -> Any:
-    """Say a phrase in a language; whatever is none passes unchanged."""
-    if not isinstance(value, Phrase) or language == "en":
+    """Say a phrase, or what has words of its own, in a language; whatever is neither passes unchanged."""
+    if language == "en":
         return value
-    return value.said(language)
+    if isinstance(value, Phrase):
+        return value.said(language)
+    return value.in_words().said(language) if isinstance(value, InWords) else value
+
+
+def meant(near: str | None) -> str:
+    """Give the end of a message that asks whether ``near`` was meant; nothing where there is no such word."""
+    return phrase(' - did you mean "{near}"?', near=near) if near else ""
+
+
+def told(error: BaseException) -> str:
+    """Give the text with which an error was raised, still a phrase if it was one: ``str`` would make it English."""
+    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
 
 
 def _joined(texts: list[str], mark: str, language: str) -> str:

@@ -16,8 +16,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.language.durations import clock, parse_clock
+from engine.language.durations import Duration, clock, parse_clock
 from engine.language.hours import DAY_NAMES, DAYS
+from engine.language.phrases import Phrase, listed, meant, phrase
 from engine.language.zones import first_instant, instants, wall
 
 _MINUTES: Final = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
@@ -34,19 +35,38 @@ _EVERY = re.compile(r"every ([0-9]{1,4}) (minutes?|hours?)")
 _MONTHLY = re.compile(r"monthly on ([0-9]{1,2}) at (\S+)")
 _FIELD = re.compile(r"[0-9a-z*,/\-]+")
 _MONTHS: Final = tuple(name.lower() for name in calendar.month_abbr[1:])
-_EXAMPLES: Final = "daily at 10:00, mondays at 09:00, weekdays at 09:00, every 15 minutes or monthly on 1 at 08:00"
+_EXAMPLES: Final = listed(
+    (
+        "daily at 10:00",
+        "mondays at 09:00",
+        "weekdays at 09:00",
+        "every 15 minutes",
+        "monthly on 1 at 08:00",
+    )
+)
+_SAID: Final[dict[str, Phrase]] = {
+    "daily": phrase("every day"),
+    "weekdays": phrase("Monday to Friday"),
+    "mondays": phrase("every Monday"),
+    "tuesdays": phrase("every Tuesday"),
+    "wednesdays": phrase("every Wednesday"),
+    "thursdays": phrase("every Thursday"),
+    "fridays": phrase("every Friday"),
+    "saturdays": phrase("every Saturday"),
+    "sundays": phrase("every Sunday"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When to evaluate. ``text`` is what the owner wrote, ``cron`` its five fields, ``sentence`` says it in English.
+    """When to evaluate. ``text`` is what the owner wrote, ``cron`` its five fields, ``sentence`` says it.
 
     ``month_day`` is 29, 30 or 31 where the day falls on the last day of shorter months, else 0.
     """
 
     text: str
     cron: str
-    sentence: str
+    sentence: Phrase
     month_day: int = 0
 
     @classmethod
@@ -68,11 +88,12 @@ class Schedule:
         found = _AT.fullmatch(words)
         if found and found.group(1) in _EVERYDAY:
             word, at = found.group(1), parse_clock(found.group(2))
-            day = {"daily": "every day", "weekdays": "Monday to Friday"}.get(word, f"every {word[:-1].capitalize()}")
-            return cls(text, f"{at % 60} {at // 60} * * {_EVERYDAY[word]}", f"{day} at {clock(at)}")
-        near = _nearest(words)
-        instead = f' - did you mean "{near}"?' if near else ""
-        raise ValueError(f'"{text}" is not a schedule such as {_EXAMPLES}{instead}')
+            sentence = phrase("{day} at {clock}", day=_SAID[word], clock=clock(at))
+            return cls(text, f"{at % 60} {at // 60} * * {_EVERYDAY[word]}", sentence)
+        instead = meant(_nearest(words))
+        raise ValueError(
+            phrase('"{text}" is not a schedule such as {such}{meant}', text=text, such=_EXAMPLES, meant=instead)
+        )
 
     def latest(self, after: datetime | None, until: datetime, zone: ZoneInfo) -> datetime | None:
         """Give the latest slot in (after, until], or None. ``after=None`` means: from the beginning of time."""
@@ -132,20 +153,30 @@ class Schedule:
         minutes = unit.startswith("minute")
         allowed = _MINUTES if minutes else _HOURS
         if number not in allowed:
-            whole, plural = ("an hour", "minutes") if minutes else ("a day", "hours")
-            listed = ", ".join(str(one) for one in allowed)
-            raise ValueError(f'"{text}" does not divide {whole} evenly; every {listed} {plural} do')
-        unit = unit.rstrip("s")
-        sentence = f"every {unit}" if number == 1 else f"every {number} {unit}s"
+            numbers = listed(allowed)
+            uneven = phrase(
+                '"{text}" does not divide a day evenly; every {numbers} hours do', text=text, numbers=numbers
+            )
+            if minutes:
+                uneven = phrase(
+                    '"{text}" does not divide an hour evenly; every {numbers} minutes do', text=text, numbers=numbers
+                )
+            raise ValueError(uneven)
+        if number == 1:
+            sentence = phrase("every minute") if minutes else phrase("every hour")
+        else:
+            sentence = phrase("every {time}", time=Duration(number, "minutes" if minutes else "hours"))
         every = "*" if number == 1 else f"*/{number}"
         return cls(text, f"{every} * * * *" if minutes else f"0 {every} * * *", sentence)
 
     @classmethod
     def _of_month(cls, text: str, day: int, at: int) -> Schedule:
         if not 1 <= day <= 31:  # noqa: PLR2004
-            raise ValueError(f'"{text}" names a day that no month has; 1 to 31 do')
+            raise ValueError(phrase('"{text}" names a day that no month has; 1 to 31 do', text=text))
         short = day > _LAST_COMMON_DAY
-        sentence = f"on day {day} of each month{', else its last,' if short else ''} at {clock(at)}"
+        sentence = phrase("on day {day} of each month at {clock}", day=day, clock=clock(at))
+        if short:
+            sentence = phrase("on day {day} of each month, else its last, at {clock}", day=day, clock=clock(at))
         days = f"{day},{_LAST_COMMON_DAY}-31" if short else str(day)
         return cls(text, f"{at % 60} {at // 60} {days} * *", sentence, day if short else 0)
 
@@ -155,22 +186,34 @@ class Schedule:
 
         fields = cron.split(" ")
         for name, field, words in zip(
-            ("minute", "hour", "day of the month", "month", "day of the week"),
+            (
+                phrase("minute"),
+                phrase("hour"),
+                phrase("day of the month"),
+                phrase("month"),
+                phrase("day of the week"),
+            ),
             fields,
             ((), (), (), _MONTHS, DAYS),
             strict=True,
         ):
             unknown = set(re.findall(r"[a-z]+", field)) - set(words)
             if unknown or not _FIELD.fullmatch(field):
-                raise ValueError(f'"{text}" is not a cron line: "{field}" is no {name}')
+                raise ValueError(
+                    phrase('"{text}" is not a cron line: "{field}" is no {name}', text=text, field=field, name=name)
+                )
         try:
             croniter(cron, datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)).get_next(datetime)
         except CroniterBadDateError:
-            raise ValueError(f'"{text}" is a cron line for a day that never comes') from None
+            raise ValueError(phrase('"{text}" is a cron line for a day that never comes', text=text)) from None
         except (CroniterError, ValueError):
-            order = "minute, hour, day of the month, month and day of the week"
-            raise ValueError(f'"{text}" is not a cron line; its five parts are {order}, such as 0 10 * * *') from None
-        return cls(text, cron, f'by the cron line "{cron}"')
+            wrong = phrase(
+                '"{text}" is not a cron line; its five parts are minute, hour, day of the month, month and day of the '
+                "week, such as 0 10 * * *",
+                text=text,
+            )
+            raise ValueError(wrong) from None
+        return cls(text, cron, phrase('by the cron line "{cron}"', cron=cron))
 
 
 def _nearest(words: str) -> str:
@@ -190,8 +233,8 @@ def _nearest(words: str) -> str:
             parse_clock(found.group())
             at = found.group()
         except ValueError as error:
-            told = re.search(r'did you mean "([0-9:]+)"', str(error))
-            at = told.group(1) if told else at
+            right = re.search(r'did you mean "([0-9:]+)"', str(error))
+            at = right.group(1) if right else at
         words = words[: found.start()].strip()
     words = re.sub(r"\b(?:at|every|each|on|um)\b", " ", words).strip()
     close = get_close_matches(words.split(" ")[0] or "daily", [*_EVERYDAY, "monthly"], n=1, cutoff=0.6)

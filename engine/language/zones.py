@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from engine.language.phrases import meant, phrase
+
 _DAY = timedelta(days=1)
 
 
@@ -26,8 +28,13 @@ def parse_zone(text: str) -> ZoneInfo:
         whole = {name.casefold(): name for name in known}
         exact = whole.get(wanted) or cities.get(wanted.rsplit("/", 1)[-1])
         close = [exact] if exact else [whole[key] for key in get_close_matches(wanted, whole, n=1, cutoff=0.7)]
-        instead = f' - did you mean "{close[0]}"?' if close else ""
-        raise ValueError(f'"{text}" is not a time zone such as America/Chicago or Asia/Shanghai{instead}') from None
+        raise ValueError(
+            phrase(
+                '"{text}" is not a time zone such as America/Chicago or Asia/Shanghai{meant}',
+                text=text,
+                meant=meant(close[0] if close else None),
+            )
+        ) from None
 
 
 def wall(at: datetime, zone: ZoneInfo) -> datetime:
