@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.document import Document, Path
 from engine.language.formats import FORMATS, fits
+from engine.language.phrases import Phrase, meant, phrase, told
 from engine.language.problems import Problem, ordered
 from engine.language.wording import did_you_mean, found, nearest, one_of, section_hint, short, type_hint, types, wanted
 from engine.language.yamlerrors import colon_trouble
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "check", "did_you_mean", "found", "nearest"]
 
 _ALL: Final = object()
-_CURE_OF_CLEAR_TEXT: Final = "The secret itself belongs into the environment that Regulars runs in, or into a file."
+_CURE_OF_CLEAR_TEXT: Final = phrase(
+    "The secret itself belongs into the environment that Regulars runs in, or into a file."
+)
 
 
 def check(document: Document, schema: Mapping[str, Any], at: Path = (), data: Any = _ALL) -> list[Problem]:
@@ -116,12 +119,12 @@ class _Check:
 
     def _tell(self, error: _Difference, path: Path) -> None:
         if error.is_name:
-            text = str(error.cause or f"{error.instance!r} is not a name that may stand here")
-            self._say((*path, str(error.instance)), text, "bad-name", on_key=True)
+            self._say((*path, str(error.instance)), self._cause(error), "bad-name", on_key=True)
             return
         teller = _TELLERS.get(error.word)
         if teller is None:
-            self._say(path, f"{self._name(path, error.schema)}: {error.message}", "not-allowed")
+            message = phrase("{name}: {said}", name=self._name(path, error.schema), said=error.message)
+            self._say(path, message, "not-allowed")
         else:
             teller(self, error, path)
 
@@ -132,9 +135,17 @@ class _Check:
     def _name(self, path: Path, schema: Any = None) -> str:
         """How to call what stands at ``path``."""
         if isinstance(schema, Mapping) and "x-name" in schema:
-            return str(schema["x-name"])
+            name: str = schema["x-name"]
+            return name
         words = [part for part in (*self.at, *path) if isinstance(part, str)]
-        return f'"{words[-1]}"' if words else "this file"
+        return phrase('"{word}"', word=words[-1]) if words else phrase("this file")
+
+    @staticmethod
+    def _cause(error: _Difference) -> str:
+        """Say why a text has not the format that is wanted."""
+        if isinstance(error.cause, Exception):
+            return told(error.cause)
+        return phrase('"{value}" may not stand here', value=short(str(error.instance)))
 
     # -- one method for each keyword of the schema --------------------------------------------------------------------
 
@@ -148,18 +159,23 @@ class _Check:
             if self.document.is_broken((*self.at, *path, key)):
                 continue
             name = self._name(path, error.schema)
-            message = f'"{short(key)}" is not known in {name}'
-            hint = f"Known in {name}: {one_of(known)}." if known else f"{name} takes no settings."
-            elsewhere = self._elsewhere(key, path, error.instance, known)
-            colon = colon_trouble(key)
-            if elsewhere:
-                hint = elsewhere
-            elif colon:
-                message, hint = f"{message}: {colon[0]}", colon[2]
-            else:
-                near = also.get(key) or nearest(key, known)
-                message += f' - did you mean "{near}"?' if near else ""
-                self.meant.add((*path, near or ""))
+            near = ""
+            trouble = colon_trouble(key)
+            hint = self._elsewhere(key, path, error.instance, known)
+            if not hint and trouble:
+                message, hint = (
+                    phrase('"{word}" is not known in {name}: {why}', word=short(key), name=name, why=trouble[0]),
+                    trouble[2],
+                )
+                self._say((*path, key), message, "unknown-key", hint, on_key=True)
+                continue
+            if not hint:
+                near = also.get(key) or nearest(key, known) or ""
+                self.meant.add((*path, near))
+                hint = phrase("{name} takes no settings.", name=name)
+                if known:
+                    hint = phrase("Known in {name}: {words}.", name=name, words=one_of(known))
+            message = phrase('"{word}" is not known in {name}{meant}', word=short(key), name=name, meant=meant(near))
             self._say((*path, key), message, "unknown-key", hint, on_key=True)
 
     def missing_key(self, error: _Difference, path: Path) -> None:
@@ -167,85 +183,111 @@ class _Check:
         if (*path, key) in self.meant:
             return
         about = _resolve(self.schema, error.schema.get("properties", {}).get(key, {})).get("description", "")
+        hint = phrase("{key}: {about}", key=key, about=about) if about else ""
         self._say(
-            path, f'{self._name(path, error.schema)} needs "{key}"', "missing-key", f"{key}: {about}" if about else ""
+            path, phrase('{name} needs "{key}"', name=self._name(path, error.schema), key=key), "missing-key", hint
         )
 
     def wrong_type(self, error: _Difference, path: Path) -> None:
         name, value, schema = self._name(path), error.instance, error.schema
         wants = wanted(schema)
         if value is None:
-            self._say(path, f"{name} is empty; it wants {wants}", "empty", section_hint(schema))
+            message = phrase("{name} is empty; it wants {wanted}", name=name, wanted=wants)
+            self._say(path, message, "empty", section_hint(schema))
         elif schema.get("x-secret"):
-            self._say(path, f"{name} wants {wants}", "secret-in-clear", _CURE_OF_CLEAR_TEXT)
+            message = phrase("{name} wants {wanted}", name=name, wanted=wants)
+            self._say(path, message, "secret-in-clear", _CURE_OF_CLEAR_TEXT)
         else:
-            hint = type_hint(schema, value, str(path[-1]) if path else "")
             trouble = colon_trouble(value) if isinstance(value, str) and "object" in types(schema) else None
-            if trouble:
-                hint = f"{trouble[0][0].upper()}{trouble[0][1:]}. {trouble[2]}"
-            self._say(path, f"{name} wants {wants}, not {found(value)}", "wrong-type", hint)
+            message = phrase("{name} wants {wanted}, not {found}", name=name, wanted=wants, found=found(value))
+            hint = type_hint(schema, value, str(path[-1]) if path else "")
+            self._say(path, *(trouble or (message, "wrong-type", hint)))
 
     def not_one_of(self, error: _Difference, path: Path) -> None:
         allowed = error.schema["enum"] if "enum" in error.schema else [error.schema["const"]]
         value = error.instance
-        near = did_you_mean(value, [one for one in allowed if isinstance(one, str)]) if isinstance(value, str) else ""
-        also = error.schema.get("x-also", {})
-        if isinstance(value, str) and value in also:
-            near = f' - did you mean "{also[value]}"?'
-        shown = f'"{short(value)}"' if isinstance(value, str) else found(value)
-        self._say(
-            path, f"{shown} is not known for {self._name(path)}{near}", "not-one-of", f"Known: {one_of(allowed)}."
+        shown, near = found(value), None
+        if isinstance(value, str):
+            near = error.schema.get("x-also", {}).get(value) or nearest(
+                value, [one for one in allowed if isinstance(one, str)]
+            )
+            shown = phrase('"{word}"', word=short(value))
+        message = phrase(
+            "{found} is not known for {name}{meant}", found=shown, name=self._name(path), meant=meant(near)
         )
+        self._say(path, message, "not-one-of", phrase("Known: {words}.", words=one_of(allowed)))
 
     def bad_format(self, error: _Difference, path: Path) -> None:
-        message = f"{self._name(path)}: {error.cause}"
+        message = phrase("{name}: {said}", name=self._name(path), said=self._cause(error))
         if error.schema.get("x-secret"):
             self._say(path, message, "secret-in-clear", _CURE_OF_CLEAR_TEXT)
         else:
             self._say(path, message, f"bad-{error.schema['format']}")
 
     def bad_pattern(self, error: _Difference, path: Path) -> None:
-        says = error.schema.get("x-says") or error.schema.get("description") or "another form"
-        self._say(path, f'{self._name(path)} wants {says}, not "{short(error.instance)}"', "bad-form")
+        says = error.schema.get("x-says") or error.schema.get("description") or phrase("another form")
+        shown = phrase('"{word}"', word=short(error.instance))
+        self._say(
+            path,
+            phrase("{name} wants {wanted}, not {found}", name=self._name(path), wanted=says, found=shown),
+            "bad-form",
+        )
 
     def too_small(self, error: _Difference, path: Path) -> None:
         schema = error.schema
-        bound = f"{schema['minimum']} or more" if "minimum" in schema else f"more than {schema['exclusiveMinimum']}"
-        self._say(path, f"{self._name(path)} is {error.instance}; it must be {bound}", "too-small")
+        bound = phrase("more than {number}", number=schema.get("exclusiveMinimum"))
+        if "minimum" in schema:
+            bound = phrase("{number} or more", number=schema["minimum"])
+        self._beyond(error, path, bound, "too-small")
 
     def too_large(self, error: _Difference, path: Path) -> None:
         schema = error.schema
-        bound = f"{schema['maximum']} or less" if "maximum" in schema else f"less than {schema['exclusiveMaximum']}"
-        self._say(path, f"{self._name(path)} is {error.instance}; it must be {bound}", "too-large")
+        bound = phrase("less than {number}", number=schema.get("exclusiveMaximum"))
+        if "maximum" in schema:
+            bound = phrase("{number} or less", number=schema["maximum"])
+        self._beyond(error, path, bound, "too-large")
+
+    def _beyond(self, error: _Difference, path: Path, bound: Phrase, code: str) -> None:
+        name = self._name(path)
+        self._say(
+            path, phrase("{name} is {value}; it must be {bound}", name=name, value=error.instance, bound=bound), code
+        )
 
     def too_short(self, error: _Difference, path: Path) -> None:
-        least = error.schema["minLength"]
-        said = "is an empty text" if not error.instance else f"must have {least} letters or more"
-        self._say(path, f"{self._name(path)} {said}", "empty" if not error.instance else "too-short")
+        name, least = self._name(path), error.schema["minLength"]
+        if not error.instance:
+            self._say(path, phrase("{name} is an empty text", name=name), "empty")
+        else:
+            self._say(path, phrase("{name} must have {n} letters or more", name=name, n=least), "too-short")
 
     def too_long(self, error: _Difference, path: Path) -> None:
-        most = error.schema["maxLength"]
-        said = f"{self._name(path)} has {len(error.instance)} letters; {most} are the most"
+        name, most = self._name(path), error.schema["maxLength"]
+        said = phrase("{name} has {n} letters; {most} are the most", name=name, n=len(error.instance), most=most)
         self._say(path, said, "too-long")
 
     def too_few(self, error: _Difference, path: Path) -> None:
         least = error.schema.get("minItems") or error.schema.get("minProperties")
         name = self._name(path, error.schema)
         if not error.instance:
-            self._say(path, f"{name} is empty; it wants {wanted(error.schema)}", "empty", section_hint(error.schema))
+            message = phrase("{name} is empty; it wants {wanted}", name=name, wanted=wanted(error.schema))
+            self._say(path, message, "empty", section_hint(error.schema))
         else:
-            self._say(path, f"{name} has {len(error.instance)} entries; it wants {least} or more", "too-few")
+            n = len(error.instance)
+            message = phrase("{name} has {n} entries; it wants {least} or more", name=name, n=n, least=least)
+            self._say(path, message, "too-few")
 
     def too_many(self, error: _Difference, path: Path) -> None:
         most = error.schema.get("maxItems") or error.schema.get("maxProperties")
         name = self._name(path, error.schema)
-        self._say(path, f"{name} has {len(error.instance)} entries; {most} is the most", "too-many")
+        message = phrase("{name} has {n} entries; {most} is the most", name=name, n=len(error.instance), most=most)
+        self._say(path, message, "too-many")
 
     def repeated(self, error: _Difference, path: Path) -> None:
         values = error.instance
         for number, value in enumerate(values):
             if value in values[:number]:
-                self._say((*path, number), f"{self._name(path)} names {short(str(value))} twice", "repeated")
+                message = phrase("{name} names {value} twice", name=self._name(path), value=short(str(value)))
+                self._say((*path, number), message, "repeated")
 
     def _elsewhere(self, key: str, path: Path, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """Say where a misplaced word belongs: a wrong indentation is the usual cause."""
@@ -253,14 +295,19 @@ class _Check:
             inner = _resolve(self.schema, known.get(sibling, {}))
             if section[sibling] is None and key in inner.get("properties", {}):
                 self.misplaced.add((*path, sibling))
-                return f'"{key}" belongs to "{sibling}": indent it further, below "{sibling}:".'
+                return phrase(
+                    '"{word}" belongs to "{section}": indent it further, below "{section}:".', word=key, section=sibling
+                )
         above = list(_sections(self.schema, path))
         for length in range(len(path) - 1, -1, -1):
             if key in above[length].get("properties", {}):
-                return f'"{key}" belongs to {self._name(path[:length], above[length])}: indent it less.'
+                name = self._name(path[:length], above[length])
+                return phrase('"{word}" belongs to {name}: indent it less.', word=key, name=name)
         inside = [one for one in known if key in _resolve(self.schema, known[one]).get("properties", {})]
         if len(inside) == 1:
-            return f'"{key}" belongs to "{inside[0]}": write it below "{inside[0]}:", indented.'
+            return phrase(
+                '"{word}" belongs to "{section}": write it below "{section}:", indented.', word=key, section=inside[0]
+            )
         return ""
 
 

@@ -28,6 +28,7 @@ from engine.language.formats import (
     parse_url,
 )
 from engine.language.hours import Hours
+from engine.language.phrases import phrase
 from engine.language.problems import Problem, errors, ordered, whole_file
 from engine.language.schedules import Schedule
 from engine.language.secret import Secret, SecretError
@@ -171,8 +172,8 @@ def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, 
     root = root.absolute()
     file = root / CONFIG_FILE
     if not file.exists() and not file.with_name(file.name + ".txt").exists():
-        said = f"{root} is not a home of Regulars: this file is missing"
-        cure = "`regulars init` makes a home; `regulars --home DIR ...` names another one."
+        said = phrase("{root} is not a home of Regulars: this file is missing", root=root)
+        cure = phrase("`regulars init` makes a home; `regulars --home DIR ...` names another one.")
         return None, None, [whole_file(CONFIG_FILE, said, "missing-file", hint=cure)]
     document, problems = load(file, CONFIG_FILE)
     if document is None:

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from engine.language.check import did_you_mean
 from engine.language.config_schema import DATABASE, PER_DAY, PER_WEEK, SAMPLE_ADDRESS
 from engine.language.document import Document
+from engine.language.phrases import phrase, told
 from engine.language.problems import Problem
 
 # RFC 2606: names that belong to nobody. Twilio's magic numbers and the numbers of films are the same for phones.
 _RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|example\.(?:com|org|net))$", re.IGNORECASE)
 _RESERVED_PHONE = re.compile(r"\+1500555\d{4}|\+1\d{3}55501\d\d")
-_RESERVED_CONTACTS: Final = {"store": "the store's own manager, from the stores' file"}
+_RESERVED_CONTACTS: Final = {"store": phrase("the store's own manager, from the stores' file")}
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -47,36 +48,37 @@ def database_url(document: Document, root: Path, environ: Mapping[str, str]) -> 
         variable = setting.removeprefix("env:").strip()
         address = environ.get(variable, "").strip()
         if not address:
-            said = f'"database": the environment variable {variable} is not set'
-            cure = "Set it in the environment of the account that runs Regulars."
+            said = phrase('"database": the environment variable {variable} is not set', variable=variable)
+            cure = phrase("Set it in the environment of the account that runs Regulars.")
             return default, [document.problem(("database",), said, "missing-variable", hint=cure)]
     try:
         return _address(address, root), []
     except ValueError as error:
-        cure = (
+        cure = phrase(
             "sqlite:///regulars.db, postgresql://USER:PASSWORD@HOST/NAME, or env:NAME with one of them in the variable."
         )
-        return default, [document.problem(("database",), f'"database": {error}', "bad-database", hint=cure)]
+        said = phrase('"{word}": {said}', word="database", said=told(error))
+        return default, [document.problem(("database",), said, "bad-database", hint=cure)]
 
 
 def _address(text: str, root: Path) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z0-9+]+", scheme):
-        raise ValueError("this is not the address of a database")
+        raise ValueError(phrase("this is not the address of a database"))
     if scheme == "sqlite":
         if not rest.strip("/") or not rest.startswith("/") or ":memory:" in rest or "?" in rest:
-            raise ValueError("a SQLite database is a file in the home: sqlite:///regulars.db")
+            raise ValueError(phrase("a SQLite database is a file in the home: sqlite:///regulars.db"))
         return f"sqlite:///{(root / rest[1:]).as_posix()}"
     if scheme not in _POSTGRES:
         near = did_you_mean(scheme.split("+")[0], ("sqlite", "postgresql"))
-        raise ValueError(f'"{scheme}" is no database that Regulars can use{near}')
+        raise ValueError(phrase('"{scheme}" is no database that Regulars can use{meant}', scheme=scheme, meant=near))
     try:
         parts = urlsplit(text)
         complete = parts.port != 0 and len(parts.path) > 1
     except ValueError:
         complete = False
     if not complete:
-        raise ValueError("the address of a PostgreSQL database lacks its name, or its port is no number")
+        raise ValueError(phrase("the address of a PostgreSQL database lacks its name, or its port is no number"))
     return f"postgresql+psycopg://{rest}"
 
 
@@ -112,13 +114,13 @@ def _business(document: Document) -> list[Problem]:
     if not isinstance(business, dict) or business.get("address"):
         return []
     sends = _sends(document, "email", "smtp")
-    said = 'without "address" no advertising email goes out: the law wants it at the foot of each'
+    said = phrase('without "address" no advertising email goes out: the law wants it at the foot of each')
     return [
         document.problem(
             ("business", "address"),
             said,
             "missing-address",
-            hint=f"address: such as {SAMPLE_ADDRESS}",
+            hint=phrase("address: such as {sample}", sample=SAMPLE_ADDRESS),
             severity="error" if sends else "warning",
         )
     ]
@@ -130,10 +132,11 @@ def _contacts(document: Document) -> list[Problem]:
     for name, contact in contacts.items() if isinstance(contacts, dict) else ():
         at = ("contacts", name)
         if name in _RESERVED_CONTACTS:
-            said = f'"{name}" cannot be the name of a contact: it means {_RESERVED_CONTACTS[name]}'
+            means = _RESERVED_CONTACTS[name]
+            said = phrase('"{name}" cannot be the name of a contact: it means {means}', name=name, means=means)
             problems.append(document.problem(at, said, "reserved-name", on="key"))
         if isinstance(contact, dict) and not contact.get("email") and not contact.get("phone"):
-            said = f'"{name}" has neither email nor phone, so no alert can reach them'
+            said = phrase('"{name}" has neither email nor phone, so no alert can reach them', name=name)
             problems.append(document.problem(at, said, "missing-key", on="key"))
     return problems
 
@@ -143,12 +146,12 @@ def _limits(document: Document) -> list[Problem]:
     day, week = _at(document, "limits", "marketing_per_day"), _at(document, "limits", "marketing_per_week")
     day, week = PER_DAY if day is None else day, PER_WEEK if week is None else week
     if isinstance(day, int) and isinstance(week, int) and 1 <= week < day:
-        said = f"{day} a day are never reached: the limit of a week is {week}"
+        said = phrase("{day} a day are never reached: the limit of a week is {week}", day=day, week=week)
         at = ("limits", "marketing_per_day") if _at(document, "limits", "marketing_per_day") else ("limits",)
         problems.append(document.problem(at, said, "useless-limit", severity="warning"))
     blast = _at(document, "limits", "blast")
     if isinstance(blast, str) and re.fullmatch(r"0+(\.0+)? ?%", blast.strip()):
-        said = '"blast" is 0%, so every run would wait; 1% is the least'
+        said = phrase('"blast" is 0%, so every run would wait; 1% is the least')
         problems.append(document.problem(("limits", "blast"), said, "too-small"))
     return problems
 
@@ -159,17 +162,17 @@ def _smtp(document: Document) -> list[Problem]:
     settings = smtp if isinstance(smtp, dict) else {}
     if _at(document, "email", "connector") == "smtp":
         if not settings.get("host"):
-            said = 'connector smtp needs "smtp" with "host": the name of your mail server'
+            said = phrase('connector smtp needs "smtp" with "host": the name of your mail server')
             problems.append(document.problem((*at, "host"), said, "missing-key"))
         if not _at(document, "email", "from"):
-            said = 'connector smtp needs "from": who the emails come from'
+            said = phrase('connector smtp needs "from": who the emails come from')
             problems.append(document.problem(("email", "from"), said, "missing-key"))
     for given, needed in (("user", "password"), ("password", "user")):
         if settings.get(given) and not settings.get(needed):
-            said = f'"{given}" without "{needed}": to log in the server wants both'
+            said = phrase('"{given}" without "{needed}": to log in the server wants both', given=given, needed=needed)
             problems.append(document.problem((*at, given), said, "missing-key", on="key"))
     if settings.get("tls") == "none" and settings.get("password") and not _is_this_machine(settings.get("host")):
-        said = "with tls none the password travels readable for everyone on the way"
+        said = phrase("with tls none the password travels readable for everyone on the way")
         problems.append(document.problem((*at, "tls"), said, "open-password", hint="tls: starttls", severity="warning"))
     return problems
 
@@ -180,11 +183,15 @@ def _twilio(document: Document) -> list[Problem]:
     twilio = _at(document, "sms", "twilio")
     settings = twilio if isinstance(twilio, dict) else {}
     return [
-        document.problem(("sms", "twilio", name), f'connector twilio needs "{name}": {what}', "missing-key")
+        document.problem(
+            ("sms", "twilio", name),
+            phrase('connector twilio needs "{name}": {what}', name=name, what=what),
+            "missing-key",
+        )
         for name, what in (
             ("account_sid", "env:TWILIO_ACCOUNT_SID"),
             ("auth_token", "env:TWILIO_AUTH_TOKEN"),
-            ("from", "the number that you rent there"),
+            ("from", phrase("the number that you rent there")),
         )
         if not settings.get(name)
     ]
@@ -203,11 +210,11 @@ def _samples(document: Document) -> list[Problem]:
         asked += [("sms", "twilio", "from"), *(("contacts", name, "phone") for name in names)]
     if email or sms:
         asked.append(("links", "base_url"))
-    cure = "Put in your own, or keep the connector on file until you know it."
+    cure = phrase("Put in your own, or keep the connector on file until you know it.")
     return [
         document.problem(
             path,
-            f'"{path[-1]}" is still the sample value, and real messages would go out with it',
+            phrase('"{word}" is still the sample value, and real messages would go out with it', word=path[-1]),
             "sample-value",
             hint=cure,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from engine.language.hours import DAYS, GROUPS
+from engine.language.phrases import Phrase, listed, phrase
 
 JsonSchema = dict[str, Any]
 
@@ -31,116 +32,123 @@ TOPICS: Final = ("news", "offers", "surveys")
 SAMPLE_ADDRESS: Final = "12 Mill Lane, Springfield, IL 62701"
 
 
-def _section(description: str, properties: JsonSchema, *, required: tuple[str, ...] = (), **more: Any) -> JsonSchema:
+def _section(description: Phrase, properties: JsonSchema, *, required: tuple[str, ...] = (), **more: Any) -> JsonSchema:
     schema: JsonSchema = {"type": "object", "description": description, "additionalProperties": False, **more}
     return {**schema, **({"required": list(required)} if required else {}), "properties": properties}
 
 
-def _text(description: str, **more: Any) -> JsonSchema:
+def _text(description: Phrase, **more: Any) -> JsonSchema:
     return {"type": "string", "minLength": 1, "description": description, **more}
 
 
-def _secret(description: str) -> JsonSchema:
-    where = f"{description} Never the secret itself: env:NAME (a variable of the environment) or file:PATH."
+def _secret(what: Phrase) -> JsonSchema:
+    where = phrase("{what} Never the secret itself: env:NAME (a variable of the environment) or file:PATH.", what=what)
     return {"type": "string", "format": "secret", "x-secret": True, "description": where}
 
 
-def _hours(description: str, default: Any) -> JsonSchema:
+def _hours(what: Phrase, default: Any) -> JsonSchema:
     day = {"type": "string", "format": "day-hours"}
-    names = {**dict.fromkeys(GROUPS, "these days"), **dict.fromkeys(DAYS, "this day alone")}
+    several, single = phrase("The hours of these days."), phrase("The hours of this day alone.")
+    names = {**dict.fromkeys(GROUPS, several), **dict.fromkeys(DAYS, single)}
     return {
         "type": ["string", "object"],
         "format": "hours",
-        "description": f"{description} One range for all days, or a section with {', '.join((*GROUPS, *DAYS))}; "
-        "a day that is not named is closed.",
+        "description": phrase(
+            "{what} One range for all days, or a section with {days}; a day that is not named is closed.",
+            what=what,
+            days=listed((*GROUPS, *DAYS)),
+        ),
         "default": default,
         "additionalProperties": False,
         "minProperties": 1,
-        "properties": {name: {**day, "description": f"The hours of {about}."} for name, about in names.items()},
+        "properties": {name: {**day, "description": about} for name, about in names.items()},
     }
 
 
 _BUSINESS: Final = _section(
-    "Who writes to the guests.",
+    phrase("Who writes to the guests."),
     {
-        "name": _text("The name that guests know.", maxLength=100),
-        "address": _text("Postal address: it stands at the foot of every advertising email, as the law asks."),
+        "name": _text(phrase("The name that guests know."), maxLength=100),
+        "address": _text(phrase("Postal address: it stands at the foot of every advertising email, as the law asks.")),
         "country": _text(
-            "Two letters, such as US. Phone numbers without + are read as numbers of this country.", format="country"
+            phrase("Two letters, such as US. Phone numbers without + are read as numbers of this country."),
+            format="country",
         ),
         "language": _text(
-            "Language of guests whose own is not known, such as en or zh-Hans.", format="language", default=LANGUAGE
+            phrase("Language of guests whose own is not known, such as en or zh-Hans."),
+            format="language",
+            default=LANGUAGE,
         ),
-        "timezone": _text("Time zone of the business, such as America/Chicago.", format="zone"),
-        "currency": _text("The one currency of all stores, such as USD.", format="currency"),
+        "timezone": _text(phrase("Time zone of the business, such as America/Chicago."), format="zone"),
+        "currency": _text(phrase("The one currency of all stores, such as USD."), format="currency"),
     },
     required=("name", "country", "timezone", "currency"),
 )
 
 _CONTACTS: Final[JsonSchema] = {
     "type": "object",
-    "description": "Staff who get alerts, by a name that rules use: alert: to: manager.",
+    "description": phrase("Staff who get alerts, by a name that rules use: alert: to: manager."),
     "propertyNames": {"format": "slug"},
     "additionalProperties": _section(
-        "One person, or one shared inbox.",
+        phrase("One person, or one shared inbox."),
         {
-            "name": _text("How to address them."),
-            "email": _text("Where alerts go by email.", format="email-address"),
-            "phone": _text("Where alerts go by SMS, with + and the country's code.", format="phone"),
+            "name": _text(phrase("How to address them.")),
+            "email": _text(phrase("Where alerts go by email."), format="email-address"),
+            "phone": _text(phrase("Where alerts go by SMS, with + and the country's code."), format="phone"),
         },
     ),
 }
 
 _EMAIL: Final = _section(
-    "How email goes out.",
+    phrase("How email goes out."),
     {
         "connector": _text(
-            "file writes .eml files into the home and sends nothing; smtp sends.",
+            phrase("file writes .eml files into the home and sends nothing; smtp sends."),
             enum=["file", "smtp"],
             default="file",
         ),
-        "from": _text("Who emails come from: Corner Café <hello@corner.example>", format="mailbox"),
+        "from": _text(phrase("Who emails come from: Corner Café <hello@corner.example>"), format="mailbox"),
         "smtp": _section(
-            "The mail server, for connector smtp.",
+            phrase("The mail server, for connector smtp."),
             {
-                "host": _text("Its name.", format="host"),
+                "host": _text(phrase("Its name."), format="host"),
                 "port": {
                     "type": "integer",
                     "minimum": 1,
                     "maximum": 65535,
-                    "description": "587 for starttls, 465 for tls.",
+                    "description": phrase("587 for starttls, 465 for tls."),
                     "default": PORT,
                 },
                 "tls": _text(
-                    "starttls (usual), tls (from the first byte), none (only on this machine).",
+                    phrase("starttls (usual), tls (from the first byte), none (only on this machine)."),
                     enum=["starttls", "tls", "none"],
                     default=TLS,
                 ),
-                "user": _text("Name to log in with; none: no login."),
-                "password": _secret("Password to log in with."),
+                "user": _text(phrase("Name to log in with; none: no login.")),
+                "password": _secret(phrase("Password to log in with.")),
             },
         ),
     },
 )
 
 _SMS: Final = _section(
-    "How SMS go out.",
+    phrase("How SMS go out."),
     {
         "connector": _text(
-            "file writes .txt files into the home and sends nothing; twilio sends.",
+            phrase("file writes .txt files into the home and sends nothing; twilio sends."),
             enum=["file", "twilio"],
             default="file",
         ),
         "twilio": _section(
-            "The account at Twilio, for connector twilio.",
+            phrase("The account at Twilio, for connector twilio."),
             {
-                "account_sid": _secret("The account's SID."),
-                "auth_token": _secret("The account's token."),
-                "from": _text("The number that you rent there, with +.", format="phone"),
+                "account_sid": _secret(phrase("The account's SID.")),
+                "auth_token": _secret(phrase("The account's token.")),
+                "from": _text(phrase("The number that you rent there, with +."), format="phone"),
                 "base_url": {
                     "type": ["string", "null"],
                     "format": "url",
-                    "description": "Only for tests against a server on this machine.",
+                    "description": phrase("Only for tests against a server on this machine."),
                     "default": None,
                 },
             },
@@ -149,22 +157,24 @@ _SMS: Final = _section(
 )
 
 _LIMITS: Final = _section(
-    "How much advertising a guest gets. A limit moves a message to a later day; it does not lose it.",
+    phrase("How much advertising a guest gets. A limit moves a message to a later day; it does not lose it."),
     {
         "marketing_per_day": {
             "type": "integer",
             "minimum": 1,
-            "description": "For each guest, and for each address that guests share.",
+            "description": phrase("For each guest, and for each address that guests share."),
             "default": PER_DAY,
         },
         "marketing_per_week": {
             "type": "integer",
             "minimum": 1,
-            "description": "The same in any seven days.",
+            "description": phrase("The same in any seven days."),
             "default": PER_WEEK,
         },
         "blast": _text(
-            "A run that would write to more than this share of the reachable guests waits for `regulars approve`.",
+            phrase(
+                "A run that would write to more than this share of the reachable guests waits for `regulars approve`."
+            ),
             format="share",
             default=BLAST,
         ),
@@ -174,7 +184,7 @@ _LIMITS: Final = _section(
 CONFIG_SCHEMA: Final[JsonSchema] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "title": "Settings of a home of Regulars",
-    "x-name": "the config",
+    "x-name": phrase("the config"),
     "x-also": {"company": "business", "cafe": "business", "mail": "email", "text": "sms", "timezone": "business"},
     "type": "object",
     "additionalProperties": False,
@@ -183,11 +193,11 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
         "business": _BUSINESS,
         "contacts": _CONTACTS,
         "database": _text(
-            "sqlite:///FILE (relative to the home), postgresql://USER@HOST/NAME, or env:NAME.", default=DATABASE
+            phrase("sqlite:///FILE (relative to the home), postgresql://USER@HOST/NAME, or env:NAME."), default=DATABASE
         ),
-        "schedule": _text("When rules are checked that name no schedule.", format="schedule", default=SCHEDULE),
+        "schedule": _text(phrase("When rules are checked that name no schedule."), format="schedule", default=SCHEDULE),
         "day_starts": _text(
-            "When a business day begins, in quotes: an order at 01:30 belongs to the evening before.",
+            phrase("When a business day begins, in quotes: an order at 01:30 belongs to the evening before."),
             format="clock",
             default=DAY_STARTS,
         ),
@@ -195,55 +205,57 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
         "sms": _SMS,
         "limits": _LIMITS,
         "hours": _section(
-            "When guests may be written to, on their own clock. What falls outside waits for the next opening.",
+            phrase("When guests may be written to, on their own clock. What falls outside waits for the next opening."),
             {
-                "email": _hours("Hours for email.", EMAIL_HOURS),
-                "sms": _hours("Hours for SMS.", SMS_HOURS),
+                "email": _hours(phrase("Hours for email."), EMAIL_HOURS),
+                "sms": _hours(phrase("Hours for SMS."), SMS_HOURS),
             },
         ),
         "links": _section(
-            "Where links in messages lead.",
+            phrase("Where links in messages lead."),
             {
                 "base_url": {
                     "type": ["string", "null"],
                     "format": "url",
-                    "description": "Where unsubscribe links lead; empty: the link writes an email to you.",
+                    "description": phrase("Where unsubscribe links lead; empty: the link writes an email to you."),
                     "default": None,
                 },
-                "secret": _secret("Signs the links where that page is on another machine.")
+                "secret": _secret(phrase("Signs the links where that page is on another machine."))
                 | {"type": ["string", "null"]},
             },
         ),
         "data": _section(
-            "What the rules know.",
+            phrase("What the rules know."),
             {
                 "fresh": _text(
-                    "Rules of absence wait while the newest order is older than this; off: they never wait.",
+                    phrase("Rules of absence wait while the newest order is older than this; off: they never wait."),
                     format="freshness",
                     default=FRESH,
                 ),
-                "inbox": _text("The folder whose files a run imports, relative to the home.", default=INBOX),
+                "inbox": _text(phrase("The folder whose files a run imports, relative to the home."), default=INBOX),
             },
         ),
         "approvals": _text(
-            "first: a new rule waits for you once; always: after each change too; two: two people must agree.",
+            phrase("first: a new rule waits for you once; always: after each change too; two: two people must agree."),
             enum=["first", "always", "two"],
             default=APPROVALS,
         ),
-        "exclude": {"type": "object", "description": "Conditions: guests who meet them never get advertising."},
+        "exclude": {"type": "object", "description": phrase("Conditions: guests who meet them never get advertising.")},
         "topics": {
             "type": "array",
             "uniqueItems": True,
             "items": {"type": "string", "format": "slug"},
-            "description": "What a guest can agree to or refuse separately.",
+            "description": phrase("What a guest can agree to or refuse separately."),
             "default": list(TOPICS),
         },
         "attributes": {
             "type": "object",
-            "description": "Columns of your own in the customers' file, and what is in them; text if not named here.",
+            "description": phrase(
+                "Columns of your own in the customers' file, and what is in them; text if not named here."
+            ),
             "propertyNames": {"minLength": 1},
             "additionalProperties": _text(
-                "text, number, date or yes_no.",
+                phrase("text, number, date or yes_no."),
                 enum=["text", "number", "date", "yes_no"],
                 **{"x-also": {"boolean": "yes_no", "bool": "yes_no", "string": "text", "integer": "number"}},
             ),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from engine.language.contacts import mail_address, phone_number
 from engine.language.durations import Duration, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, ClockRange, Hours
+from engine.language.phrases import Phrase, meant, phrase, told
 from engine.language.schedules import Schedule
 from engine.language.zones import parse_zone
 
@@ -37,12 +38,17 @@ class Mailbox(NamedTuple):
 def parse_slug(text: str) -> str:
     """Read a name such as ``win-back-90``: small letters, digits, single hyphens."""
     if len(text) > _LONGEST_SLUG:
-        raise ValueError(f"this name has {len(text)} letters; {_LONGEST_SLUG} are the most")
+        raise ValueError(phrase("this name has {n} letters; {most} are the most", n=len(text), most=_LONGEST_SLUG))
     if _SLUG.fullmatch(text):
         return text
     near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    instead = f' - did you mean "{near}"?' if near else ""
-    raise ValueError(f'"{text}" is not a name such as win-back-90 (small letters a to z, digits, hyphens){instead}')
+    raise ValueError(
+        phrase(
+            '"{text}" is not a name such as win-back-90 (small letters a to z, digits, hyphens){meant}',
+            text=text,
+            meant=meant(near),
+        )
+    )
 
 
 def parse_email_address(text: str) -> str:
@@ -50,7 +56,7 @@ def parse_email_address(text: str) -> str:
     try:
         return mail_address(text)
     except ValueError as error:
-        raise ValueError(f'"{text}" {error}') from None
+        raise ValueError(phrase('"{text}" {why}', text=text, why=told(error))) from None
 
 
 def parse_mailbox(text: str) -> Mailbox:
@@ -60,18 +66,24 @@ def parse_mailbox(text: str) -> Mailbox:
         return Mailbox("", parse_email_address(text.strip()))
     name = re.sub(r"\\(.)", r"\1", found.group("quoted") or "") or found.group("name") or ""
     if any(unicodedata.category(char) == "Cc" for char in name):
-        raise ValueError("the sender's name holds an invisible control sign")
+        raise ValueError(phrase("the sender's name holds an invisible control sign"))
     return Mailbox(name, parse_email_address(found.group("address").strip()))
 
 
 def parse_phone(text: str) -> str:
     """Read a phone number with ``+`` and country code and give it as E.164."""
     if not text.strip().startswith("+"):
-        raise ValueError(f'"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"')
+        raise ValueError(
+            phrase(
+                '"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"', text=text
+            )
+        )
     try:
         return phone_number(text)
     except ValueError as error:
-        raise ValueError(f'"{text}" {error}; write it as in "+1 500 555 0100"') from None
+        raise ValueError(
+            phrase('"{text}" {why}; write it as in "+1 500 555 0100"', text=text, why=told(error))
+        ) from None
 
 
 def parse_country(text: str) -> str:
@@ -80,15 +92,17 @@ def parse_country(text: str) -> str:
 
     if text.upper() in get_global("territory_currencies"):
         if text != text.upper():
-            raise ValueError(f'"{text}" is not a country code - did you mean "{text.upper()}"?')
+            raise ValueError(phrase('"{text}" is not a country code{meant}', text=text, meant=meant(text.upper())))
         return text
     from babel import Locale
 
     names = {str(name).casefold(): code for code, name in Locale("en").territories.items() if code.isalpha()}
     names |= {"uk": "GB", "usa": "US", "england": "GB", "scotland": "GB", "wales": "GB", "america": "US"}
     close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
-    instead = f' - did you mean "{names[close[0]]}"?' if close else ""
-    raise ValueError(f'"{text}" is not a country code of two letters such as US, GB or CN{instead}')
+    instead = meant(names[close[0]] if close else None)
+    raise ValueError(
+        phrase('"{text}" is not a country code of two letters such as US, GB or CN{meant}', text=text, meant=instead)
+    )
 
 
 def parse_currency(text: str) -> str:
@@ -103,8 +117,12 @@ def parse_currency(text: str) -> str:
     names = {str(name).casefold(): code for code, name in locale.currencies.items() if code in known}
     names |= {code.casefold(): code for code in known} | {"$": "USD", "€": "EUR", "£": "GBP", "rmb": "CNY", "¥": "CNY"}
     close = get_close_matches(text.casefold(), names, n=1, cutoff=0.6)
-    instead = f' - did you mean "{names[close[0]]}"?' if close else ""
-    raise ValueError(f'"{text}" is not a currency code of three letters such as USD, EUR or CNY{instead}')
+    instead = meant(names[close[0]] if close else None)
+    raise ValueError(
+        phrase(
+            '"{text}" is not a currency code of three letters such as USD, EUR or CNY{meant}', text=text, meant=instead
+        )
+    )
 
 
 def parse_language(text: str) -> str:
@@ -117,8 +135,9 @@ def parse_language(text: str) -> str:
         names = {str(name).casefold(): code.replace("_", "-") for code, name in Locale("en").languages.items()}
         close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
         near = names[close[0]] if close else text.replace("_", "-") if "_" in text else ""
-        instead = f' - did you mean "{near}"?' if near else ""
-        raise ValueError(f'"{text}" is not a language such as en, de or zh-Hans{instead}') from None
+        raise ValueError(
+            phrase('"{text}" is not a language such as en, de or zh-Hans{meant}', text=text, meant=meant(near))
+        ) from None
     return text
 
 
@@ -130,16 +149,18 @@ def parse_url(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
-        raise ValueError(f'"{text}" is not a web address such as https://corner.example/r')
+        raise ValueError(phrase('"{text}" is not a web address such as https://corner.example/r', text=text))
     if parts.query or parts.fragment or parts.username:
-        raise ValueError(f'"{text}" must end with the path: nothing of the kind ?a=b, #c or user@')
+        raise ValueError(phrase('"{text}" must end with the path: nothing of the kind ?a=b, #c or user@', text=text))
     return text.rstrip("/")
 
 
 def parse_host(text: str) -> str:
     """Read the name or number of a server."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9a-fA-F:]+", text):
-        raise ValueError(f'"{text}" is not the name of a server such as mail.corner.example (no https://, no port)')
+        raise ValueError(
+            phrase('"{text}" is not the name of a server such as mail.corner.example (no https://, no port)', text=text)
+        )
     return text
 
 
@@ -147,7 +168,7 @@ def parse_secret(text: str) -> str:
     """Read a reference to a secret, ``env:NAME`` or ``file:PATH``; the secret itself is refused and not repeated."""
     if re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*", text):
         return text
-    raise ValueError("a secret does not stand in this file; say where it is, env:NAME or file:PATH")
+    raise ValueError(phrase("a secret does not stand in this file; say where it is, env:NAME or file:PATH"))
 
 
 def parse_since(text: str) -> date | Literal["match"]:
@@ -157,7 +178,7 @@ def parse_since(text: str) -> date | Literal["match"]:
     try:
         return parse_date(text)
     except ValueError as error:
-        raise ValueError(f"{error}, and not the word match") from None
+        raise ValueError(phrase("{why}, and not the word match", why=told(error))) from None
 
 
 def parse_validity(text: str) -> Duration | date | Literal["month end"]:
@@ -168,7 +189,7 @@ def parse_validity(text: str) -> Duration | date | Literal["month end"]:
         return parse_date(text)
     duration = Duration.parse(text)
     if not duration.is_calendar or not duration.amount:
-        raise ValueError(f'"{text}" is too short: a coupon is valid for whole days, such as 14 days')
+        raise ValueError(phrase('"{text}" is too short: a coupon is valid for whole days, such as 14 days', text=text))
     return duration
 
 
@@ -176,7 +197,7 @@ def parse_exact_duration(text: str) -> Duration:
     """Read hours or minutes."""
     duration = Duration.parse(text)
     if duration.is_calendar:
-        raise ValueError(f'"{text}" counts days; hours or minutes are wanted, such as 2 hours')
+        raise ValueError(phrase('"{text}" counts days; hours or minutes are wanted, such as 2 hours', text=text))
     return duration
 
 
@@ -190,9 +211,9 @@ def parse_money(value: float | str) -> Decimal:
     try:
         amount = Decimal(str(value))
     except ArithmeticError:
-        raise ValueError(f'"{value}" is not an amount such as 50 or 49.50') from None
+        raise ValueError(phrase('"{value}" is not an amount such as 50 or 49.50', value=value)) from None
     if not amount.is_finite() or not 0 <= amount <= _MOST_MONEY:
-        raise ValueError(f"{value} is not an amount: it must be 0 or more")
+        raise ValueError(phrase("{value} is not an amount: it must be 0 or more", value=value))
     return amount
 
 
@@ -207,8 +228,15 @@ def minor_units(value: float | str, currency: str) -> int:
     """Give an amount in whole minor units. ``ValueError`` where it has more digits than the currency."""
     amount = parse_money(value).scaleb(digits := currency_digits(currency))
     if amount != amount.to_integral_value():
-        has = f"{digits} digits" if digits else "no digits"
-        raise ValueError(f"{value} is too exact: {currency} has {has} after the point")
+        exact = phrase("{value} is too exact: {currency} has no digits after the point", value=value, currency=currency)
+        if digits:
+            exact = phrase(
+                "{value} is too exact: {currency} has {digits} digits after the point",
+                value=value,
+                currency=currency,
+                digits=digits,
+            )
+        raise ValueError(exact)
     return int(amount)
 
 
@@ -222,7 +250,7 @@ def _parse_hours(value: str | Mapping[str, Any]) -> object:
     if isinstance(value, str):
         return Hours.parse(value)
     if value and all(opened == CLOSED for opened in value.values()):
-        raise ValueError("no day of the week is open")
+        raise ValueError(phrase("no day of the week is open"))
     return None
 
 
@@ -261,29 +289,29 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
 }
 
 #: Format -> what to tell an owner that is wanted.
-WANTS: Final[dict[str, str]] = {
-    "clock": 'a time of day such as "10:00"',
-    "clock-range": "a range of hours such as 08:00-21:00",
-    "country": "a country code such as US",
-    "currency": "a currency code such as USD",
-    "date": "a date such as 2026-05-04",
-    "day-hours": "hours such as 10:00-18:00, or closed",
-    "date-or-match": "a date such as 2026-05-04, or match",
-    "duration": "a duration such as 90 days",
-    "email-address": "an email address",
-    "exact-duration": "hours or minutes such as 2 hours",
-    "freshness": "a duration such as 2 days, or off",
-    "host": "the name of a server such as mail.corner.example",
-    "hours": "hours such as 08:00-21:00",
-    "language": "a language such as en or zh-Hans",
-    "mailbox": "a sender such as Corner Café <hello@corner.example>",
-    "money": "an amount such as 50 or 49.50",
-    "phone": 'a phone number in quotes such as "+1 500 555 0100"',
-    "schedule": "a schedule such as daily at 10:00",
-    "secret": "a reference such as env:SMTP_PASSWORD",
-    "share": "a share such as 10%",
-    "slug": "a name such as win-back-90",
-    "url": "a web address such as https://corner.example/r",
-    "validity": "a duration such as 14 days, a date, or month end",
-    "zone": "a time zone such as America/Chicago",
+WANTS: Final[dict[str, Phrase]] = {
+    "clock": phrase('a time of day such as "10:00"'),
+    "clock-range": phrase("a range of hours such as 08:00-21:00"),
+    "country": phrase("a country code such as US"),
+    "currency": phrase("a currency code such as USD"),
+    "date": phrase("a date such as 2026-05-04"),
+    "day-hours": phrase("hours such as 10:00-18:00, or closed"),
+    "date-or-match": phrase("a date such as 2026-05-04, or match"),
+    "duration": phrase("a duration such as 90 days"),
+    "email-address": phrase("an email address"),
+    "exact-duration": phrase("hours or minutes such as 2 hours"),
+    "freshness": phrase("a duration such as 2 days, or off"),
+    "host": phrase("the name of a server such as mail.corner.example"),
+    "hours": phrase("hours such as 08:00-21:00"),
+    "language": phrase("a language such as en or zh-Hans"),
+    "mailbox": phrase("a sender such as Corner Café <hello@corner.example>"),
+    "money": phrase("an amount such as 50 or 49.50"),
+    "phone": phrase('a phone number in quotes such as "+1 500 555 0100"'),
+    "schedule": phrase("a schedule such as daily at 10:00"),
+    "secret": phrase("a reference such as env:SMTP_PASSWORD"),
+    "share": phrase("a share such as 10%"),
+    "slug": phrase("a name such as win-back-90"),
+    "url": phrase("a web address such as https://corner.example/r"),
+    "validity": phrase("a duration such as 14 days, a date, or month end"),
+    "zone": phrase("a time zone such as America/Chicago"),
 }

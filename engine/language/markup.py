@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from engine.language.phrases import phrase
 from engine.language.problems import Problem, whole_file
 from engine.language.templatecheck import problem_at
 from engine.language.wording import did_you_mean
@@ -117,7 +118,7 @@ def check_mjml(source: str, shown: str) -> list[Problem]:
             problems.extend(_check_loose(token["text"], open_tags, source, shown, line))
         line += token[0].count("\n")
     problems.extend(
-        problem_at(source, shown, at, f"<{name}", f"<{name}> is never closed", "mjml-unclosed")
+        problem_at(source, shown, at, f"<{name}", phrase("<{tag}> is never closed", tag=name), "mjml-unclosed")
         for name, at in open_tags
     )
     if problems:
@@ -125,7 +126,7 @@ def check_mjml(source: str, shown: str) -> list[Problem]:
     try:
         mjml_to_html(source)
     except MarkupError as error:
-        return [whole_file(shown, f"MJML cannot read this file: {error}", "mjml")]
+        return [whole_file(shown, phrase("MJML cannot read this file: {why}", why=str(error)), "mjml")]
     return []
 
 
@@ -137,24 +138,30 @@ def _check_tag(  # noqa: PLR0917 (a tag and its place)
         if open_tags and open_tags[-1][0] == name:
             open_tags.pop()
             return []
-        within = f"<{open_tags[-1][0]}> of line {open_tags[-1][1]} is still open" if open_tags else "nothing is open"
+        said = phrase("</{tag}> closes nothing here: nothing is open", tag=name)
+        if open_tags:
+            other, since = open_tags[-1]
+            said = phrase(
+                "</{tag}> closes nothing here: <{other}> of line {line} is still open",
+                tag=name,
+                other=other,
+                line=since,
+            )
         if any(name == opened for opened, _ in open_tags):
             while open_tags.pop()[0] != name:
                 pass
-        return [problem_at(source, shown, line, written, f"</{name}> closes nothing here: {within}", "mjml-unclosed")]
+        return [problem_at(source, shown, line, written, said, "mjml-unclosed")]
     problems = []
     in_text = bool(open_tags) and any(opened in _TEXTS for opened, _ in open_tags)
     if name == "mj-include":
         problems.append(
-            problem_at(source, shown, line, written, "a template cannot take in another file", "mjml-include")
+            problem_at(source, shown, line, written, phrase("a template cannot take in another file"), "mjml-include")
         )
     elif name not in _TAGS and (name.startswith("mj") or not in_text):
-        message = f"MJML knows no <{name}>{did_you_mean(name, _TAGS)}"
-        hint = (
-            "MJML would leave it out without a word"
-            if name.startswith("mj")
-            else "HTML belongs into <mj-text> or <mj-raw>"
-        )
+        message = phrase("MJML knows no <{tag}>{meant}", tag=name, meant=did_you_mean(name, _TAGS))
+        hint = phrase("HTML belongs into <mj-text> or <mj-raw>")
+        if name.startswith("mj"):
+            hint = phrase("MJML would leave it out without a word")
         problems.append(problem_at(source, shown, line, written, message, "mjml-tag", hint=hint))
     if not token["rest"].rstrip().endswith("/") and name not in _VOID:
         open_tags.append((name, line))
@@ -163,23 +170,14 @@ def _check_tag(  # noqa: PLR0917 (a tag and its place)
 
 def _check_loose(text: str, open_tags: list[tuple[str, int]], source: str, shown: str, line: int) -> list[Problem]:
     if text == "<":
-        return [
-            problem_at(
-                source,
-                shown,
-                line,
-                "<",
-                'a lone "<" or a tag that is not closed',
-                "mjml",
-                hint="write &lt; for the sign itself",
-            )
-        ]
+        message = phrase('a lone "<" or a tag that is not closed')
+        return [problem_at(source, shown, line, "<", message, "mjml", hint=phrase("write &lt; for the sign itself"))]
     if not open_tags or open_tags[-1][0] not in _STRUCTURE:
         return []
     line += len(text) - len(text.lstrip()) and text[: len(text) - len(text.lstrip())].count("\n")
     words = text.strip().splitlines()[0]
-    message = f"this text would not be shown: <{open_tags[-1][0]}> holds no text"
-    return [problem_at(source, shown, line, words, message, "mjml-text", hint="put it into <mj-text>")]
+    message = phrase("this text would not be shown: <{tag}> holds no text", tag=open_tags[-1][0])
+    return [problem_at(source, shown, line, words, message, "mjml-text", hint=phrase("put it into <mj-text>"))]
 
 
 def _hide(source: str, *, in_mjml: bool) -> tuple[str, list[str]]:

@@ -11,6 +11,7 @@ from engine.language.check import check
 from engine.language.document import Document
 from engine.language.durations import Duration, parse_share
 from engine.language.formats import minor_units
+from engine.language.phrases import listed, phrase, told
 from engine.language.problems import Problem, errors, ordered
 from engine.language.textkey import text_key
 from engine.language.yamlfile import load
@@ -21,13 +22,13 @@ KINDS: Final = ("percent", "amount", "item")
 OFFERS_SCHEMA: Final[dict[str, Any]] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "title": "Offers of a home of Regulars",
-    "x-name": "the offers",
+    "x-name": phrase("the offers"),
     "type": "object",
-    "description": "What a coupon can be. A rule issues one: coupon: offer: free-drink.",
+    "description": phrase("What a coupon can be. A rule issues one: coupon: offer: free-drink."),
     "propertyNames": {"format": "slug"},
     "additionalProperties": {
         "type": "object",
-        "description": "One offer: exactly one of percent, amount and item, and its terms.",
+        "description": phrase("One offer: exactly one of percent, amount and item, and its terms."),
         "additionalProperties": False,
         "required": ["name"],
         "x-also": {
@@ -44,34 +45,42 @@ OFFERS_SCHEMA: Final[dict[str, Any]] = {
                 "type": ["string", "object"],
                 "minLength": 1,
                 "minProperties": 1,
-                "description": "What the guest reads: one text, or one for each language (en, zh, ...).",
+                "description": phrase("What the guest reads: one text, or one for each language (en, zh, ...)."),
                 "propertyNames": {"format": "language"},
-                "additionalProperties": {"type": "string", "minLength": 1, "description": "In this language."},
+                "additionalProperties": {"type": "string", "minLength": 1, "description": phrase("In this language.")},
             },
-            "percent": {"type": "string", "format": "share", "description": "Off the bill: 20%."},
-            "amount": {"type": "number", "format": "money", "description": "Off the bill, in your currency: 5.00."},
-            "item": {"type": "string", "minLength": 1, "description": "What is free: a slice of cake."},
+            "percent": {"type": "string", "format": "share", "description": phrase("Off the bill: 20%.")},
+            "amount": {
+                "type": "number",
+                "format": "money",
+                "description": phrase("Off the bill, in your currency: 5.00."),
+            },
+            "item": {"type": "string", "minLength": 1, "description": phrase("What is free: a slice of cake.")},
             "valid": {
                 "type": "string",
                 "format": "duration",
-                "description": "How long from the day on which the coupon goes out: 14 days. A rule may say otherwise.",
+                "description": phrase(
+                    "How long from the day on which the coupon goes out: 14 days. A rule may say otherwise."
+                ),
             },
             "minimum_spend": {
                 "type": "number",
                 "format": "money",
-                "description": "The least that the bill must be, in your currency.",
+                "description": phrase("The least that the bill must be, in your currency."),
             },
             "stores": {
                 "type": "array",
                 "minItems": 1,
                 "uniqueItems": True,
                 "items": {"type": ["string", "integer"]},
-                "description": "Only at these stores, by their store_id; at all if left out.",
+                "description": phrase("Only at these stores, by their store_id; at all if left out."),
             },
             "till": {
                 "type": "string",
                 "minLength": 1,
-                "description": "The till's name of the discount: an imported order with it redeems the guest's coupon.",
+                "description": phrase(
+                    "The till's name of the discount: an imported order with it redeems the guest's coupon."
+                ),
             },
         },
     },
@@ -115,7 +124,10 @@ def load_offers(root: Path, currency: str) -> tuple[dict[str, Offer], list[Probl
         offer, found = _offer(document, key, currency)
         till = text_key(offer.till) if offer and offer.till else ""
         if till and till in tills:
-            said = f'the till\'s discount of "{tills[till]}" is the same: an order with it could not be told apart'
+            said = phrase(
+                'the till\'s discount of "{offer}" is the same: an order with it could not be told apart',
+                offer=tills[till],
+            )
             found.append(document.problem((key, "till"), said, "same-till"))
         problems.extend(found)
         if offer and not errors(found):
@@ -129,9 +141,12 @@ def _offer(document: Document, key: str, currency: str) -> tuple[Offer | None, l
     terms = document.data[key]
     kinds = [kind for kind in KINDS if kind in terms]
     if len(kinds) != 1:
-        said = f'"{key}" needs one of percent, amount and item' if not kinds else f'"{key}" has {" and ".join(kinds)}'
-        cure = "percent: 20%, amount: 5.00 or item: a slice of cake" if not kinds else "Keep one of them."
-        at = (key,) if not kinds else (key, kinds[1])
+        said = phrase('"{offer}" needs one of percent, amount and item', offer=key)
+        cure = phrase("percent: 20%, amount: 5.00 or item: a slice of cake")
+        if kinds:
+            said = phrase('"{offer}" has {kinds}', offer=key, kinds=listed(kinds, " and "))
+            cure = phrase("Keep one of them.")
+        at = (key, kinds[1]) if kinds else (key,)
         return None, [document.problem(at, said, "which-offer", on="key", hint=cure)]
     problems: list[Problem] = []
 
@@ -141,19 +156,21 @@ def _offer(document: Document, key: str, currency: str) -> tuple[Offer | None, l
         try:
             amount = minor_units(terms[name], currency)
         except ValueError as error:
-            problems.append(document.problem((key, name), f'"{name}": {error}', "bad-money"))
+            said = phrase('"{word}": {said}', word=name, said=told(error))
+            problems.append(document.problem((key, name), said, "bad-money"))
             return None
         if not amount:
-            problems.append(document.problem((key, name), f'"{name}" is 0; leave it out', "too-small"))
+            said = phrase('"{word}" is 0; leave it out', word=name)
+            problems.append(document.problem((key, name), said, "too-small"))
         return amount
 
     valid = Duration.parse(terms["valid"]) if "valid" in terms else None
     if valid is not None and not (valid.is_calendar and valid.amount):
-        said = f'"valid" is {valid}; a coupon is valid for whole days, such as 14 days'
+        said = phrase('"valid" is {valid}; a coupon is valid for whole days, such as 14 days', valid=valid)
         problems.append(document.problem((key, "valid"), said, "too-small"))
     percent = parse_share(terms["percent"]) if "percent" in terms else None
     if percent == 0:
-        problems.append(document.problem((key, "percent"), '"percent" is 0%, which is no offer', "too-small"))
+        problems.append(document.problem((key, "percent"), phrase('"percent" is 0%, which is no offer'), "too-small"))
     offer = Offer(
         key=key,
         name=terms["name"] if isinstance(terms["name"], str) else dict(terms["name"]),

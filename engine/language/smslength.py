@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language import codes
+from engine.language.phrases import phrase
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem, whole_file
 
@@ -63,8 +64,12 @@ def check_length(text: str, shown: str) -> list[Problem]:
     size = segments(" ".join(rendered.split()))
     if size.count <= 1:
         return []
-    message = f"with usual values this SMS takes {size.count} segments ({size.encoding}), and each is paid for"
-    hint = "160 letters fit into one; 70 where a sign is outside the GSM alphabet, such as Chinese or an emoji"
+    message = phrase(
+        "with usual values this SMS takes {n} segments ({encoding}), and each is paid for",
+        n=size.count,
+        encoding=size.encoding,
+    )
+    hint = phrase("160 letters fit into one; 70 where a sign is outside the GSM alphabet, such as Chinese or an emoji")
     return [whole_file(shown, message, "sms-length", hint=hint, severity="warning")]
 
 

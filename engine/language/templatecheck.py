@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from engine.language.phrases import listed, meant, phrase
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem
 from engine.language.wording import did_you_mean, nearest
@@ -88,14 +89,19 @@ def _syntax_problem(message: str, text: str, shown: str, line: int) -> Problem:
     unknown = re.search(r"unknown tag '(\w+)'", message)
     still_open = re.search(r"needs to be closed is '(\w+)'", message)
     if unknown and unknown[1] not in _TAGS:
-        said = f'there is no tag "{unknown[1]}"{did_you_mean(unknown[1], _TAGS)}'
+        said = phrase('there is no tag "{tag}"{meant}', tag=unknown[1], meant=did_you_mean(unknown[1], _TAGS))
+    elif unknown and still_open:
+        said = phrase('"{tag}" does not fit here: "{other}" is still open', tag=unknown[1], other=still_open[1])
     elif unknown:
-        said = f'"{unknown[1]}" does not fit here' + (f': "{still_open[1]}" is still open' if still_open else "")
+        said = phrase('"{tag}" does not fit here', tag=unknown[1])
     elif still_open:
-        said = f'"{still_open[1]}" is never closed: {{% end{still_open[1]} %}} is missing'
+        said = phrase('"{tag}" is never closed: {{% end{tag} %}} is missing', tag=still_open[1])
     else:
-        said = f"the template cannot be read: {message[:1].lower()}{message[1:].rstrip('.')}"
-    hint = "placeholders look like {{ customer.first_name }}, conditions like {% if ... %} ... {% endif %}"
+        why = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+        said = phrase("the template cannot be read: {why}", why=why)
+    hint = phrase(
+        "placeholders look like {{{{ customer.first_name }}}}, conditions like {{% if ... %}} ... {{% endif %}}"
+    )
     return problem_at(text, shown, line, unknown[1] if unknown else "", said, "template-syntax", hint=hint)
 
 
@@ -126,7 +132,7 @@ class _Walk:
         from jinja2 import nodes
 
         if type(node).__name__ in _ELSEWHERE:
-            self._problem(node.lineno, "", "a template cannot take in another file", "template-include")
+            self._problem(node.lineno, "", phrase("a template cannot take in another file"), "template-include")
         elif isinstance(node, nodes.For):
             self._bind(node.target, self._element(self._shape(node.iter)))
         elif isinstance(node, nodes.Assign):
@@ -160,7 +166,10 @@ class _Walk:
             case nodes.Filter():
                 return self._filter(node)
             case nodes.Test():
-                self._known(node.name, _environment().tests, "test", node.lineno)
+                if node.name not in _environment().tests:
+                    near = did_you_mean(node.name, _environment().tests)
+                    said = phrase('there is no test "{name}"{meant}', name=node.name, meant=near)
+                    self._problem(node.lineno, node.name, said, "unknown-test")
         for child in node.iter_child_nodes():
             self._shape(child)
         return ANYTHING
@@ -169,8 +178,9 @@ class _Walk:
         if node.name in self._own or node.name in _environment().globals or node.name in {"loop", "caller"}:
             return self._own.get(node.name, ANYTHING)
         if node.name not in NAMES:
-            message = f'there is no "{node.name}"{did_you_mean(node.name, NAMES)}'
-            hint = f"a template may use: {', '.join(NAMES)}"
+            near = did_you_mean(node.name, NAMES)
+            message = phrase('there is no "{name}"{meant}', name=node.name, meant=near)
+            hint = phrase("a template may use: {names}", names=listed(NAMES))
             self._problem(node.lineno, node.name, message, "unknown-placeholder", hint)
             return ANYTHING
         self._uses.names.add(node.name)
@@ -182,15 +192,17 @@ class _Walk:
                 return of[name]
             whole = _dotted(node)
             owner = whole.rpartition(".")[0]
-            near = nearest(name, of)
-            meant = f' - did you mean "{owner}.{near}"?' if near else ""
-            hint = f"{owner} has: {', '.join(of)}"
-            self._problem(node.lineno, whole, f'there is no "{whole}"{meant}', "unknown-placeholder", hint)
+            close = nearest(name, of)
+            instead = meant(f"{owner}.{close}" if close else None)
+            hint = phrase("{owner} has: {names}", owner=owner, names=listed(of))
+            message = phrase('there is no "{name}"{meant}', name=whole, meant=instead)
+            self._problem(node.lineno, whole, message, "unknown-placeholder", hint)
         elif isinstance(of, ListOf) and isinstance(of.of, Mapping) and name in of.of:
             whole = _dotted(node)
             owner = whole.rpartition(".")[0]
-            hint = f"{{% for one in {owner} %}} {{{{ one.{name} }}}} {{% endfor %}}"
-            self._problem(node.lineno, whole, f'"{owner}" is a list: walk through it', "list-placeholder", hint)
+            example = f"{{% for one in {owner} %}} {{{{ one.{name} }}}} {{% endfor %}}"
+            message = phrase('"{owner}" is a list: walk through it', owner=owner)
+            self._problem(node.lineno, whole, message, "list-placeholder", example)
         return ANYTHING
 
     def _filter(self, node: nodes.Filter) -> Shape:
@@ -199,7 +211,10 @@ class _Walk:
         of = self._shape(node.node) if node.node is not None else ANYTHING
         for argument in (*node.args, *(pair.value for pair in node.kwargs)):
             self._shape(argument)
-        self._known(node.name, _environment().filters, "filter", node.lineno)
+        if node.name not in _environment().filters:
+            near = did_you_mean(node.name, _environment().filters)
+            said = phrase('there is no filter "{name}"{meant}', name=node.name, meant=near)
+            self._problem(node.lineno, node.name, said, "unknown-filter")
         if node.name in _ONE_OF_LIST:
             return self._element(of)
         if node.name in _SAME_LIST:
@@ -213,17 +228,14 @@ class _Walk:
     def _path(self, node: nodes.Node, of: Shape, path: str) -> Shape:
         for name in path.split("."):
             if isinstance(of, Mapping) and name not in of:
-                message = f'there is no "{name}" here{did_you_mean(name, of)}'
-                self._problem(node.lineno, path, message, "unknown-placeholder", f"there is: {', '.join(of)}")
+                message = phrase('there is no "{name}" here{meant}', name=name, meant=did_you_mean(name, of))
+                hint = phrase("there is: {names}", names=listed(of))
+                self._problem(node.lineno, path, message, "unknown-placeholder", hint)
             of = of.get(name, ANYTHING) if isinstance(of, Mapping) else ANYTHING
         return of
 
     def _element(self, of: Shape) -> Shape:
         return of.of if isinstance(of, ListOf) else ANYTHING
-
-    def _known(self, name: str, names: Mapping[str, object], what: str, line: int) -> None:
-        if name not in names:
-            self._problem(line, name, f'there is no {what} "{name}"{did_you_mean(name, names)}', f"unknown-{what}")
 
     def _problem(self, line: int, what: str, message: str, code: str, hint: str = "") -> None:
         self._uses.problems.append(problem_at(self._text, self._shown, line, what, message, code, hint=hint))

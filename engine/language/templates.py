@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from engine.language.markup import check_mjml
+from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, errors, whole_file
 from engine.language.smslength import check_length
 from engine.language.templatecheck import check_text
@@ -132,12 +133,11 @@ def load_templates(root: Path) -> tuple[dict[str, Template], list[Problem]]:
         if _LITTER.fullmatch(entry.name):
             continue
         if not entry.is_dir():
-            hint = f"make a folder templates/<name>/ with {', '.join(_FILES)}"
-            problems.append(
-                whole_file(shown, "a template is a folder, not a file", "template-file", hint=hint, severity="warning")
-            )
+            message = phrase("a template is a folder, not a file")
+            hint = phrase("make a folder templates/<name>/ with {files}", files=listed(_FILES))
+            problems.append(whole_file(shown, message, "template-file", hint=hint, severity="warning"))
         elif not _NAME.fullmatch(entry.name):
-            message = "a template's name has letters, digits, - and _ only"
+            message = phrase("a template's name has letters, digits, - and _ only")
             problems.append(whole_file(shown, message, "template-name"))
         else:
             template, found = load_template(root, entry.name)
@@ -160,8 +160,11 @@ def load_template(root: Path, name: str) -> tuple[Template, list[Problem]]:
         if _LITTER.fullmatch(entry.name) or entry.name == _PROVIDER:
             continue
         if file_name(entry.name) is None:
-            message = f'"{entry.name}" is not a file of a template{did_you_mean(entry.name, _FILES)}'
-            hint = f"its files are {', '.join(_FILES)}, each with an optional language, such as email.zh.mjml"
+            near = did_you_mean(entry.name, _FILES)
+            message = phrase('"{name}" is not a file of a template{meant}', name=entry.name, meant=near)
+            hint = phrase(
+                "its files are {files}, each with an optional language, such as email.zh.mjml", files=listed(_FILES)
+            )
             problems.append(whole_file(shown, message, "template-file", hint=hint))
             continue
         text, found = _read(entry, shown)
@@ -180,12 +183,13 @@ def _read(file: Path, shown: str) -> tuple[str | None, list[Problem]]:
     except OSError as error:
         return None, [_unreadable(shown, error)]
     if len(raw) > _LARGEST:
-        return None, [whole_file(shown, f"the file has {len(raw):,} bytes; {_LARGEST:,} is the most", "template-size")]
+        message = phrase("the file has {n:,} bytes; {most:,} is the most", n=len(raw), most=_LARGEST)
+        return None, [whole_file(shown, message, "template-size")]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8-sig", "replace")
-        message = "the file is not UTF-8: save it again as UTF-8"
+        message = phrase("the file is not UTF-8: save it again as UTF-8")
         return None, [Problem(shown, before.count("\n") + 1, len(before) - before.rfind("\n"), message, "encoding")]
     return text.replace("\r\n", "\n").replace("\r", "\n"), []
 
@@ -207,7 +211,7 @@ def _check(files: Mapping[str, str], folder: str) -> tuple[dict[str, frozenset[s
         elif name.stem == "sms":
             problems.extend(check_length(text, shown))
         if not text.strip():
-            problems.append(whole_file(shown, "the file is empty", "template-empty"))
+            problems.append(whole_file(shown, phrase("the file is empty"), "template-empty"))
     return {stem: frozenset(used) for stem, used in names.items()}, problems
 
 
@@ -215,22 +219,26 @@ def _check_set(files: Mapping[str, str], folder: str) -> Iterator[Problem]:
     """Find what is wrong with the files together."""
     known = {file: name for file in files if (name := file_name(file))}
     if not known:
-        yield whole_file(
-            folder, "the template is empty", "template-empty", hint=f"it needs some of {', '.join(_FILES)}"
-        )
+        hint = phrase("it needs some of {files}", files=listed(_FILES))
+        yield whole_file(folder, phrase("the template is empty"), "template-empty", hint=hint)
     for file, name in known.items():
         twin = file.removesuffix("html") + "mjml"
         if name.ending == "html" and twin in files:
-            yield whole_file(
-                f"{folder}/{file}", f"{file} and {twin} are the same message twice: keep one", "template-twice"
-            )
+            message = phrase("{file} and {twin} are the same message twice: keep one", file=file, twin=twin)
+            yield whole_file(f"{folder}/{file}", message, "template-twice")
     for stem in ("subject", "email", "sms"):
         tagged = sorted({name.language for name in known.values() if name.stem == stem})
         if tagged and "" not in tagged:
             plain = next(one for one in _FILES if one.startswith(stem))
-            message = f"the template has {stem} for {', '.join(tagged)}, and nothing for guests of another language"
-            yield whole_file(folder, message, "template-language", hint=f"add {plain}", severity="warning")
+            message = phrase(
+                "the template has {stem} for {languages}, and nothing for guests of another language",
+                stem=stem,
+                languages=listed(tagged),
+            )
+            hint = phrase("add {file}", file=plain)
+            yield whole_file(folder, message, "template-language", hint=hint, severity="warning")
 
 
 def _unreadable(shown: str, error: OSError) -> Problem:
-    return whole_file(shown, f"cannot be read: {(error.strerror or 'no reason given').lower()}", "unreadable")
+    why = error.strerror.lower() if error.strerror else phrase("no reason given")
+    return whole_file(shown, phrase("cannot be read: {why}", why=why), "unreadable")

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from engine.language.formats import WANTS, parse_phone
+from engine.language.phrases import Phrase, listed, meant, phrase
 
 _LONGEST_NUMBER: Final = 18  # digits: what every database holds
 _SHOWN: Final = 60  # letters of a value that a message repeats
@@ -21,13 +22,13 @@ _SIGNS: Final = {
     "<": "less_than",
 }
 
-_TYPE_WORDS: Final = {
-    "string": "a text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a section, its lines indented below it",
+_TYPE_WORDS: Final[Mapping[str, Phrase]] = {
+    "string": phrase("a text"),
+    "integer": phrase("a whole number"),
+    "number": phrase("a number"),
+    "boolean": phrase("true or false"),
+    "array": phrase("a list"),
+    "object": phrase("a section, its lines indented below it"),
 }
 
 
@@ -42,22 +43,21 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Give `` - did you mean "...?"`` for the end of a message, or nothing."""
-    near = nearest(word, words)
-    return f' - did you mean "{near}"?' if near else ""
+    """Give `` - did you mean "...?"`` for the end of a message, as a value of its phrase; or nothing."""
+    return meant(nearest(word, words))
 
 
-def found(value: Any) -> str:
+def found(value: Any) -> Phrase:
     """Name a value of YAML to its owner, such as ``the number 90``."""
     if value is None:
-        return "nothing"
+        return phrase("nothing")
     if isinstance(value, bool):
-        return f"the value {str(value).lower()}"
+        return phrase("the value {value}", value=str(value).lower())
     if isinstance(value, (int, float)):
-        return f"the number {value}"
+        return phrase("the number {value}", value=value)
     if isinstance(value, str):
-        return f'the text "{short(value)}"' if value else "an empty text"
-    return "a list" if isinstance(value, list) else "a section"
+        return phrase('the text "{text}"', text=short(value)) if value else phrase("an empty text")
+    return phrase("a list") if isinstance(value, list) else phrase("a section")
 
 
 def _plain(word: str) -> str:
@@ -69,9 +69,9 @@ def short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def one_of(words: Iterable[Any]) -> str:
+def one_of(words: Iterable[Any]) -> Phrase:
     """List words as they are written in YAML."""
-    return ", ".join(str(word).lower() if isinstance(word, bool) else str(word) for word in words)
+    return listed(str(word).lower() if isinstance(word, bool) else str(word) for word in words)
 
 
 def types(schema: Mapping[str, Any]) -> list[str]:
@@ -80,53 +80,58 @@ def types(schema: Mapping[str, Any]) -> list[str]:
     return [allowed] if isinstance(allowed, str) else list(allowed)
 
 
-def wanted(schema: Mapping[str, Any]) -> str:
+def wanted(schema: Mapping[str, Any]) -> Phrase:
     """Name what a schema wants, such as ``a duration such as 90 days``."""
-    parts = []
+    parts: list[Phrase] = []
     for kind in types(schema):
         if kind == "string" and schema.get("format") in WANTS:
             parts.append(WANTS[schema["format"]])
         elif kind in {"number", "integer"} and schema.get("format") == "money":
             parts.append(WANTS["money"])
         elif kind == "string" and "enum" in schema:
-            parts.append(f"one of {one_of(schema['enum'])}")
+            parts.append(phrase("one of {words}", words=one_of(schema["enum"])))
         elif kind in _TYPE_WORDS:
             parts.append(_TYPE_WORDS[kind])
-    said = " or ".join(dict.fromkeys(parts)) or "something else"
+    said = listed(dict.fromkeys(parts), " or ") if parts else phrase("something else")
     example = next(iter(schema.get("examples", ())), None)
     if example is not None and "such as" not in said and not isinstance(example, (dict, list)):
-        said += f" such as {example}"
+        return phrase("{wanted} such as {example}", wanted=said, example=example)
     return said
 
 
 def section_hint(schema: Mapping[str, Any]) -> str:
     """List the words of a section."""
     known = schema.get("properties")
-    return f"Known: {one_of(known)}." if known else ""
+    return phrase("Known: {words}.", words=one_of(known)) if known else ""
 
 
 def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
     """Say how to write a value that has another type than ``key`` wants."""
     allowed, kind = types(schema), schema.get("format")
     label = f"{key}: " if key and not key.isdigit() else ""
+    said = ""
     if isinstance(value, str):
-        written = _with_words(schema, value, key)
-        if written:
-            return written
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
-        if number:
-            return f"Write: {label}{number}" if len(number) <= _LONGEST_NUMBER else "That is more than any number here."
+        said = _with_words(schema, value, key) or (_write_number(label, number) if number else "")
     elif isinstance(value, dict):
-        if "array" in allowed:
-            glued = any(name.startswith("-") for name in value)
-            each = "each entry of a list begins with a - and a space."
-            return f"A space is missing after the -: {each}" if glued else each.capitalize()
+        said = _entries_hint(value) if "array" in allowed else ""
     elif "string" in allowed and "enum" not in schema and not isinstance(value, list):
-        written = _as_text(value, str(kind))
-        return f"Write: {label}{written}"
-    if "array" in allowed and _fits_an_entry(schema, value):
-        return f"As a list of one: {label}[{value}]"
-    return section_hint(schema)
+        said = phrase("Write: {yaml}", yaml=_as_text(value, str(kind), label))
+    if not said and "array" in allowed and _fits_an_entry(schema, value):
+        said = phrase("As a list of one: {yaml}", yaml=f"{label}[{value}]")
+    return said or section_hint(schema)
+
+
+def _write_number(label: str, number: str) -> str:
+    if len(number) > _LONGEST_NUMBER:
+        return phrase("That is more than any number here.")
+    return phrase("Write: {yaml}", yaml=f"{label}{number}")
+
+
+def _entries_hint(value: Mapping[str, Any]) -> str:
+    if any(name.startswith("-") for name in value):
+        return phrase("A space is missing after the -: each entry of a list begins with a - and a space.")
+    return phrase("Each entry of a list begins with a - and a space.")
 
 
 def _fits_an_entry(schema: Mapping[str, Any], value: Any) -> bool:
@@ -148,11 +153,13 @@ def _with_words(schema: Mapping[str, Any], value: str, key: str) -> str:
     """Say how to write ``>= 3`` in words, and a word that wants a line of its own; nothing for other texts."""
     known = schema.get("properties", {})
     if value in known and "object" in types(schema):
-        return f'Write "{value}:" on a line of its own, indented below "{key}:".'
+        return phrase('Write "{word}:" on a line of its own, indented below "{section}:".', word=value, section=key)
     compared = re.fullmatch(r"\s*(>=|=>|<=|=<|==|>|<|=|≥|≤)\s*(.+?)\s*", value)
     number = _number_in(compared[2]) if compared else ""
     if compared and number and _SIGNS[compared[1]] in known:
-        return f'Write below "{key}:", indented: {_SIGNS[compared[1]]}: {number}'
+        return phrase(
+            'Write below "{section}:", indented: {yaml}', section=key, yaml=f"{_SIGNS[compared[1]]}: {number}"
+        )
     return ""
 
 
@@ -164,14 +171,14 @@ def _is_phone(text: str) -> bool:
     return True
 
 
-def _as_text(value: Any, kind: str) -> str:
-    """Write a number or a truth value as the text that was meant."""
+def _as_text(value: Any, kind: str, label: str) -> str:
+    """Write a number or a truth value, after its label, as the text that was meant."""
     if isinstance(value, bool):
-        return f'"{str(value).lower()}"'
+        return f'{label}"{str(value).lower()}"'
     if kind == "share":
-        return f"{value * 100 if 0 < value < 1 else value:g}%"
+        return f"{label}{value * 100 if 0 < value < 1 else value:g}%"
     if kind == "clock" and value in range(24):
-        return f'"{value:02}:00"'
+        return f'{label}"{value:02}:00"'
     if kind == "phone" and not _is_phone(f"+{value}"):
-        return f'"+... {value}", with your country\'s code after the plus sign'
-    return {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')
+        return phrase("{yaml}, with your country's code after the plus sign", yaml=f'{label}"+... {value}"')
+    return label + {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')

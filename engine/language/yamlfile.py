@@ -22,6 +22,7 @@ import yaml
 
 from engine.language import yamlerrors
 from engine.language.document import Document, Path, problem_in
+from engine.language.phrases import phrase
 from engine.language.problems import Problem, Severity, whole_file
 from engine.language.yamlerrors import ODD_SPACES, Place
 from engine.language.yamlstumbles import explain
@@ -60,8 +61,9 @@ def load(file: FilePath, shown: str) -> tuple[Document | None, list[Problem]]:
     except OSError as error:
         return None, [_unreadable(file, shown, error)]
     if len(raw) > MAX_BYTES:
-        cure = "Is it the right file? Rules and settings are a few kilobytes; data belong into inbox/ as CSV."
-        return None, [whole_file(shown, f"the file is larger than {MAX_BYTES // 1024} kB", "too-large", hint=cure)]
+        cure = phrase("Is it the right file? Rules and settings are a few kilobytes; data belong into inbox/ as CSV.")
+        message = phrase("the file is larger than {size} kB", size=MAX_BYTES // 1024)
+        return None, [whole_file(shown, message, "too-large", hint=cure)]
     text, problem = _decode(raw, shown)
     return (None, [problem]) if problem else parse(text, shown)
 
@@ -99,11 +101,12 @@ def find(folder: FilePath, shown: str) -> tuple[list[tuple[FilePath, str]], list
 
 def wrong_name(shown: str) -> Problem:
     """Say that a file ends in ``.yaml.txt``, which Windows' Notepad makes and Explorer hides."""
-    cure = (
-        f"Rename it to {shown[:-4].rsplit('/', 1)[-1]}. In Notepad choose Save as, Save as type: All files; in "
-        "Explorer switch on View, Show, File name extensions to see the ending."
+    cure = phrase(
+        "Rename it to {name}. In Notepad choose Save as, Save as type: All files; in Explorer switch on View, Show, "
+        "File name extensions to see the ending.",
+        name=shown[:-4].rsplit("/", 1)[-1],
     )
-    return whole_file(shown, "the file's name ends in .txt, so it is not read", "file-name", hint=cure)
+    return whole_file(shown, phrase("the file's name ends in .txt, so it is not read"), "file-name", hint=cure)
 
 
 def scalar(text: str) -> str | int | float | bool | None:
@@ -128,28 +131,30 @@ def _unreadable(file: FilePath, shown: str, error: OSError) -> Problem:
         twin = file.with_name(file.name + ".txt")
         if twin.exists():
             return wrong_name(shown + ".txt")
-        return whole_file(shown, "the file does not exist", "missing-file")
+        return whole_file(shown, phrase("the file does not exist"), "missing-file")
     if isinstance(error, PermissionError):
-        cure = "Give the account that runs Regulars the right to read it."
-        return whole_file(shown, "the file may not be read by this account", "unreadable", hint=cure)
+        cure = phrase("Give the account that runs Regulars the right to read it.")
+        return whole_file(shown, phrase("the file may not be read by this account"), "unreadable", hint=cure)
     if isinstance(error, IsADirectoryError):
-        return whole_file(shown, "this is a folder, not a file", "unreadable")
-    return whole_file(shown, f"the file cannot be read: {error.strerror or type(error).__name__}", "unreadable")
+        return whole_file(shown, phrase("this is a folder, not a file"), "unreadable")
+    why = error.strerror or type(error).__name__
+    return whole_file(shown, phrase("the file cannot be read: {why}", why=why), "unreadable")
 
 
 def _decode(raw: bytes, shown: str) -> tuple[str, Problem | None]:
-    cure = "Save it as UTF-8: in Notepad, Save as, Encoding: UTF-8; in Excel, do not edit it there."
+    cure = phrase("Save it as UTF-8: in Notepad, Save as, Encoding: UTF-8; in Excel, do not edit it there.")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "", whole_file(shown, "the file is saved as UTF-16", "encoding", hint=cure)
+        return "", whole_file(shown, phrase("the file is saved as UTF-16"), "encoding", hint=cure)
     try:
         return raw.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8-sig", "replace").split("\n")
         try:
-            older = "GBK (Chinese)" if raw.decode("gbk") and raw[error.start + 1] > 0x3F else "Windows-1252"  # noqa: PLR2004
+            chinese = bool(raw.decode("gbk")) and raw[error.start + 1] > 0x3F  # noqa: PLR2004
         except (UnicodeDecodeError, IndexError):
-            older = "Windows-1252"
-        said = f"the file is not saved as UTF-8, perhaps as {older}: this sign cannot be read"
+            chinese = False
+        older = phrase("GBK (Chinese)") if chinese else "Windows-1252"
+        said = phrase("the file is not saved as UTF-8, perhaps as {older}: this sign cannot be read", older=older)
         return "", Problem(shown, len(before), len(before[-1]) + 1, said, "encoding", hint=cure)
 
 
@@ -187,11 +192,13 @@ class _Reader:
                 self._say(*explain(self.lines, error))
             return None, self.problems
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            self._say(Place(1, 1, 1), f"this is not YAML that can be read ({type(error).__name__})", "yaml")
+            said = phrase("this is not YAML that can be read ({why})", why=type(error).__name__)
+            self._say(Place(1, 1, 1), said, "yaml")
             return None, self.problems
         if not self.top or (self.top[0] is None and () not in self.broken):
-            cure = "Has it been saved? `regulars init` makes a home with examples." if not self.text.strip() else ""
-            self.problems.append(whole_file(self.shown, "the file is empty", "empty-file", hint=cure))
+            cure = phrase("Has it been saved? `regulars init` makes a home with examples.")
+            hint = "" if self.text.strip() else cure
+            self.problems.append(whole_file(self.shown, phrase("the file is empty"), "empty-file", hint=hint))
             return None, self.problems
         data = self.top[0]
         if not isinstance(data, dict):
@@ -210,8 +217,9 @@ class _Reader:
     def _take(self, event: yaml.Event) -> bool:
         """Take one event; False ends the reading."""
         if isinstance(event, yaml.DocumentStartEvent) and self.top:
-            cure = "Put the second part into a file of its own, or remove the line with ---."
-            self._say(self._place(event), "a second document begins here; a file holds one", "second-document", cure)
+            said = phrase("a second document begins here; a file holds one")
+            cure = phrase("Put the second part into a file of its own, or remove the line with ---.")
+            self._say(self._place(event), said, "second-document", cure)
             return False
         if not isinstance(event, (yaml.NodeEvent, yaml.CollectionEndEvent)):
             return True
@@ -230,7 +238,8 @@ class _Reader:
         else:
             self._take_value(frame_above, event)
         if len(self.stack) > MAX_DEPTH:
-            self._say(self._place(event), f"more than {MAX_DEPTH} levels inside one another", "too-deep")
+            said = phrase("more than {most} levels inside one another", most=MAX_DEPTH)
+            self._say(self._place(event), said, "too-deep")
             return False
         return True
 

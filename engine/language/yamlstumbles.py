@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from engine.language.phrases import listed, phrase
 from engine.language.yamlerrors import (
     NO_SPACE_AFTER_DASH,
     ODD_SPACES,
@@ -25,7 +26,7 @@ from engine.language.yamlerrors import (
 )
 
 _STARTS = "@`%*&!|>,}]{[?"
-_SAME_COLUMN = "Lines of one section begin in the same column."
+_SAME_COLUMN = phrase("Lines of one section begin in the same column.")
 
 
 def explain(lines: tuple[str, ...], error: yaml.MarkedYAMLError) -> Told:
@@ -121,13 +122,15 @@ class _Stumble:
         text, at = self.lines[self.since], self.since_column
         place = Place(self.since + 1, at + 1, max(len(text.rstrip()) - at, 1))
         sign = text[at : at + 1]
-        return place, "this quote is never closed", "unclosed-quote", f"Put a {sign} at the end of the text."
+        cure = phrase("Put a {sign} at the end of the text.", sign=sign)
+        return place, phrase("this quote is never closed"), "unclosed-quote", cure
 
     def escape(self) -> Told:
         at = self.text.rfind("\\", 0, self.column + 1)
         at = self.column if at < 0 else at
-        said = f"{self.text[at : at + 2]} means nothing inside double quotes"
-        return Place(self.line + 1, at + 1, 2), said, "bad-escape", "Write \\\\ for a backslash, or take single quotes."
+        said = phrase("{sign} means nothing inside double quotes", sign=self.text[at : at + 2])
+        cure = phrase("Write \\\\ for a backslash, or take single quotes.")
+        return Place(self.line + 1, at + 1, 2), said, "bad-escape", cure
 
     def placeholder(self) -> Told | None:
         found = re.search(r"(?:^|[:\-]\s+)(\{\{)", self.text)
@@ -137,11 +140,11 @@ class _Stumble:
         before = self.text[: self.column].rstrip()
         if before[-1:] not in {'"', "'"} or not ("expected key" in self.trouble or "block end" in self.trouble):
             return None
-        cure = 'An apostrophe inside single quotes is written twice, or take double quotes: "it\'s".'
+        cure = phrase('An apostrophe inside single quotes is written twice, or take double quotes: "it\'s".')
         if before[-1] == '"':
-            cure = 'A " inside double quotes is written \\", or put the whole text in single quotes.'
+            cure = phrase('A " inside double quotes is written \\", or put the whole text in single quotes.')
         place = Place(self.line + 1, self.column + 1, max(len(self.text.rstrip()) - self.column, 1))
-        return place, "text stands after the closing quote", "text-after-quote", cure
+        return place, phrase("text stands after the closing quote"), "text-after-quote", cure
 
     def needs_quotes(self) -> Told | None:
         line, column = self.line, self.column
@@ -152,8 +155,9 @@ class _Stumble:
             return None
         written = self.lines[line][column:].split(" #")[0].strip()
         quoted = f"'{written}'" if '"' in written else f'"{written}"'
-        said = f'text that begins with "{sign}" needs quotes around it'
-        return Place(line + 1, column + 1, len(written)), said, "quotes-needed", f"Write: {quoted}"
+        said = phrase('text that begins with "{sign}" needs quotes around it', sign=sign)
+        cure = phrase("Write: {yaml}", yaml=quoted)
+        return Place(line + 1, column + 1, len(written)), said, "quotes-needed", cure
 
     # -- colons -------------------------------------------------------------------------------------------------------
 
@@ -168,9 +172,9 @@ class _Stumble:
         if not words:
             return None
         name = words.split(" ")[0]
-        cure = f"Write: {name}: {words[len(name) :].strip()}".rstrip()
+        cure = phrase("Write: {yaml}", yaml=f"{name}: {words[len(name) :].strip()}".rstrip())
         place = Place(line + 1, self.lines[line].index(words) + 1, len(words))
-        return place, f'a colon is missing after "{name}"', "missing-colon", cure
+        return place, phrase('a colon is missing after "{name}"', name=name), "missing-colon", cure
 
     def colon_in_a_text(self) -> Told | None:
         first = re.match(r"\s*(?:- +)*([^:]+):\s+(?=\S)", self.text)
@@ -178,9 +182,9 @@ class _Stumble:
             return None
         name, value = first.group(1), self.text[first.end() :].rstrip()
         quoted = value.replace("'", "''")
-        said = f'the text after "{name}:" holds another colon; put quotes around it'
+        said = phrase('the text after "{name}:" holds another colon; put quotes around it', name=name)
         place = Place(self.line + 1, first.end() + 1, len(value))
-        return place, said, "colon-in-text", f"Write: {name}: '{quoted}'"
+        return place, said, "colon-in-text", phrase("Write: {yaml}", yaml=f"{name}: '{quoted}'")
 
     # -- structure ----------------------------------------------------------------------------------------------------
 
@@ -197,17 +201,20 @@ class _Stumble:
             ]
             line, column = max(opened, default=(line, column))
         sign = self.lines[line][column : column + 1] or "["
-        cure = f"Put a {'}' if sign == '{' else ']'} at its end; or a comma is missing between two of its parts."
-        return Place(line + 1, column + 1, 1), f'this "{sign}" is never closed', "unclosed-bracket", cure
+        closing = "}" if sign == "{" else "]"
+        cure = phrase("Put a {sign} at its end; or a comma is missing between two of its parts.", sign=closing)
+        said = phrase('this "{sign}" is never closed', sign=sign)
+        return Place(line + 1, column + 1, 1), said, "unclosed-bracket", cure
 
     def list_out_of_place(self) -> Told | None:
         if "sequence entries" in self.trouble and self.text[: self.column].strip():
-            cure = "Put the - on the next line, indented by two spaces."
-            return Place(self.line + 1, self.column + 1, 1), "a list begins on a line of its own", "indentation", cure
+            said = phrase("a list begins on a line of its own")
+            cure = phrase("Put the - on the next line, indented by two spaces.")
+            return Place(self.line + 1, self.column + 1, 1), said, "indentation", cure
         if not re.match(r"- |-$", self.text.strip()) or self.above() < 0:
             return None
-        said = "this - does not stand below the list that it belongs to"
-        cure = "All - of one list stand in the same column, below or right of the list's name."
+        said = phrase("this - does not stand below the list that it belongs to")
+        cure = phrase("All - of one list stand in the same column, below or right of the list's name.")
         return self.whole_line(), said, "indentation", cure
 
     def indentation(self) -> Told:
@@ -218,21 +225,27 @@ class _Stumble:
             # The end of the file: what is unfinished stands above.
             number = self.above()
             text = self.lines[number]
-            said = "the file ends before this is finished"
+            said = phrase("the file ends before this is finished")
             place = Place(number + 1, _indent(text) + 1, max(len(text.strip()), 1))
-            return place, said, "unfinished", "Check the quotes, brackets and colons of this line."
+            return place, said, "unfinished", phrase("Check the quotes, brackets and colons of this line.")
         above = self.above()
         if "mapping values" in self.trouble and above >= 0 and indent > _indent(self.lines[above]):
-            said = "this line is indented further than the line above it, which has its value already"
-            cure = f"{_SAME_COLUMN} Only what belongs to a line ending in a colon is indented."
+            said = phrase("this line is indented further than the line above it, which has its value already")
+            cure = phrase(
+                "Lines of one section begin in the same column. Only what belongs to a line ending in a colon is "
+                "indented."
+            )
             return Place(self.line + 1, indent + 1, max(self.column - indent, 1)), said, "indentation", cure
         used = {_indent(text) for text in self.lines[: self.line] if text.strip() and text.lstrip()[0] != "#"}
         if indent in used or not used:
-            said = "this line does not fit what stands above it"
-            cure = "It is a name without a colon, a text that needs quotes, or a line in the wrong column."
+            said = phrase("this line does not fit what stands above it")
+            cure = phrase("It is a name without a colon, a text that needs quotes, or a line in the wrong column.")
             return self.whole_line(), said, "misfit", cure
-        columns = ", ".join(str(number + 1) for number in sorted(used))
-        said = f"the indentation of this line fits no line above: it begins in column {indent + 1}, they in {columns}"
+        said = phrase(
+            "the indentation of this line fits no line above: it begins in column {column}, they in {columns}",
+            column=indent + 1,
+            columns=listed(number + 1 for number in sorted(used)),
+        )
         return self.whole_line(), said, "indentation", _SAME_COLUMN
 
     def whole_line(self) -> Place:
