@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from sqlalchemy import ColumnElement, and_, case, or_
 
+from engine.language.phrases import phrase
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.guest_conditions import City, Language, Points, Reachable, Store, Tag, Tier
 from engine.vocabulary.order_conditions import DaysSinceOrder, Orders, Spend, Visits
@@ -63,7 +64,9 @@ class Segment:
                 f'the segment "{reader.data}" has problems of its own', "broken-segment", hint="they are listed too"
             )
         else:
-            reader.known("segment", reader.data, around.segments, "unknown-segment", "config/segments.yaml has")
+            reader.known(
+                phrase("segment"), reader.data, around.segments, "unknown-segment", phrase("config/segments.yaml has")
+            )
         return cls(reader.data)
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -170,7 +173,7 @@ def conditions_schema() -> JsonSchema:
     """Give the schema of a map of conditions, for ``#/definitions/conditions``."""
     return {
         "type": "object",
-        "x-name": "conditions",
+        "x-name": phrase("conditions"),
         "minProperties": 1,
         "additionalProperties": False,
         "properties": {word: made.schema() for word, made in CONDITIONS.items()},

@@ -10,6 +10,7 @@ from typing import Any
 from engine.language.config import Config, load_config
 from engine.language.keys import load_key
 from engine.language.offers import Offer, load_offers
+from engine.language.phrases import phrase
 from engine.language.problems import Problem, ProblemsError, errors, ordered
 from engine.language.rule import Rule
 from engine.language.templates import Template, load_templates
@@ -172,7 +173,7 @@ def _load_segments(root: Path, around: Surroundings) -> tuple[Surroundings, list
     cycle = _cycle(segments)
     if cycle:
         reader.under(cycle[0]).problem(
-            f"segments go round in a circle: {' -> '.join(cycle)}", "segment-cycle", key=True
+            phrase("segments go round in a circle: {path}", path=" -> ".join(cycle)), "segment-cycle", key=True
         )
         broken.update(cycle)
     while more := {name for name in segments if name not in broken and broken & set(_segments_in(segments[name]))}:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from engine.language.check import check, nearest
+from engine.language.check import check, did_you_mean
 from engine.language.config import Config
 from engine.language.offers import Offer
+from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, Severity, errors
 from engine.language.templates import Template
 from engine.language.yamlfile import Document, Path
@@ -76,10 +77,9 @@ class Reader:
         """Check that ``name`` is one of ``names``; else note a problem with the nearest."""
         if name in names:
             return True
-        near = nearest(name, names)
-        meant = f' - did you mean "{near}"?' if near else ""
-        listed = ", ".join(sorted(names)) or "none yet"
-        self.problem(f'there is no {what} "{name}"{meant}', code, hint=f"{where}: {listed}")
+        message = phrase('there is no {what} "{name}"{meant}', what=what, name=name, meant=did_you_mean(name, names))
+        known = listed(sorted(names)) if names else phrase("none yet")
+        self.problem(message, code, hint=phrase("{where}: {names}", where=where, names=known))
         return False
 
     def is_shaped(self, schema: Mapping[str, Any]) -> bool:

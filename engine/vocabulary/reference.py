@@ -164,9 +164,9 @@ def _kind(kind: str, schema: JsonSchema) -> Phrase:
     if kind == "string" and "enum" in schema:
         return phrase("one of {words}", words=listed(schema["enum"]))
     if kind == "string" and form in WANTS:
-        return phrase(WANTS[form])
+        return WANTS[form]
     if kind in {"number", "integer"} and form == "money":
-        return phrase(WANTS["money"])
+        return WANTS["money"]
     if kind == "array" and "type" in schema.get("items", {}):
         return phrase("a list of: {what}", what=_value(schema["items"]))
     return _KINDS[kind]

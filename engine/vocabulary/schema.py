@@ -12,6 +12,7 @@ from functools import cache
 
 from engine.language.config import CONFIG_SCHEMA
 from engine.language.offers import OFFERS_SCHEMA
+from engine.language.phrases import phrase
 from engine.vocabulary.actions import action_schema
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.conditions import conditions_schema
@@ -23,28 +24,28 @@ _SEND: JsonSchema = {
     "type": "object",
     "additionalProperties": False,
     "minProperties": 1,
-    "description": "When messages of this rule may go out, besides the hours of config/regulars.yaml.",
+    "description": phrase("When messages of this rule may go out, besides the hours of config/regulars.yaml."),
     "properties": {
         "between": {
             "type": "string",
             "format": "clock-range",
-            "description": "Only at these hours of the guest's day: 10:00-12:00.",
+            "description": phrase("Only at these hours of the guest's day: 10:00-12:00."),
         },
         "on": {
             "type": "array",
             "minItems": 1,
             "items": {"type": "string", "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]},
-            "description": "Only on these weekdays: [tue, wed].",
+            "description": phrase("Only on these weekdays: [tue, wed]."),
         },
         "within": {
             "type": "string",
             "format": "duration",
-            "description": "Not out this long after it was due: expired.",
+            "description": phrase("Not out this long after it was due: expired."),
         },
         "spread": {
             "type": "string",
             "format": "exact-duration",
-            "description": "Spread the messages over this long instead of all at once: 2 hours.",
+            "description": phrase("Spread the messages over this long instead of all at once: 2 hours."),
         },
     },
 }
@@ -53,10 +54,10 @@ _ACTIVE: JsonSchema = {
     "type": ["boolean", "object"],
     "additionalProperties": False,
     "minProperties": 1,
-    "description": "true, false, or from and until; true if left out.",
+    "description": phrase("true, false, or from and until; true if left out."),
     "properties": {
-        "from": {"type": "string", "format": "date", "description": "The first day: 2026-12-01."},
-        "until": {"type": "string", "format": "date", "description": "The last day: 2026-12-24."},
+        "from": {"type": "string", "format": "date", "description": phrase("The first day: 2026-12-01.")},
+        "until": {"type": "string", "format": "date", "description": phrase("The last day: 2026-12-24.")},
     },
 }
 
@@ -64,17 +65,17 @@ _LIMITS: JsonSchema = {
     "type": "object",
     "additionalProperties": False,
     "minProperties": 1,
-    "description": "How soon again, and how many at once.",
+    "description": phrase("How soon again, and how many at once."),
     "properties": {
         "again_after": {
             "type": "string",
             "format": "duration",
-            "description": "Not again to the same guest or address before this long.",
+            "description": phrase("Not again to the same guest or address before this long."),
         },
         "max_matches": {
             "type": "integer",
             "minimum": 1,
-            "description": "More than this in one run wait for `regulars approve`; nobody is left out.",
+            "description": phrase("More than this in one run wait for `regulars approve`; nobody is left out."),
         },
     },
 }
@@ -86,25 +87,25 @@ def _what() -> dict[str, JsonSchema]:
         "id": {
             "type": "string",
             "format": "slug",
-            "description": "The rule's name for good: what was sent is remembered under it. Never change it.",
+            "description": phrase("The rule's name for good: what was sent is remembered under it. Never change it."),
         },
-        "about": {"type": "string", "minLength": 1, "description": "What the rule is for, in a sentence."},
+        "about": {"type": "string", "minLength": 1, "description": phrase("What the rule is for, in a sentence.")},
         "schedule": {
             "type": "string",
             "format": "schedule",
-            "description": "When to look: daily at 10:00, mondays at 09:00, every 15 minutes, or a cron line.",
+            "description": phrase("When to look: daily at 10:00, mondays at 09:00, every 15 minutes, or a cron line."),
         },
         "trigger": trigger_schema(),
-        "conditions": {"$ref": "#/definitions/conditions", "description": "What must hold as well; all of it."},
+        "conditions": {"$ref": "#/definitions/conditions", "description": phrase("What must hold as well; all of it.")},
         "actions": {
             "type": "array",
             "minItems": 1,
             "items": action_schema(),
-            "description": "What is done, in order; one word a step.",
+            "description": phrase("What is done, in order; one word a step."),
         },
         "stop_if": {
             "$ref": "#/definitions/conditions",
-            "description": "Asked again before every later step: if all of it holds, the rest is cancelled.",
+            "description": phrase("Asked again before every later step: if all of it holds, the rest is cancelled."),
         },
     }
 
@@ -116,26 +117,33 @@ def _how() -> dict[str, JsonSchema]:
             "type": "integer",
             "minimum": 0,
             "maximum": 1000,
-            "description": "Who goes first where caps leave room for one: the smaller number. 100 if left out.",
+            "description": phrase("Who goes first where caps leave room for one: the smaller number. 100 if left out."),
         },
         "purpose": {
             "type": "string",
             "enum": ["marketing", "service"],
-            "description": "marketing (if left out) needs consent and obeys caps; service, such as an apology, not.",
+            "description": phrase(
+                "marketing (if left out) needs consent and obeys caps; service, such as an apology, not."
+            ),
         },
         "because": {
             "type": "string",
             "minLength": 10,
-            "description": "Why a service rule may carry an offer.",
+            "description": phrase("Why a service rule may carry an offer."),
         },
-        "topic": {"type": "string", "description": "One of the topics in config/regulars.yaml that guests agree to."},
+        "topic": {
+            "type": "string",
+            "description": phrase("One of the topics in config/regulars.yaml that guests agree to."),
+        },
         "send": _SEND,
         "active": _ACTIVE,
         "limits": _LIMITS,
         "holdout": {
             "type": "string",
             "format": "share",
-            "description": "This share of the guests gets nothing, so that the others can be compared with them: 10%.",
+            "description": phrase(
+                "This share of the guests gets nothing, so that the others can be compared with them: 10%."
+            ),
         },
     }
 
@@ -146,7 +154,7 @@ def rule_schema() -> JsonSchema:
     return {
         "$schema": DRAFT,
         "title": "A rule of Regulars",
-        "x-name": "a rule",
+        "x-name": phrase("a rule"),
         "x-also": {
             "name": "id",
             "description": "about",
@@ -179,15 +187,15 @@ def segments_schema() -> JsonSchema:
     return {
         "$schema": DRAFT,
         "title": "Segments of Regulars",
-        "x-name": "the segments",
+        "x-name": phrase("the segments"),
         "type": "object",
         "additionalProperties": {
             "type": "object",
             "additionalProperties": False,
             "required": ["conditions"],
             "properties": {
-                "about": {"type": "string", "description": "Who is in it, in a sentence."},
-                "conditions": {"$ref": "#/definitions/conditions", "description": "What must hold; all of it."},
+                "about": {"type": "string", "description": phrase("Who is in it, in a sentence.")},
+                "conditions": {"$ref": "#/definitions/conditions", "description": phrase("What must hold; all of it.")},
             },
         },
         "definitions": {"conditions": conditions_schema()},

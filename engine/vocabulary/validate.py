@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from engine.language.phrases import phrase
 from engine.language.problems import Problem, errors
 from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
 from engine.language.templates import Word as TemplateWord
@@ -201,7 +202,7 @@ def _check_topic(reader: Reader) -> None:
     topic = reader.data.get("topic")
     if isinstance(topic, str):
         topics = reader.around.config.topics
-        reader.under("topic").known("topic", topic, topics, "unknown-topic", "config/regulars.yaml has")
+        reader.under("topic").known(phrase("topic"), topic, topics, "unknown-topic", phrase("config/regulars.yaml has"))
 
 
 def _send(reader: Reader, steps: Iterable[Step]) -> Send:
