@@ -125,6 +125,9 @@ customer_dates = Table(
     Index(None, "name", "md"),
 )
 
+#: The attributes whose dates stand in ``customer_dates``: the config may declare others by now.
+date_attributes = Table("date_attributes", metadata, Column("name", String(100), primary_key=True))
+
 #: One row a customer and business day on which the tier changed: from the customers' file, or by config/loyalty.yaml.
 tier_changes = Table(
     "tier_changes",

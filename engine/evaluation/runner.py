@@ -26,6 +26,7 @@ from engine.evaluation.register import (
     zones_in_use,
 )
 from engine.evaluation.results import RuleResult, RunResult
+from engine.intake.own_dates import follow_declared
 from engine.language.rule import Rule
 from engine.language.times import business_day
 from engine.vocabulary.actions import Coupon
@@ -111,6 +112,7 @@ class _Evaluation:
 
     def _prepare(self, conn: Connection) -> None:
         bring_to(conn, self.as_of)
+        follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)
         self.zones = zones_in_use(conn)
         self.reach = reachable(conn)

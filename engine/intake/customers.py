@@ -17,6 +17,7 @@ from engine.intake.guest_cells import attributes, language
 from engine.intake.guest_cells import tags as read_tags
 from engine.intake.guests import Guests
 from engine.intake.ids import CONTACT
+from engine.intake.own_dates import write_dates
 from engine.intake.upserts import Merged, find, ids, merge
 from engine.intake.zoning import follow_stores, move_days
 from engine.language.textkey import text_key
@@ -189,7 +190,9 @@ class Customers:
         append(desk, ((statement, internal[key]) for key, statement in said))
         tagged = self._tag(people, internal)
         self._count(people, quiet, tagged.union(key for key, _ in said))
-        desk.touched.update(internal[key] for key in (*quiet.new, *quiet.before))
+        written = {internal[key]: rows[key]["attributes"] for key in (*quiet.new, *quiet.before)}
+        write_dates(desk.conn, desk.config, written)
+        desk.touched.update(written)
         moved = [
             internal[key]
             for key, before in quiet.before.items()

@@ -90,8 +90,13 @@ class Birthday:
     month_day: int
 
 
-def birthday(text: str, calendar: str, order: DateOrder | None, today: date) -> Birthday | None:
-    """Read ``1990-05-14``, ``05-14``, ``0000-05-14`` or a till's date; None for what tills write for "unknown"."""
+def birthday(
+    text: str, calendar: str, order: DateOrder | None, today: date | None, column: str = "birthday"
+) -> Birthday | None:
+    """Read ``1990-05-14``, ``05-14``, ``0000-05-14`` or a till's date; None for what tills write for "unknown".
+
+    A day after ``today`` is refused; with None as ``today`` it may lie ahead.
+    """
     found = _MONTH_DAY.fullmatch(text.lstrip("'"))
     if found:
         year, month, day = int(found[1] or 0), int(found[2]), int(found[3])
@@ -99,17 +104,17 @@ def birthday(text: str, calendar: str, order: DateOrder | None, today: date) -> 
         try:
             on = parse_day(text, order)
         except ValueError as error:
-            raise RowError(f"birthday {error}") from None
+            raise RowError(f"{column} {error}") from None
         year, month, day = on.year, on.month, on.day
     if (year, month, day) in _SENTINELS:
         return None
     longest = _LUNAR_MONTH if calendar == "lunar" else _DAYS_OF[month - 1] if 1 <= month <= len(_DAYS_OF) else 0
     if not 1 <= month <= len(_DAYS_OF) or not 1 <= day <= longest:
-        raise RowError(f'birthday "{text}" is a day that does not exist')
+        raise RowError(f'{column} "{text}" is a day that does not exist')
     if year and calendar != "lunar" and (month, day) == (2, 29) and not _is_leap(year):
-        raise RowError(f'birthday "{text}" is a day that does not exist')
-    if year > today.year:
-        raise RowError(f'birthday "{text}" lies in the future')
+        raise RowError(f'{column} "{text}" is a day that does not exist')
+    if today is not None and year > today.year:
+        raise RowError(f'{column} "{text}" lies in the future')
     return Birthday(year if year >= _OLDEST_BIRTH else None, month * 100 + day)
 
 

@@ -253,7 +253,7 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
             "description": phrase(
                 "Columns of your own in the customers' file, and what is in them; text if not named here."
             ),
-            "propertyNames": {"minLength": 1},
+            "propertyNames": {"minLength": 1, "maxLength": 100},
             "additionalProperties": _text(
                 phrase("text, number, date or yes_no."),
                 enum=["text", "number", "date", "yes_no"],

@@ -11,23 +11,20 @@ from typing import Literal
 from sqlalchemy import CTE
 
 from engine.database.sql import values_cte
+from engine.language.times import Duration
 from engine.vocabulary.occasions import firing_days
 from engine.vocabulary.scope import Scope
-
-#: A birthday may be answered on its day and on the next.
-STAYS_OPEN = 2
 
 LeapDay = Literal["feb28", "mar1"]
 
 
-def open_birthdays(scope: Scope, days_before: int, leap_day: LeapDay) -> CTE:
+def open_birthdays(scope: Scope, days_before: int, leap_day: LeapDay, late: Duration) -> CTE:
     """Give the table of open birthdays: ``(zone_id, key, lunar, year, closes, expired)``; key is month * 100 + day."""
     rows: list[tuple[int, ...]] = []
     for zone in scope.zones:
-        for day, expired in firing_days(scope, zone, STAYS_OPEN):
-            closes = int(scope.start(day + timedelta(days=STAYS_OPEN), zone).timestamp())
+        for day, expired in firing_days(scope, zone, late.after):
             birthday = day + timedelta(days=days_before)
-            end = (closes, int(expired))
+            end = (int(scope.start(late.after(day), zone).timestamp()), int(expired))
             rows.extend((zone.id, key, 0, birthday.year, *end) for key in solar_keys(birthday, leap_day))
             rows.extend((zone.id, key, 1, year, *end) for key, year in lunar_keys(birthday))
     return values_cte("open_birthdays", ("zone_id", "key", "lunar", "year", "closes", "expired"), rows)

@@ -1,90 +1,33 @@
-"""Triggers of something that happens: a birthday comes, a guest joins, an order comes in."""
+"""Triggers of something that happens: a guest joins, an order comes in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
+from sqlalchemy import ColumnElement, and_, distinct, func, literal, select
 
 from engine.database.tables import orders
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
-from engine.vocabulary.birthdays import LeapDay, open_birthdays
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.occasions import Candidates, exactly, open_days, open_instants
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import DURATION, calendar_duration, later, of_guest, some_time, then
+from engine.vocabulary.trigger_settings import (
+    DURATION,
+    calendar_duration,
+    exact_stay,
+    late_setting,
+    later,
+    of_guest,
+    some_time,
+    stays_open,
+    then,
+)
 
-_ORDERED_STAYS_OPEN = Duration.parse("3 days")
-
-
-@dataclass(frozen=True)
-class Birthday:
-    """The birthday comes."""
-
-    about: ClassVar[str] = "The guest's birthday is so many days away; lunar for guests with a lunar birthday."
-    once_for: ClassVar[Phrase] = phrase("year of the birthday")
-    open_for: ClassVar[Phrase] = phrase("that day and the next")
-    again_for: ClassVar[Phrase | None] = None
-    example: ClassVar[str] = "birthday:\n  days_before: 7"
-    absence: ClassVar[bool] = False
-    ends: ClassVar[str | None] = None
-    gives: ClassVar[frozenset[str]] = frozenset()
-    again_after: ClassVar[Duration | None] = None
-    days_before: int
-    leap_day: LeapDay
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """Days before, and where 29 February goes."""
-        days_before = {"minimum": 0, "maximum": 180}
-        return {
-            "type": ["integer", "object", "null"],
-            **days_before,
-            "additionalProperties": False,
-            "description": cls.about,
-            "properties": {
-                "days_before": {
-                    "type": "integer",
-                    **days_before,
-                    "description": "How many days before the birthday; 0, the day itself, if left out.",
-                },
-                "leap_day": {
-                    "type": "string",
-                    "enum": ["feb28", "mar1"],
-                    "description": "When guests born on 29 February have it in other years; feb28 if left out.",
-                },
-            },
-        }
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read ``7`` or the settings."""
-        given = reader.settings("days_before")
-        return cls(int(given.get("days_before", 0)), given.get("leap_day", "feb28"))
-
-    def candidates(self, scope: Scope) -> Candidates:
-        """One row a guest with that birthday; the occasion is its year (lunar: its lunar year)."""
-        days, facts = open_birthdays(scope, self.days_before, self.leap_day), scope.facts
-        same = and_(
-            days.c.zone_id == facts.c.zone_id,
-            days.c.key == facts.c.birthday_md,
-            days.c.lunar == case((facts.c.birthday_calendar == "lunar", 1), else_=0),
-        )
-        return Candidates(
-            source=scope.guest().join(days, same),
-            where=(),
-            occasion=days.c.year,
-            closes=days.c.closes,
-            expired=days.c.expired,
-        )
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        return "has a birthday today" if self.days_before == 0 else f"has a birthday in {self.days_before} days"
+_ORDERED_STAYS_OPEN = "3 days"
 
 
 @dataclass(frozen=True)
@@ -159,6 +102,7 @@ class Ordered:
     count: int | None
     every: int | None
     ago: Duration
+    late: Duration
     filters: OrderFilters
 
     @classmethod
@@ -181,6 +125,7 @@ class Ordered:
                     "description": "Only the first order of each visit with a multiple of this number.",
                 },
                 "ago": DURATION | {"description": "This long after the order; at once if left out."},
+                **late_setting(_ORDERED_STAYS_OPEN),
                 **FILTER_SCHEMA,
             },
         }
@@ -194,7 +139,9 @@ class Ordered:
                 '"count" and "every" cannot stand together', "both", key=True, hint="write one rule for each"
             )
         ago = Duration.parse(given.get("ago", "0 minutes"))
-        return cls(given.get("count"), given.get("every"), ago, OrderFilters.read(reader))
+        stays = stays_open if ago.is_calendar else exact_stay
+        late = stays(reader, given, "late", _ORDERED_STAYS_OPEN)
+        return cls(given.get("count"), given.get("every"), ago, late, OrderFilters.read(reader))
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row an order; the occasion is the order."""
@@ -205,13 +152,13 @@ class Ordered:
             return exactly(
                 source,
                 order.c.ordered_at,
-                open_instants(scope, ago=self.ago.delta(), stays_open=_ORDERED_STAYS_OPEN),
+                open_instants(scope, ago=self.ago.delta(), stays_open=self.late),
                 occasion=order.c.id,
                 where=where,
                 order_id=order.c.id,
                 store_id=order.c.store_id,
             )
-        closes = then(self.ago, _ORDERED_STAYS_OPEN)
+        closes = then(self.ago, self.late)
         days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
         return Candidates(
             source=source.join(days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, case, type_coerce
 
@@ -122,16 +123,35 @@ def _zone_days(
         day -= ONE_DAY
 
 
-def firing_days(scope: Scope, zone: Zone, stays_open: int) -> Iterator[tuple[date, bool]]:
-    """Yield the business days on which a yearly occasion fired that is open (False) or has closed unseen (True)."""
+def firing_days(
+    scope: Scope,
+    zone: Zone,
+    closes: Callable[[date], date],
+    latest: Callable[[date], date | None] = lambda day: day,
+) -> Iterator[tuple[date, bool]]:
+    """Yield the business days on which an occasion of the calendar is open (False) or has closed unseen (True).
+
+    ``latest`` gives the newest day, that day or before it, on which anything fires at all (None: none did); ``closes``
+    gives the day on which what fired on a day is over. The newest come first.
+    """
     today, seen = scope.today_in(zone), _seen(scope, zone)
-    day = today
-    while True:
-        closed = day + timedelta(days=stays_open) <= today
+    day = latest(today)
+    while day is not None:
+        closed = closes(day) <= today
         if closed and (seen is None or day <= seen):
             return
         yield day, closed
-        day -= ONE_DAY
+        day = latest(day - ONE_DAY)
+
+
+def named(number: int, name: str) -> int:
+    """Give the occasion of what has a number (a year) and a name: ``number * 2**32 + crc32(name)``; no name is 0."""
+    return number * 2**32 + crc32(name.encode())
+
+
+def of_day(day: date) -> int:
+    """Give the occasion of a day: yyyymmdd."""
+    return day.year * 10_000 + day.month * 100 + day.day
 
 
 def _seen(scope: Scope, zone: Zone) -> date | None:

@@ -16,14 +16,19 @@ from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
 DURATION: JsonSchema = {"type": "string", "format": "duration"}
-LATE: dict[str, JsonSchema] = {
-    "late": DURATION | {"description": "How long the occasion stays open: what is not out by then is expired."}
-}
+#: How long an occasion of days stays open: that day and the next.
+TWO_DAYS = "2 days"
 
 
-def stays_open(reader: Reader, given: Mapping[str, Any], default: str) -> Duration:
+def late_setting(default: str = TWO_DAYS) -> dict[str, JsonSchema]:
+    """Give the schema of ``late``, with what it is where it is left out."""
+    about = phrase("How long the occasion stays open, and then it is expired; {default} if left out.", default=default)
+    return {"late": DURATION | {"description": about}}
+
+
+def stays_open(reader: Reader, given: Mapping[str, Any], word: str = "late", default: str = TWO_DAYS) -> Duration:
     """Read ``late``, how long an occasion of days stays open; ``default`` where it is left out."""
-    return some_time(reader, "late", calendar_duration(reader, given, "late", default), default)
+    return some_time(reader, word, calendar_duration(reader, given, word, default), default)
 
 
 def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:

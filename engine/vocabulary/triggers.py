@@ -13,10 +13,11 @@ from engine.language.phrases import Phrase
 from engine.language.times import Duration
 from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
-from engine.vocabulary.firings import Birthday, Joined, Ordered
+from engine.vocabulary.firings import Joined, Ordered
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.ratings import LowRating, Rated
 from engine.vocabulary.reading import Reader
+from engine.vocabulary.returns import Anniversary, Birthday
 from engine.vocabulary.scope import Scope
 
 
@@ -61,6 +62,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "lapsed": Lapsed,
     "at_risk": AtRisk,
     "birthday": Birthday,
+    "anniversary": Anniversary,
     "joined": Joined,
     "ordered": Ordered,
     "rated": Rated,

@@ -207,8 +207,7 @@ class Cafe:
             external_id=f"c{number}",
             zone_id=self.zone(zone),
             birthday_md=birthday,
-            attributes={},
-            **values,
+            **{"attributes": {}, **values},
         )
         self._guest_zones[guest] = zone
         for tag in tagged:

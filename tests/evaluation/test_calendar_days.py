@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from small_world import BERLIN, CHICAGO, Cafe, at
 
+from engine.vocabulary.triggers import TRIGGERS
+
 LAPSED = "trigger:\n  lapsed:\n    after: 90 days\n    up_to: 120 days\n"
 
 
@@ -142,7 +144,7 @@ def test_walk_ins_and_guests_without_orders_are_nobodys_absence(cafe: Cafe) -> N
 
 
 def test_an_empty_database_matches_nobody(cafe: Cafe) -> None:
-    for trigger in ("lapsed", "at_risk", "birthday", "joined", "ordered", "low_rating"):
+    for trigger in TRIGGERS:
         assert cafe.who(f"trigger:\n  {trigger}:\n", at("2026-05-31 12:00")) == set()
 
 

@@ -35,7 +35,7 @@ from engine.vocabulary.triggers import TRIGGERS
 FILE, WHOLE = (Path(__file__).with_name(name) for name in ("word_sql.txt", "whole_rule_sql.txt"))
 NOW, MATCHED = at("2026-05-04 10:00"), at("2026-05-02 11:00")
 HOME = home_of(
-    f"{CONFIG}exclude:\n  any:\n    - tag: [staff, friend]\n",
+    f"{CONFIG}attributes:\n  wedding: date\nexclude:\n  any:\n    - tag: [staff, friend]\n",
     "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
 )
 DIALECTS: dict[str, Dialect] = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
@@ -71,15 +71,19 @@ class Printer:
         text = self.compiled(select(self.scope.facts.c.customer_id).select_from(source))
         return self.short(text.partition(" ON f.zone_id = days.zone_id ")[2])
 
-    def open_table(self, source: Any) -> str | None:
-        """The rows that Python worked out, the first and the last of them."""
+    def open_tables(self, source: Any) -> Iterator[str]:
+        """The tables that come with the source: of rows that Python worked out, the first and the last."""
         text = self.compiled(select(self.scope.facts.c.customer_id).select_from(source))
-        found = re.match(r"WITH (\w+\(.*?\)) AS \(VALUES (.*?)\)\) SELECT", text)
-        if not found:
-            return None
-        rows = f"{found[2]})".split("), (")
-        between = f" ... {len(rows)} rows ... " if len(rows) > 2 else " "
-        return f"{found[1]}: {rows[0]}){between}({rows[-1]}"
+        row = r"\((?:-?\d+, )*-?\d+\)"
+        for name, values, other in re.findall(
+            rf"(\w+\([^()]*\)) AS \(VALUES ({row}(?:, {row})*)\)|(returns AS \(.*\)) SELECT", text
+        ):
+            if other:
+                yield self.short(other)
+                continue
+            rows = re.findall(row, values)
+            between = f" ... {len(rows)} rows ... " if len(rows) > 2 else " "
+            yield f"{name}: {rows[0]}{between}{rows[-1]}"
 
     def short(self, text: str) -> str:
         text = text.replace(str(int(NOW.timestamp())), "<as_of>").replace(str(int(MATCHED.timestamp())), "<match>")
@@ -125,7 +129,8 @@ def parts(kind: str, text: str, printer: Printer) -> Iterator[str]:
         yield f"   WHERE {printer.test(*found.where)}" if found.where else ""
         said = {"occasion": found.occasion, "closes": found.closes, "expired": found.expired}
         yield f"   {', '.join(f'{name} {printer.value(value)}' for name, value in said.items())}"
-        yield f"   {printer.open_table(found.source) or ''}".rstrip()
+        for table in printer.open_tables(found.source):
+            yield f"   {table}"
         if trigger.ends is not None:
             scope.match_at = MATCHED
             yield f"   {trigger.ends}: {printer.test(trigger.ended(scope))}"

@@ -39,6 +39,11 @@ def _guests() -> None:
     )
     op.create_index(op.f("ix_customer_dates_name_customer_dates_md"), "customer_dates", ["name", "md"])
     op.create_table(
+        "date_attributes",
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_date_attributes")),
+    )
+    op.create_table(
         "tier_changes",
         sa.Column("customer_id", _ID, autoincrement=False, nullable=False),
         sa.Column(
