@@ -46,6 +46,7 @@ class Lapsed:
             "format": "duration",
             "additionalProperties": False,
             "description": cls.about,
+            "x-also": {"late": "up_to"},
             "properties": {
                 "after": DURATION | {"description": "Quiet this long; 90 days if left out."},
                 "up_to": DURATION | {"description": "Longer than this is left alone; after + 30 days if left out."},
@@ -111,6 +112,7 @@ class AtRisk:
             "exclusiveMinimum": 0,
             "additionalProperties": False,
             "description": cls.about,
+            "x-also": {"late": "up_to"},
             "properties": {
                 "times": {
                     "type": "number",

@@ -54,6 +54,7 @@ class Joined:
             "format": "duration",
             "additionalProperties": False,
             "description": cls.about,
+            "x-also": {"late": "within"},
             "properties": {
                 "ago": DURATION | {"description": "Joined this long ago; at once if left out."},
                 "within": DURATION | {"description": "Stays open this long after that; 7 days if left out."},
