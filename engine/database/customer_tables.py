@@ -134,11 +134,19 @@ tier_changes = Table(
     metadata,
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("day", Integer, primary_key=True, autoincrement=False, comment="business day in the customer's zone"),
-    Column("at", EpochSeconds, nullable=False),
     Column("from_key", Text, comment="text_key of the tier before; NULL: none"),
     Column("to_key", Text, comment="text_key of the tier after; NULL: none"),
     Column("kind", String(4), nullable=False, comment="up, down or none (tiers without an order)"),
     Index(None, "day"),
+)
+
+#: One row, where config/loyalty.yaml has tiers: by what the facts' tiers and ``tier_changes`` were worked out last.
+tier_plan = Table(
+    "tier_plan",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("plan", JSON, nullable=False, comment="TierPlan as plain data; another one works all tiers out anew"),
+    CheckConstraint("id = 1", name="one_row"),
 )
 
 consents = Table(
@@ -353,6 +361,8 @@ customer_facts = Table(
     ),
     Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
     Column("tier_key", Text, comment="text_key of the tier: by config/loyalty.yaml, else the customers' file"),
+    Column("tier_rests_on", Integer, comment="day that the tier rests on: it falls when that leaves the period"),
+    Column("tier_fell_with", Integer, comment="day with which a higher tier left the period"),
     Column("country", String(2), comment="the phone number's, else the store's; NULL: the home's"),
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
@@ -361,4 +371,15 @@ customer_facts = Table(
     Index(None, "joined_day"),
     Index(None, "refresh_at"),
     Index(None, "stands_from"),
+    # Most guests never had a tier that can fall.
+    *(
+        Index(
+            f"ix_customer_facts_{name}",
+            "zone_id",
+            name,
+            sqlite_where=text(f"{name} IS NOT NULL"),
+            postgresql_where=text(f"{name} IS NOT NULL"),
+        )
+        for name in ("tier_rests_on", "tier_fell_with")
+    ),
 )

@@ -31,10 +31,12 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    null,
     or_,
     select,
     true,
     type_coerce,
+    union,
 )
 
 from engine.database.counting import (
@@ -51,9 +53,19 @@ from engine.database.counting import (
     store_of,
 )
 from engine.database.sql import EpochSeconds, Id, greatest_of, least_of, upsert
-from engine.database.tables import customer_facts, customers, orders, points, refunds
+from engine.database.tables import customer_facts, customers, orders, points, refunds, tier_changes
+from engine.database.tiers import TierPlan, above_least, edges, plan_of, remember, stale, standing, write_changes
 
-__all__ = ["bring_to", "counts", "facts_select", "net_total", "points_balance", "rebuild", "recompute"]
+__all__ = [
+    "bring_to",
+    "counts",
+    "facts_select",
+    "net_total",
+    "points_balance",
+    "rebuild",
+    "recompute",
+    "use_tiers",
+]
 
 #: Of whom: a select of customer ids, a bind of them (``expanding``), ids, or everybody.
 Only = Select[Any] | BindParameter[Any] | Iterable[int] | None
@@ -106,9 +118,8 @@ def _days(as_of: AsOf, only: Only) -> CTE:
     )
 
 
-def _history(as_of: AsOf, only: Only) -> CTE:
+def _history(as_of: AsOf, days: CTE) -> CTE:
     """One row a customer with an order."""
-    days = _days(as_of, only)
     day = case((days.c.orders > 0, days.c.day))
     per = (
         select(
@@ -163,13 +174,16 @@ def _purse(as_of: AsOf, only: Only) -> CTE:
     )
 
 
-def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
+def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -> Select[Any]:
     """The rows of ``customer_facts`` at ``as_of``, its columns by name and in order.
 
-    ``only``: whose; None for every customer. Erased customers have no row.
+    ``only``: whose; None for every customer. Erased customers have no row. ``plan``: by what tiers are worked out; then
+    the statement wants the bind that ``tiers.edges`` gives. Without it they are those of the customers' files.
     """
     c = customers.alias("c")
-    history, purse = _history(as_of, only), _purse(as_of, only)
+    days = _days(as_of, only)
+    history, purse = _history(as_of, days), _purse(as_of, only)
+    tier = None if plan is None else standing(plan, days)
     h = history.c
     last_day = h.last_day
     past = greatest_of(func.coalesce(h.past, 0), func.coalesce(purse.c.past, 0))
@@ -198,12 +212,17 @@ def facts_select(as_of: AsOf, only: Only = None) -> Select[Any]:
         "gaps": gaps_of(visits),
         "gap_days": func.coalesce(h.gap_days, 0),
         "points": func.coalesce(purse.c.points, 0),
-        "tier_key": c.c.tier_key,
+        "tier_key": c.c.tier_key if tier is None else tier.tier_key,
+        "tier_rests_on": cast(null(), Integer) if tier is None else tier.rests_on,
+        "tier_fell_with": cast(null(), Integer) if tier is None else tier.fell_with,
         "country": country_of((c,), c.c.sms_id, c.c.store_id),
         "stands_from": type_coerce(func.nullif(past, 0), EpochSeconds()),
         "refresh_at": type_coerce(func.nullif(coming, _FAR), EpochSeconds()),
     }
     joined = c.outerjoin(history, h.customer_id == c.c.id).outerjoin(purse, purse.c.customer_id == c.c.id)
+    if tier is not None:
+        joined = joined.outerjoin(tier.needed, tier.needed.c.customer_id == c.c.id)
+        joined = joined.outerjoin(tier.edges, tier.edges.c.zone_id == c.c.zone_id)
     return (
         select(*(columns[column.name].label(column.name) for column in customer_facts.c))
         .select_from(joined)
@@ -222,9 +241,12 @@ _NAMES = [column.name for column in customer_facts.c]
 
 def recompute(conn: Connection, ids: Iterable[int], as_of: datetime) -> None:
     """Make the facts of these customers what they are at ``as_of``."""
-    rest = iter(ids)
+    plan, rest = plan_of(conn), iter(ids)
+    asked = {"as_of": as_of, **edges(conn, plan, as_of)}
     while chunk := list(islice(rest, _CHUNK)):
-        _make_anew(conn, _these(), {"ids": chunk, "as_of": as_of})
+        _make_anew(conn, _these(plan), {"ids": chunk, **asked})
+        if plan is not None:
+            write_changes(conn, plan, chunk, as_of)
 
 
 def bring_to(conn: Connection, as_of: datetime) -> int:
@@ -232,17 +254,41 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
 
     A dry run is rolled back, so the facts may stand at any moment for the length of a transaction.
     """
-    stale = _stale().customers
-    found = conn.execute(stale.with_only_columns(func.count()), {"as_of": as_of}).scalar_one()
+    plan = plan_of(conn)
+    asked = {"as_of": as_of, **edges(conn, plan, as_of)}
+    stale = _stale(plan)
+    if plan is not None:  # their changes are worked out in Python
+        found = 0
+        while ids := conn.scalars(stale.customers.limit(_CHUNK), asked).all():
+            recompute(conn, ids, as_of)
+            found += len(ids)
+        return found
+    found = conn.execute(stale.customers.with_only_columns(func.count()), asked).scalar_one()
     if found:
-        _make_anew(conn, _stale(), {"as_of": as_of})
+        _make_anew(conn, stale, asked)
     return int(found)
 
 
 def rebuild(conn: Connection, as_of: datetime) -> None:
     """Throw all facts away and make them anew."""
+    plan = plan_of(conn)
     conn.execute(delete(customer_facts))
-    conn.execute(customer_facts.insert().from_select(_NAMES, facts_select(as_of)))
+    conn.execute(customer_facts.insert().from_select(_NAMES, facts_select(as_of, plan=plan)), edges(conn, plan, as_of))
+    if plan is not None:
+        conn.execute(
+            delete(tier_changes).where(tier_changes.c.customer_id.not_in(select(customer_facts.c.customer_id)))
+        )
+        f, last = customer_facts.c.customer_id, 0
+        some = select(f).where(above_least(plan)).order_by(f).limit(_CHUNK)
+        while ids := conn.scalars(some.where(f > last)).all():
+            write_changes(conn, plan, ids, as_of)
+            last = ids[-1]
+
+
+def use_tiers(conn: Connection, plan: TierPlan | None, as_of: datetime) -> None:
+    """Let tiers be worked out by ``plan``, or by the customers' files; all of them anew where it is another plan."""
+    if remember(conn, plan):
+        rebuild(conn, as_of)
 
 
 class _Upkeep(NamedTuple):
@@ -251,21 +297,25 @@ class _Upkeep(NamedTuple):
     facts: Select[Any]
 
 
-def _upkeep(of: Select[Any] | BindParameter[Any]) -> _Upkeep:
+def _upkeep(of: Select[Any] | BindParameter[Any], plan: TierPlan | None) -> _Upkeep:
     f = customer_facts.c
     erased = exists().where(customers.c.id == f.customer_id, customers.c.erased_at.is_not(None))
-    return _Upkeep(of, delete(customer_facts).where(_in(f.customer_id, of), erased), facts_select(_AS_OF, of))
+    return _Upkeep(of, delete(customer_facts).where(_in(f.customer_id, of), erased), facts_select(_AS_OF, of, plan))
 
 
 @cache
-def _these() -> _Upkeep:
-    return _upkeep(bindparam("ids", expanding=True, type_=Id))
+def _these(plan: TierPlan | None) -> _Upkeep:
+    return _upkeep(bindparam("ids", expanding=True, type_=Id), plan)
 
 
 @cache
-def _stale() -> _Upkeep:
+def _stale(plan: TierPlan | None) -> _Upkeep:
     f = customer_facts.alias("stale")
-    return _upkeep(select(f.c.customer_id).where(or_(f.c.stands_from > _AS_OF, f.c.refresh_at <= _AS_OF)))
+    moved = select(f.c.customer_id).where(or_(f.c.stands_from > _AS_OF, f.c.refresh_at <= _AS_OF))
+    if plan is None:
+        return _upkeep(moved, None)
+    both = union(moved, stale()).subquery("stale_rows")
+    return _upkeep(select(both.c.customer_id), plan)
 
 
 def _make_anew(conn: Connection, upkeep: _Upkeep, asked: dict[str, Any]) -> None:

@@ -88,12 +88,21 @@ def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]])
     if not rows:
         return select(*(cast(null(), BigInteger).label(each) for each in columns)).where(false()).cte(name)
     if len(rows) * len(columns) > _MOST_BINDS:
-        packed = _JsonRows(literal(json.dumps([list(row) for row in rows]), Text), type_=Text())
-        one = packed.table_valued("value", name=f"{name}_packed")
-        cells = (_JsonCell(one.c.value, literal_column(str(at)), type_=BigInteger()) for at in range(len(columns)))
-        unpacked = select(*(cell.label(each) for cell, each in zip(cells, columns, strict=True)))
-        return unpacked.cte(name).prefix_with("MATERIALIZED")
+        return packed_cte(name, columns, literal(packed(rows), Text))
     return _Numbers(name, columns, rows).cte(name)
+
+
+def packed(rows: Sequence[Sequence[int]]) -> str:
+    """Pack rows of whole numbers into one text, for ``packed_cte``."""
+    return json.dumps([list(row) for row in rows])
+
+
+def packed_cte(name: str, columns: Sequence[str], rows: ColumnElement[str]) -> CTE:
+    """The same table out of one text (``packed``): a bind that each execution may give anew."""
+    one = _JsonRows(rows, type_=Text()).table_valued("value", name=f"{name}_packed")
+    cells = (_JsonCell(one.c.value, literal_column(str(at)), type_=BigInteger()) for at in range(len(columns)))
+    unpacked = select(*(cell.label(each) for cell, each in zip(cells, columns, strict=True)))
+    return unpacked.cte(name).prefix_with("MATERIALIZED")
 
 
 def least_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:

@@ -34,6 +34,7 @@ from engine.database.customer_tables import (
     stores,
     tags,
     tier_changes,
+    tier_plan,
     zones,
 )
 from engine.database.engine_tables import (
@@ -86,5 +87,6 @@ __all__ = [
     "switch",
     "tags",
     "tier_changes",
+    "tier_plan",
     "zones",
 ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select, update
+from tier_oracle import tier_changes_of, tier_columns
 
-from engine.database.facts import bring_to, facts_select, points_balance, rebuild, recompute
+from engine.database.facts import bring_to, facts_select, points_balance, rebuild, recompute, use_tiers
 from engine.database.facts_delta import apply_delta
 from engine.database.ledger import Entry, allocate, settle
-from engine.database.tables import customer_facts, customers, orders, points, refunds, stores, zones
+from engine.database.tables import customer_facts, customers, orders, points, refunds, stores, tier_changes, zones
+from engine.database.tiers import TierPlan, edges
+from engine.language.times import Duration
 
 DAY = 86_400
 #: The first day of the test's calendar, in days since 1970.
@@ -59,6 +62,20 @@ class Order:
 class World:
     orders: dict[int, Order] = field(default_factory=dict)
     points: list[tuple[int, int, int, int | None, str]] = field(default_factory=list)  # customer, at, points, expires
+    plan: TierPlan | None = None
+
+    def counted(self, guest: int, as_of: int) -> dict[int, int]:
+        """What each of the guest's days counts for the tier."""
+        days: Counter[int] = Counter()
+        for order in self.orders.values():
+            if order.customer == guest and order.counts(as_of):
+                worth = order.total - order.given_back(as_of)
+                days[day_of(order.at)] = days[day_of(order.at)] + worth if self.by_spend else 1
+        return dict(days)
+
+    @property
+    def by_spend(self) -> bool:
+        return self.plan is not None and self.plan.by == "spend"
 
 
 def oracle_points(world: World, guest: int, as_of: int, ledger: str) -> int:
@@ -144,7 +161,7 @@ def oracle(world: World, guest: int, as_of: int) -> dict[str, object]:
         "gaps": len(gaps),
         "gap_days": sum(gaps),
         "points": oracle_points(world, guest, as_of, "points"),
-        "tier_key": None,
+        **tier_columns(world.plan, world.counted(guest, as_of), day_of(as_of)),
         "country": None,
         "stands_from": max((moment(at) for at in moments if at <= as_of), default=None),
         "refresh_at": min((moment(at) for at in moments if at > as_of), default=None),
@@ -157,6 +174,11 @@ def oracle(world: World, guest: int, as_of: int) -> dict[str, object]:
 moments = st.integers(0, 60 * 24 - 1).map(lambda half_hour: BASE * DAY + half_hour * 3600)
 guests = st.sampled_from([*GUESTS, None])
 totals = st.integers(0, 3000)
+PLANS = (
+    None,
+    TierPlan("spend", Duration.parse("10 days"), (("silver", 2000), ("gold", 5000)), time(0)),
+    TierPlan("visits", Duration.parse("1 month"), (("guest", 0), ("friend", 2), ("family", 5)), time(0)),
+)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.lists(st.tuples(guests, st.sampled_from([1, 2]), moments, totals), min_size=1, max_size=8)),
@@ -169,6 +191,7 @@ steps = st.lists(
             st.one_of(st.none(), moments), st.sampled_from(["points", "stamps"]),
         ),
         st.tuples(st.just("tick"), moments),
+        st.tuples(st.just("tiers"), st.sampled_from(PLANS)),
     ),
     min_size=1,
     max_size=10,
@@ -235,6 +258,9 @@ def play(conn: Connection, world: World, step: tuple, as_of: int) -> int:
         )  # fmt: skip
         settle(conn, [guest])
         recompute(conn, [guest], moment(as_of))
+    elif kind == "tiers":
+        world.plan = rest[0]
+        use_tiers(conn, world.plan, moment(as_of))
     elif kind == "tick":
         as_of = rest[0]
         bring_to(conn, moment(as_of))
@@ -269,15 +295,22 @@ def rows_of(conn: Connection, statement: object) -> dict[int, dict[str, object]]
     return {row["customer_id"]: dict(row) for row in conn.execute(statement).mappings()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=steps, start=moments, looks=st.lists(moments, min_size=2, max_size=3))
+def changes_of(conn: Connection) -> dict[int, dict[int, tuple[str | None, str | None, str]]]:
+    found: dict[int, dict[int, tuple[str | None, str | None, str]]] = {guest: {} for guest in GUESTS}
+    for row in conn.execute(select(tier_changes)):
+        found[row.customer_id][row.day] = row.from_key, row.to_key, row.kind
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=st.sampled_from(PLANS), history=steps, start=moments, looks=st.lists(moments, min_size=2, max_size=3))
 def test_facts_kept_up_batch_by_batch_equal_a_rebuild_and_plain_python(
-    db: Engine, history: list[tuple], start: int, looks: list[int]
+    db: Engine, plan: TierPlan | None, history: list[tuple], start: int, looks: list[int]
 ) -> None:
     with db.connect() as conn, conn.begin() as transaction:
         world, as_of = World(), start
         prepare(conn, moment(as_of))
-        for step in history:
+        for step in [("tiers", plan), *history]:
             as_of = play(conn, world, step, as_of)
         for number, look in enumerate([as_of, *looks]):
             expected = {guest: oracle(world, guest, look) for guest in GUESTS}
@@ -285,7 +318,13 @@ def test_facts_kept_up_batch_by_batch_equal_a_rebuild_and_plain_python(
                 bring_to(conn, moment(look))
             kept = rows_of(conn, select(customer_facts))
             assert kept == expected
-            assert rows_of(conn, facts_select(moment(look))) == expected
+            asked = edges(conn, world.plan, moment(look))
+            fresh = conn.execute(facts_select(moment(look), plan=world.plan), asked).mappings()
+            assert {row["customer_id"]: dict(row) for row in fresh} == expected
+            if world.plan is not None:
+                assert changes_of(conn) == {
+                    guest: tier_changes_of(world.plan, world.counted(guest, look), day_of(look)) for guest in GUESTS
+                }
             for guest in GUESTS:
                 stamps = conn.scalar(
                     select(points_balance(customers.c.id, moment(look), "stamps")).where(customers.c.id == guest)

@@ -49,7 +49,6 @@ def _guests() -> None:
         sa.Column(
             "day", sa.Integer(), autoincrement=False, nullable=False, comment="business day in the customer's zone"
         ),
-        sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("from_key", sa.Text(), comment="text_key of the tier before; NULL: none"),
         sa.Column("to_key", sa.Text(), comment="text_key of the tier after; NULL: none"),
         sa.Column("kind", sa.String(length=4), nullable=False, comment="up, down or none (tiers without an order)"),
@@ -59,6 +58,15 @@ def _guests() -> None:
         sa.PrimaryKeyConstraint("customer_id", "day", name=op.f("pk_tier_changes")),
     )
     op.create_index(op.f("ix_tier_changes_day"), "tier_changes", ["day"])
+    op.create_table(
+        "tier_plan",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column(
+            "plan", sa.JSON(), nullable=False, comment="TierPlan as plain data; another one works all tiers out anew"
+        ),
+        sa.CheckConstraint("id = 1", name=op.f("ck_tier_plan_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tier_plan")),
+    )
     op.add_column("tags", sa.Column("at", sa.BigInteger(), comment="since when; NULL: longer than anybody remembers"))
     op.add_column(
         "customer_facts",
@@ -66,6 +74,19 @@ def _guests() -> None:
             "tier_key", sa.Text(), comment="text_key of the tier: by config/loyalty.yaml, else the customers' file"
         ),
     )
+    for name, comment in (
+        ("tier_rests_on", "day that the tier rests on: it falls when that leaves the period"),
+        ("tier_fell_with", "day with which a higher tier left the period"),
+    ):
+        op.add_column("customer_facts", sa.Column(name, sa.Integer(), comment=comment))
+        is_there = sa.text(f"{name} IS NOT NULL")
+        op.create_index(
+            f"ix_customer_facts_{name}",
+            "customer_facts",
+            ["zone_id", name],
+            sqlite_where=is_there,
+            postgresql_where=is_there,
+        )
     op.add_column(
         "customer_facts",
         sa.Column("country", sa.String(length=2), comment="the phone number's, else the store's; NULL: the home's"),
