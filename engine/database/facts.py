@@ -174,6 +174,25 @@ def _purse(as_of: AsOf, only: Only) -> CTE:
     )
 
 
+def _of_orders(h: Any) -> dict[str, Any]:
+    """The columns that are the history's own."""
+    visits = func.coalesce(h.visits, 0)
+    return {
+        "orders": func.coalesce(h.orders, 0),
+        "visits": visits,
+        "spend": func.coalesce(h.spend, 0),
+        "refunds": func.coalesce(h.refunds, 0),
+        "first_order_id": h.first_id,
+        "first_order_at": h.first_at,
+        "first_order_day": h.first_day,
+        "last_order_id": h.last_id,
+        "last_order_at": h.last_at,
+        "last_order_day": h.last_day,
+        "gaps": gaps_of(visits),
+        "gap_days": func.coalesce(h.gap_days, 0),
+    }
+
+
 def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -> Select[Any]:
     """The rows of ``customer_facts`` at ``as_of``, its columns by name and in order.
 
@@ -183,12 +202,10 @@ def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -
     c = customers.alias("c")
     days = _days(as_of, only)
     history, purse = _history(as_of, days), _purse(as_of, only)
-    tier = None if plan is None else standing(plan, days)
     h = history.c
     last_day = h.last_day
     past = greatest_of(func.coalesce(h.past, 0), func.coalesce(purse.c.past, 0))
     coming = least_of(func.coalesce(h.coming, _FAR), func.coalesce(purse.c.coming, _FAR))
-    visits = func.coalesce(h.visits, 0)
     columns: dict[str, Any] = {
         "customer_id": c.c.id,
         "zone_id": c.c.zone_id,
@@ -199,30 +216,21 @@ def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -
         "birthday_calendar": c.c.birthday_calendar,
         "joined_at": func.coalesce(c.c.joined_at, h.first_at),
         "joined_day": case((c.c.joined_at.is_(None), h.first_day), else_=c.c.joined_day),
-        "orders": func.coalesce(h.orders, 0),
-        "visits": visits,
-        "spend": func.coalesce(h.spend, 0),
-        "refunds": func.coalesce(h.refunds, 0),
-        "first_order_id": h.first_id,
-        "first_order_at": h.first_at,
-        "first_order_day": h.first_day,
-        "last_order_id": h.last_id,
-        "last_order_at": h.last_at,
-        "last_order_day": last_day,
-        "gaps": gaps_of(visits),
-        "gap_days": func.coalesce(h.gap_days, 0),
+        **_of_orders(h),
         "points": func.coalesce(purse.c.points, 0),
-        "tier_key": c.c.tier_key if tier is None else tier.tier_key,
-        "tier_rests_on": cast(null(), Integer) if tier is None else tier.rests_on,
-        "tier_fell_with": cast(null(), Integer) if tier is None else tier.fell_with,
+        "tier_key": c.c.tier_key,
+        "tier_rests_on": cast(null(), Integer),
+        "tier_fell_with": cast(null(), Integer),
         "country": country_of((c,), c.c.sms_id, c.c.store_id),
         "stands_from": type_coerce(func.nullif(past, 0), EpochSeconds()),
         "refresh_at": type_coerce(func.nullif(coming, _FAR), EpochSeconds()),
     }
     joined = c.outerjoin(history, h.customer_id == c.c.id).outerjoin(purse, purse.c.customer_id == c.c.id)
-    if tier is not None:
+    if plan is not None:
+        tier = standing(plan, days)
         joined = joined.outerjoin(tier.needed, tier.needed.c.customer_id == c.c.id)
         joined = joined.outerjoin(tier.edges, tier.edges.c.zone_id == c.c.zone_id)
+        columns |= tier.columns
     return (
         select(*(columns[column.name].label(column.name) for column in customer_facts.c))
         .select_from(joined)

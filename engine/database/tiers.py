@@ -143,9 +143,7 @@ class Standing(NamedTuple):
 
     needed: CTE  #: one row a customer with a visit
     edges: CTE
-    tier_key: ColumnElement[Any]
-    rests_on: ColumnElement[Any]
-    fell_with: ColumnElement[Any]
+    columns: dict[str, ColumnElement[Any]]
 
 
 def standing(plan: TierPlan, days: CTE) -> Standing:
@@ -176,9 +174,11 @@ def standing(plan: TierPlan, days: CTE) -> Standing:
     return Standing(
         needed,
         edge,
-        case(*((held, key) for held, key, _, _ in rows), else_=literal(plan.base, Text)),
-        case(*((held, day) for held, _, day, _ in rows), else_=none),
-        case(*((held, above) for held, _, _, above in rows), else_=lost),
+        {
+            "tier_key": case(*((held, key) for held, key, _, _ in rows), else_=literal(plan.base, Text)),
+            "tier_rests_on": case(*((held, day) for held, _, day, _ in rows), else_=none),
+            "tier_fell_with": case(*((held, above) for held, _, _, above in rows), else_=lost),
+        },
     )
 
 

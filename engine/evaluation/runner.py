@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.database.complaints import explain
-from engine.database.facts import bring_to
+from engine.database.facts import bring_to, use_tiers
 from engine.database.tables import dispatches, matches, orders, runs
 from engine.evaluation.compiler import Rows, write_matches
 from engine.evaluation.permission import reachable
@@ -111,6 +111,8 @@ class _Evaluation:
         return result
 
     def _prepare(self, conn: Connection) -> None:
+        if self.home.loyalty.sound:
+            use_tiers(conn, self.home.tier_plan, self.as_of)
         bring_to(conn, self.as_of)
         follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)

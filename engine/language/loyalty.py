@@ -153,6 +153,7 @@ class Loyalty:
 
     ledgers: Mapping[str, Ledger] = field(default_factory=lambda: {POINTS: Ledger(POINTS, POINTS)})
     tiers: Tiers | None = None
+    sound: bool = True  #: the file has no error; else the tiers of yesterday stand
 
     def multiple(self, tier_key: str | None) -> Decimal:
         """Give what points are multiplied by that a guest of this tier earns; 1 for a guest without one."""
@@ -170,7 +171,7 @@ def load_loyalty(root: Path, currency: str) -> tuple[Loyalty, list[Problem]]:
         return Loyalty(), []
     document, problems = load(file, LOYALTY_FILE)
     if document is None:
-        return Loyalty(), problems
+        return Loyalty(sound=False), problems
     problems.extend(check(document, LOYALTY_SCHEMA))
     shape = LOYALTY_SCHEMA["properties"]
     loyalty = Loyalty()
@@ -183,7 +184,7 @@ def load_loyalty(root: Path, currency: str) -> tuple[Loyalty, list[Problem]]:
     tiers = None
     if "tiers" in document.data and _is_sound(document, shape["tiers"], ("tiers",)):
         tiers = _tiers(document, currency, problems)
-    return Loyalty(ledgers, tiers), ordered(problems)
+    return Loyalty(ledgers, tiers, sound=not errors(problems)), ordered(problems)
 
 
 def _is_sound(document: Document, schema: Mapping[str, Any], at: tuple[str, ...]) -> bool:
@@ -204,7 +205,7 @@ def _tiers(document: Document, currency: str, problems: list[Problem]) -> Tiers 
     marks: dict[int, str] = {}
     for key, level in given["levels"].items():
         at = ("tiers", "levels", key, "at")
-        mark = _mark(document, at, given["by"], level["at"], currency, found)
+        mark = _visits(document, at, found) if given["by"] == "visits" else _money(document, at, currency, found)
         if mark is None:
             continue
         if mark in marks:
@@ -218,32 +219,37 @@ def _tiers(document: Document, currency: str, problems: list[Problem]) -> Tiers 
     return Tiers(given["by"], within, tuple(sorted(levels, key=lambda level: level.at)))
 
 
-def _mark(
-    document: Document, at: tuple[str, ...], by: str, given: float, currency: str, problems: list[Problem]
-) -> int | None:
-    if by == "visits":
-        if given == int(given):
-            return int(given)
-        said = phrase('"at" is {number}: visits are whole numbers', number=given)
-        problems.append(document.problem(at, said, "not-whole"))
-        return None
+def _visits(document: Document, at: tuple[str, ...], problems: list[Problem]) -> int | None:
+    given = _at(document, at)
+    if given == int(given):
+        return int(given)
+    said = phrase('"at" is {number}: visits are whole numbers', number=given)
+    problems.append(document.problem(at, said, "not-whole"))
+    return None
+
+
+def _money(document: Document, at: tuple[str, ...], currency: str, problems: list[Problem]) -> int | None:
     try:
-        return minor_units(given, currency)
+        return minor_units(_at(document, at), currency)
     except ValueError as error:
         problems.append(document.problem(at, phrase('"at": {what}', what=error), "bad-money"))
         return None
 
 
 def _days(document: Document, at: tuple[str, ...], problems: list[Problem]) -> Duration | None:
-    value: Any = document.data
-    for key in at:
-        value = value[key]
-    duration = Duration.parse(value)
+    duration = Duration.parse(_at(document, at))
     if duration.is_calendar and duration.amount:
         return duration
     said = phrase('"{word}" is {length}; it counts whole days', word=at[-1], length=duration)
     problems.append(document.problem(at, said, "too-short", hint=phrase("such as {length}", length="1 year")))
     return None
+
+
+def _at(document: Document, at: tuple[str, ...]) -> Any:
+    value: Any = document.data
+    for key in at:
+        value = value[key]
+    return value
 
 
 def _name(given: Mapping[str, Any], key: str) -> Name:

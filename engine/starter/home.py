@@ -39,7 +39,8 @@ VSCODE_SETTINGS: Final = """\
     "./config/schema/rule.json": "rules/*.yaml",
     "./config/schema/config.json": "config/regulars.yaml",
     "./config/schema/segments.json": "config/segments.yaml",
-    "./config/schema/offers.json": "config/offers.yaml"
+    "./config/schema/offers.json": "config/offers.yaml",
+    "./config/schema/loyalty.json": "config/loyalty.yaml"
   },
   "files.associations": {
     "*.mjml": "html"

@@ -68,13 +68,13 @@ class _Text:
 class Tier(_Text):
     """The loyalty tier."""
 
-    about = "The guest's loyalty tier, as the till or the customer file gives it."
+    about = "The guest's loyalty tier: by config/loyalty.yaml, else as the customer file gives it."
     noun = "tier"
     example = "tier: [gold, platinum]"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
-        """Compare the tier's key."""
-        return self.test.sql(scope.of_customer("tier_key"))
+        """Compare the key of the tier in the facts."""
+        return self.test.sql(scope.facts.c.tier_key)
 
 
 class City(_Text):

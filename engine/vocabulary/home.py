@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.database.tiers import TierPlan
 from engine.language.config import Config, load_config
 from engine.language.keys import load_key
+from engine.language.loyalty import Loyalty, load_loyalty
 from engine.language.offers import Offer, load_offers
 from engine.language.phrases import phrase
 from engine.language.problems import Problem, ProblemsError, errors, ordered
 from engine.language.rule import Rule
 from engine.language.templates import Template, load_templates
+from engine.language.textkey import text_key
 from engine.language.yamlfile import Document, find, load
 from engine.vocabulary.conditions import Condition, Segment, read_conditions
 from engine.vocabulary.reading import Reader, Surroundings
@@ -31,6 +34,7 @@ class Home:
     config: Config
     key: bytes = field(repr=False)
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    loyalty: Loyalty = field(default_factory=Loyalty)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -41,7 +45,16 @@ class Home:
     @property
     def around(self) -> Surroundings:
         """What the words of this home's rules may name."""
-        return Surroundings(self.config, self.offers, self.templates, self.segments)
+        return Surroundings(self.config, self.offers, self.templates, self.segments, self.loyalty)
+
+    @property
+    def tier_plan(self) -> TierPlan | None:
+        """By what the database works tiers out; None: those of the customers' files count."""
+        tiers = self.loyalty.tiers
+        if tiers is None:
+            return None
+        levels = tuple((text_key(each.key), each.at) for each in tiers.levels)
+        return TierPlan(tiers.by, tiers.within, levels, self.config.day_starts)
 
     def problems_of(self, rule_path: str) -> list[Problem]:
         """Give the problems of one file."""
@@ -63,6 +76,7 @@ def load_home(root: Path, environ: Mapping[str, str]) -> Home:
         config=read.config,
         key=load_key(root),
         offers=read.offers,
+        loyalty=read.loyalty,
         segments=read.segments,
         templates=read.templates,
         rules=read.rules,
@@ -84,6 +98,7 @@ class _Read:
     config: Config | None = None
     sound: bool = False
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    loyalty: Loyalty = field(default_factory=Loyalty)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -103,8 +118,9 @@ def _read(root: Path, environ: Mapping[str, str]) -> _Read:
         return result[0]
 
     read.offers = told(load_offers(root, read.config.business.currency))
+    read.loyalty = told(load_loyalty(root, read.config.business.currency))
     read.templates = told(load_templates(root))
-    around = Surroundings(read.config, read.offers, read.templates)
+    around = Surroundings(read.config, read.offers, read.templates, loyalty=read.loyalty)
     around = told(_load_segments(root, around))
     read.segments = around.segments
     exclude, found = _read_exclude(document, around)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from engine.language.check import check, did_you_mean
 from engine.language.config import Config
+from engine.language.loyalty import Loyalty
 from engine.language.offers import Offer
 from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, Severity, errors
@@ -23,6 +24,7 @@ class Surroundings:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    loyalty: Loyalty = field(default_factory=Loyalty)
     broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
 
     @property

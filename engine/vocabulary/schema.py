@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 
 from engine.language.config import CONFIG_SCHEMA
+from engine.language.loyalty import LOYALTY_SCHEMA
 from engine.language.offers import OFFERS_SCHEMA
 from engine.language.phrases import phrase
 from engine.vocabulary.actions import action_schema
@@ -216,6 +217,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "config.json": config_schema,
     "segments.json": segments_schema,
     "offers.json": lambda: OFFERS_SCHEMA,
+    "loyalty.json": lambda: LOYALTY_SCHEMA,
 }
 
 
