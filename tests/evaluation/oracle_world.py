@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,7 +49,42 @@ class Guest:
     joined: datetime | None = None
     birthday: int | None = None
     lunar: bool = False
+    birth_year: int | None = None
+    gender: str | None = None
+    country: str | None = None
+    referred_by: int | None = None
     tags: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    id: int
+    guest: int | None
+    store: int | None
+    name: str
+    at: datetime
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Coupon:
+    id: int
+    guest: int
+    offer: str
+    issued: datetime | None
+    until: datetime | None
+    redeemed: datetime | None = None
+    revoked: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    guest: int
+    rule: str
+    channel: str
+    state: str
+    at: datetime
 
 
 @dataclass
@@ -57,12 +92,23 @@ class World:
     guests: list[Guest] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     ratings: list[tuple[int, int, datetime, float, str]] = field(default_factory=list)  # id, guest, at, score, source
-    points: list[tuple[int, datetime, int, datetime | None]] = field(default_factory=list)  # guest, at, lot, expires
+    #: guest, at, lot (positive) or use (negative), when it expires, ledger
+    points: list[tuple[int, datetime, int, datetime | None, str]] = field(default_factory=list)
     consents: list[tuple[int, str | None, str, datetime]] = field(default_factory=list)  # endpoint, topic, yes/no, at
     suppressed: set[int] = field(default_factory=set)
     stores: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: name, key
+    store_zones: dict[int, str] = field(default_factory=dict)
+    store_countries: dict[int, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    coupons: list[Coupon] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    tier_changes: list[tuple[int, datetime, str | None, str | None]] = field(
+        default_factory=list
+    )  # guest, at, from, to
     segments: dict[str, dict[str, Any]] = field(default_factory=dict)
     exclude: dict[str, Any] | None = None
+    country: str = "US"
+    attribute_types: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def orders_of(self) -> dict[int | None, list[Order]]:
@@ -122,9 +168,21 @@ def fits(asked: Any, *values: str | None) -> bool:
         wanted = [" ".join(str(name).split()).casefold() for name in (names if isinstance(names, list) else [names])]
         return any(value is not None and fnmatchcase(value.casefold(), name) for value in values for name in wanted)
 
+    wanted, unwanted = named(asked)
+    return (wanted is None or among(wanted)) and not among(unwanted)
+
+
+def named(asked: Any) -> tuple[list[str] | None, list[str]]:
+    """The names that a test on a text wants (None: any) and those that it does not want."""
     if not isinstance(asked, dict):
-        return among(asked)
-    return all(among(names) != (word in {"is_not", "none_of"}) for word, names in asked.items())
+        return (asked if isinstance(asked, list) else [asked]), []
+
+    def listed(*words: str) -> list[str]:
+        given = [asked[word] for word in words if word in asked]
+        return [name for each in given for name in (each if isinstance(each, list) else [each])]
+
+    wanted = listed("equals", "one_of")
+    return (wanted if {"equals", "one_of"} & set(asked) else None), listed("is_not", "none_of")
 
 
 NUMBERS: dict[str, Callable[[Any, Any], bool]] = {
@@ -151,16 +209,3 @@ def passes(value: Fraction | None, asked: Any) -> bool:
         for w, bound in tests.items()
     }
     return all(NUMBERS[word](value, bound) for word, bound in exactly.items())
-
-
-@cache
-def birthday_in(year: int, month: int, day: int, *, lunar: bool, leap: str | None) -> date:
-    if not lunar:
-        if (month, day) == (2, 29) and not calendar.isleap(year):
-            return date(year, 3, 1) if leap == "mar1" else date(year, 2, 28)
-        return date(year, month, day)
-    from lunar_python import Lunar, LunarMonth
-
-    days: int = LunarMonth.fromYm(year, month).getDayCount()
-    solar = Lunar.fromYmd(year, month, min(day, days)).getSolar()
-    return date(solar.getYear(), solar.getMonth(), solar.getDay())

@@ -1,0 +1,237 @@
+"""What the triggers of the language mean, in plain Python: each occasion, when it opens and when it closes."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+from zlib import crc32
+
+from oracle_calendar import festival_in
+from oracle_conditions import meets
+from oracle_seen import Seen
+from oracle_world import DAY, Event, begins, day_of, exact, fits, shift
+
+Given = dict[str, Any]
+Occasions = Iterator[tuple[int, datetime, datetime]]  #: key, opens, closes
+
+#: The setting that a plain value stands for.
+FIRST = {
+    "lapsed": "after", "at_risk": "times", "birthday": "days_before", "anniversary": "of", "joined": "ago",
+    "ordered": "count", "tier_changed": "to", "rated": "at_most", "low_rating": "at_most", "referred": "orders",
+    "enters": "segment", "festival": "name", "on_date": "date", "every": "period", "event": "name", "expiring": "what",
+}  # fmt: skip
+
+
+def occasions(seen: Seen, word: str, given: Any) -> Occasions:
+    """Give every occasion of a trigger, open or not."""
+    given = given if isinstance(given, dict) else {} if given is None else {FIRST[word]: given}
+    yield from TRIGGERS[word](seen, given)
+
+
+def _days(seen: Seen, occasion: int, opens: date, closes: date) -> Occasions:
+    yield occasion, begins(opens, seen.guest), begins(closes, seen.guest)
+
+
+def _after(day: date, given: Given, otherwise: str) -> date:
+    """The day on which what opened on ``day`` closes."""
+    return shift(day, given.get("late", otherwise))
+
+
+def _later(at: datetime, length: str) -> datetime:
+    """A moment later by exact hours, or by as many days of 24 hours as the calendar's length has."""
+    return at + (exact(length) or (shift(date(2025, 1, 1), length) - date(2025, 1, 1)))
+
+
+def _number(day: date) -> int:
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+# -- of orders ---------------------------------------------------------------------------------------------------------
+
+
+def lapsed(seen: Seen, given: Given) -> Occasions:
+    orders = seen.orders(given)
+    if orders:
+        opens = shift(seen.day(orders[-1]), given.get("after", "90 days"))
+        closes = shift(seen.day(orders[-1]), given["up_to"]) if "up_to" in given else opens + 30 * DAY
+        yield from _days(seen, orders[-1].id, opens, closes)
+
+
+def at_risk(seen: Seen, given: Given) -> Occasions:
+    orders = seen.orders()
+    visits = sorted({seen.day(order) for order in orders})
+    if len(visits) < given.get("min_visits", 5):
+        return
+    gaps = [(after - before).days for before, after in pairwise(visits)][-10:]
+    usual = Fraction(sum(gaps), len(gaps)) * Fraction(str(given.get("times", 3)))
+    earliest = shift(visits[-1], given.get("at_least", "10 days"))
+    opens = max(earliest, visits[-1] + (int(usual) + 1) * DAY)
+    closes = shift(visits[-1], given["up_to"]) if "up_to" in given else earliest + 60 * DAY
+    yield from _days(seen, orders[-1].id, opens, closes)
+
+
+def ordered(seen: Seen, given: Given) -> Occasions:
+    orders = seen.orders(given)
+    visits = sorted({seen.day(order) for order in orders})
+    count = 1 if given.get("count") == "first" else given.get("count")
+    for order in orders:
+        nth = visits.index(seen.day(order)) + 1
+        is_first = next(each for each in orders if seen.day(each) == seen.day(order)) is order
+        if count is not None and (not is_first or nth != count):
+            continue
+        if "every" in given and (not is_first or nth % given["every"]):
+            continue
+        yield from _fired(seen, order.id, order.at, given)
+
+
+def _fired(seen: Seen, key: int, at: datetime, given: Given, late: str = "3 days") -> Occasions:
+    """What fired at a moment: open at once, or ``ago`` after it, for three days."""
+    late, ago = given.get("late", late), given.get("ago", "0 minutes")
+    if (span := exact(ago)) is not None:
+        yield key, at + span, _later(at + span, late)
+    else:
+        opens = shift(day_of(at, seen.guest), ago)
+        yield from _days(seen, key, opens, shift(opens, late))
+
+
+# -- of the calendar ---------------------------------------------------------------------------------------------------
+
+
+def _years(seen: Seen) -> range:
+    return range(seen.now.year - 3, seen.now.year + 3)
+
+
+def birthday(seen: Seen, given: Given) -> Occasions:
+    if seen.guest.birthday is None:
+        return
+    for year in _years(seen):
+        opens = seen.birthday(year, given.get("leap_day")) - given.get("days_before", 0) * DAY
+        yield from _days(seen, year, opens, _after(opens, given, "2 days"))
+
+
+def joined(seen: Seen, given: Given) -> Occasions:
+    at = seen.joined_at()
+    if at is not None:
+        opens = shift(day_of(at, seen.guest), given.get("ago", "0 days"))
+        yield from _days(seen, 0, opens, shift(opens, given.get("within", "7 days")))
+
+
+def anniversary(seen: Seen, given: Given) -> Occasions:
+    """The yearly return of the day of joining, or of attributes that are dates; what began this year has no return."""
+    of = given.get("of", "joined")
+    for name in of if isinstance(of, list) else [of]:
+        at = seen.joined_at()
+        day = (at and day_of(at, seen.guest)) if name == "joined" else _date(seen.guest.attributes.get(name))
+        if day is None:
+            continue
+        for year in _years(seen):
+            if year > day.year:
+                back = _in_year(day, year) - given.get("days_before", 0) * DAY
+                key = year * 2**32 + (0 if name == "joined" else crc32(name.encode()))
+                yield from _days(seen, key, back, _after(back, given, "2 days"))
+
+
+def _date(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _in_year(day: date, year: int) -> date:
+    return date(year, day.month, min(day.day, calendar.monthrange(year, day.month)[1]))
+
+
+def festival(seen: Seen, given: Given) -> Occasions:
+    for year in _years(seen):
+        day = festival_in(given["name"], seen.country(), year)
+        if day is not None:
+            opens = day - given.get("days_before", 0) * DAY
+            key = year * 2**32 + crc32(given["name"].encode())
+            yield from _days(seen, key, opens, _after(opens, given, "2 days"))
+
+
+def on_date(seen: Seen, given: Given) -> Occasions:
+    day = date.fromisoformat(given["date"])
+    yield from _days(seen, _number(day), day, _after(day, given, "2 days"))
+
+
+# -- of what happened --------------------------------------------------------------------------------------------------
+
+
+def rated(seen: Seen, given: Given) -> Occasions:
+    for number, who, at, score, source in seen.world.ratings:
+        fitting = given.get("at_least", 0) <= score <= given.get("at_most", 10**9)
+        if who == seen.guest.id and fitting and fits(given.get("source", "*"), source):
+            yield number, at, _later(at, given.get("within", "3 days"))
+
+
+def low_rating(seen: Seen, given: Given) -> Occasions:
+    yield from rated(seen, {"at_most": 2, **given})
+
+
+def event(seen: Seen, given: Given) -> Occasions:
+    """Of the guest; of a store: for each guest of it; of neither: for each guest."""
+    for each in seen.world.events:
+        if fits(given["name"], each.name) and concerns(seen, each) and _where(each, given.get("where", {})):
+            yield from _fired(seen, each.id, each.at, given)
+
+
+def concerns(seen: Seen, each: Event) -> bool:
+    if each.guest is not None:
+        return each.guest == seen.guest.id
+    return each.store is None or each.store == seen.store()
+
+
+def _where(each: Event, where: dict[str, Any]) -> bool:
+    return all(fits(test, each.data.get(key)) for key, test in where.items())
+
+
+def referred(seen: Seen, given: Given) -> Occasions:
+    """A friend has ordered that often: on the day of that order."""
+    for friend in seen.world.guests:
+        if friend.referred_by == seen.guest.id:
+            theirs = Seen(seen.world, friend, seen.now).orders()
+            if len(theirs) >= given.get("orders", 1):
+                at = theirs[given.get("orders", 1) - 1].at
+                yield friend.id, at, _later(at, given.get("late", "7 days"))
+
+
+def tier_changed(seen: Seen, given: Given) -> Occasions:
+    for who, at, before, after in seen.world.tier_changes:
+        if who == seen.guest.id and _tier(given, "from", before) and _tier(given, "to", after):
+            day = day_of(at, seen.guest)
+            yield from _days(seen, _number(day), day, _after(day, given, "7 days"))
+
+
+def _tier(given: Given, word: str, tier: str | None) -> bool:
+    return word not in given or fits(given[word], tier)
+
+
+def enters(seen: Seen, given: Given) -> Occasions:
+    """In the segment now, and not at the rule's last evaluation; a rule never evaluated has seen nobody enter."""
+    if seen.watermark is None:
+        return
+    asked = {"segment": given["segment"]}
+    before = Seen(seen.world, seen.guest, seen.watermark, seen.topic)
+    if meets(seen, asked) and not meets(before, asked):
+        yield from _days(seen, _number(seen.today), seen.today, _after(seen.today, given, "2 days"))
+
+
+TRIGGERS: dict[str, Callable[[Seen, Given], Occasions]] = {
+    "lapsed": lapsed,
+    "at_risk": at_risk,
+    "birthday": birthday,
+    "joined": joined,
+    "anniversary": anniversary,
+    "festival": festival,
+    "on_date": on_date,
+    "ordered": ordered,
+    "rated": rated,
+    "low_rating": low_rating,
+    "event": event,
+    "referred": referred,
+    "tier_changed": tier_changed,
+    "enters": enters,
+}

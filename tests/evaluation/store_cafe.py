@@ -1,0 +1,155 @@
+"""How a random café is written into a database: under the same numbers everywhere."""
+
+from __future__ import annotations
+
+from oracle_world import Guest, World, day_of
+from random_cafes import ADDRESSES, MENU, START, STORES, ZONES
+from sqlalchemy import Connection, Table, insert
+
+from engine.database.ledger import settle
+from engine.database.tables import (
+    consents,
+    coupons,
+    customer_dates,
+    customers,
+    dispatches,
+    endpoints,
+    events,
+    matches,
+    order_items,
+    orders,
+    points,
+    products,
+    ratings,
+    refunds,
+    rule_versions,
+    rules,
+    runs,
+    stores,
+    tags,
+    tier_changes,
+    zones,
+)
+from engine.language.textkey import text_key
+
+CSV = {"source": "csv"}
+
+
+def store_world(conn: Connection, world: World) -> None:
+    """Write the world, under the same numbers everywhere."""
+    conn.execute(insert(zones), [{"id": number, "name": name} for number, name in ZONES.items()])
+    zone_ids = {name: number for number, name in ZONES.items()}
+    conn.execute(insert(stores), [
+        {**CSV, "id": n, "external_id": key, "name": name, "name_key": text_key(name), "zone_id": 1, "attributes": {}}
+        for n, (name, key) in STORES.items()
+    ])  # fmt: skip
+    conn.execute(insert(endpoints), [
+        {"id": n, "channel": "email" if n <= ADDRESSES // 2 else "sms", "hash": bytes([n] * 32),
+         "suppressed_at": START if n in world.suppressed else None}
+        for n in range(1, ADDRESSES + 1)
+    ])  # fmt: skip
+    conn.execute(insert(consents), [
+        {"endpoint_id": e, "topic": topic, "basis": "express", "state": state, "at": at, "source": "form"}
+        for e, topic, state, at in world.consents
+    ])  # fmt: skip
+    guests = {guest.id: guest for guest in world.guests}
+    conn.execute(insert(customers), [
+        {**CSV, "id": g.id, "external_id": str(g.id), "zone_id": zone_ids[g.zone], "email_id": g.email, "sms_id": g.sms,
+         "store_id": g.store, "tier": g.tier, "city": g.city, "tier_key": g.tier and text_key(g.tier), "city_key": g.city and text_key(g.city),
+         "language": g.language, "joined_at": g.joined, "joined_day": g.joined and day_of(g.joined, g).toordinal(),
+         "birthday_md": g.birthday, "birthday_calendar": "lunar" if g.lunar else "solar", "birthday_year": g.birth_year, "gender": g.gender,
+         "referred_by": g.referred_by and str(g.referred_by), "attributes": g.attributes}
+        for g in world.guests
+    ])  # fmt: skip
+    worn = [{"customer_id": guest.id, "tag": tag} for guest in world.guests for tag in guest.tags]
+    if worn:
+        conn.execute(insert(tags), worn)
+    walk_in = Guest(0, ZONES[1], None, None)
+    conn.execute(insert(orders), [
+        {**CSV, "id": o.id, "external_id": str(o.id), "customer_id": o.guest, "store_id": o.store, "ordered_at": o.at,
+         "day": day_of(o.at, guests.get(o.guest or 0, walk_in)).toordinal(), "total": o.total, "channel": o.channel,
+         "refunded_at": min((at for at, _ in o.refunds), default=None)}
+        for o in world.orders
+    ])  # fmt: skip
+    given_back = [
+        {**CSV, "external_id": f"{o.id}-{n}", "order_id": o.id, "kind": "void" if amount is None else "refund",
+         "refunded_at": at, "amount": amount}
+        for o in world.orders for n, (at, amount) in enumerate(o.refunds)
+    ]  # fmt: skip
+    if given_back:
+        conn.execute(insert(refunds), given_back)
+    conn.execute(insert(products), [
+        {"id": n, "name": name, "category": kind, "name_key": text_key(name), "category_key": text_key(kind)}
+        for n, (name, kind) in enumerate(MENU)
+    ])  # fmt: skip
+    conn.execute(insert(order_items), [
+        {"order_id": o.id, "line": str(line), "product_id": MENU.index(item), "quantity": 1000, "price": 100}
+        for o in world.orders for line, item in enumerate(o.items)
+    ])  # fmt: skip
+    conn.execute(insert(ratings), [
+        {**CSV, "external_id": str(n), "id": n, "customer_id": who, "rated_at": at, "score": score, "platform": source}
+        for n, who, at, score, source in world.ratings
+    ])  # fmt: skip
+    conn.execute(insert(points), [
+        {**CSV, "external_id": str(n), "customer_id": who, "at": at, "points": lot, "expires_at": expires,
+         "ledger": ledger}
+        for n, (who, at, lot, expires, ledger) in enumerate(world.points, 1)
+    ])  # fmt: skip
+    settle(conn, (guest.id for guest in world.guests))
+    _store_happenings(conn, world)
+    _store_past(conn, world)
+
+
+def _store_happenings(conn: Connection, world: World) -> None:
+    guests = {guest.id: guest for guest in world.guests}
+    _insert(conn, customer_dates, [
+        {"customer_id": g.id, "name": name, "year": int(value[:4]), "md": int(value[5:7]) * 100 + int(value[8:])}
+        for g in world.guests for name, value in g.attributes.items() if world.attribute_types.get(name) == "date"
+    ])  # fmt: skip
+    _insert(conn, events, [
+        {**CSV, "id": e.id, "external_id": str(e.id), "customer_id": e.guest, "store_id": e.store,
+         "name": text_key(e.name), "at": e.at, "data": e.data}
+        for e in world.events
+    ])  # fmt: skip
+    _insert(conn, tier_changes, [
+        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "at": at, "from_key": before and text_key(before),
+         "to_key": after and text_key(after), "kind": "none"}
+        for who, at, before, after in world.tier_changes
+    ])  # fmt: skip
+
+
+def _store_past(conn: Connection, world: World) -> None:
+    """Coupons and messages of rules that are no more."""
+    names = sorted({message.rule for message in world.messages} | {"coupons"})
+    body = {"content_hash": bytes(32)}
+    _insert(conn, rules, [{**body, "id": n, "rule": name, "path": f"{name}.yaml"} for n, name in enumerate(names, 900)])
+    number = {name: n for n, name in enumerate(names, 900)}
+    _insert(
+        conn, rule_versions, [{**body, "id": n, "rule_id": n, "body": {}, "first_at": START} for n in number.values()]
+    )
+    _insert(conn, runs, [{"id": 900, "as_of": START, "started_at": START, "host": "test", "pid": 1}])
+    sent = [(m.guest, number[m.rule], m.channel, m.state, m.at) for m in world.messages]
+    sent += [(c.guest, number["coupons"], "coupon", "sent", c.issued or START) for c in world.coupons]
+    _insert(conn, matches, [
+        {"id": n, "rule_id": rule, "version_id": rule, "customer_id": guest, "occasion": n, "run_id": 900,
+         "matched_at": at, "closes": at, "verdict": "act"}
+        for n, (guest, rule, _, _, at) in enumerate(sent, 900)
+    ])  # fmt: skip
+    _insert(conn, dispatches, [
+        {"id": n, "match_id": n, "step": 1, "rule_id": rule, "customer_id": guest, "channel": channel, "state": state,
+         "purpose": "marketing", "due_at": at, "expires_at": at, "handed_at": at if state == "sent" else None,
+         "finished_at": None if state == "pending" else at}
+        for n, (guest, rule, channel, state, at) in enumerate(sent, 900)
+    ])  # fmt: skip
+    first = 900 + len(world.messages)
+    _insert(conn, coupons, [
+        {"id": c.id, "dispatch_id": n, "customer_id": c.guest, "offer": c.offer, "terms": {},
+         "code": f"CODE{c.id}" if c.issued else None, "issued_at": c.issued, "valid_until": c.until,
+         "redeemed_at": c.redeemed, "revoked_at": c.revoked}
+        for n, c in enumerate(world.coupons, first)
+    ])  # fmt: skip
+
+
+def _insert(conn: Connection, table: Table, rows: list[dict[str, object]]) -> None:
+    if rows:
+        conn.execute(insert(table), rows)
