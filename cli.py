@@ -130,11 +130,13 @@ def validate(root: Path, files: tuple[str, ...], shape: str) -> int:
 
 @main.command()
 @click.argument("name", default="rule")
-def schema(name: str) -> None:
-    """Print a JSON Schema: rule, config, segments or offers."""
-    from engine.console.checking import schema_text
+@click.option("--write", is_flag=True, help="Write all of them into the home, with your own names in them.")
+@click.pass_obj
+def schema(root: Path, name: str, *, write: bool) -> None:
+    """Print what a file may hold, for editors: rule, config, segments, offers ..."""
+    from engine.console import schemas
 
-    say(schema_text(name))
+    say(schemas.written(root, os.environ, language()) if write else schemas.shown(name))
 
 
 @main.command()

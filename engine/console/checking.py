@@ -1,28 +1,20 @@
-"""``validate`` and ``schema``: what is wrong in the owner's files, and what may stand in them."""
+"""``validate``: what is wrong in the owner's files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from engine.console.exits import MistypedError, unknown
+from engine.console.exits import MistypedError
 from engine.console.page import colored
-from engine.language.offers import OFFERS_SCHEMA
 from engine.language.phrases import Phrase, listed, phrase, said
 from engine.language.problems import Problem, errors, to_github, to_json, to_text
 from engine.vocabulary.home import check_home
-from engine.vocabulary.schema import config_schema, rule_schema, segments_schema
 
 #: Folders of a home whose files are checked.
 _CHECKED: Final = ("config", "rules", "templates")
-_SCHEMAS: Final[dict[str, Callable[[], Any]]] = {
-    "rule": rule_schema,
-    "config": config_schema,
-    "segments": segments_schema,
-    "offers": lambda: OFFERS_SCHEMA,
-}
 
 
 def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[Problem]:
@@ -71,10 +63,3 @@ def _ending(wrong: int, odd: int) -> Phrase:
     counted = [phrase("1 problem") if wrong == 1 else phrase("{n:,} problems", n=wrong)] if wrong else []
     counted += [phrase("1 warning") if odd == 1 else phrase("{n:,} warnings", n=odd)] if odd else []
     return phrase("\n{counted}.", counted=listed(counted, " and "))
-
-
-def schema_text(name: str) -> str:
-    """Give a schema as the editor's file has it."""
-    if name not in _SCHEMAS:
-        raise unknown("schema", name, _SCHEMAS)
-    return json.dumps(_SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from engine.console import schedule
 from engine.console.brakes import closed, silent
 from engine.console.page import Page
+from engine.console.schemas import of_another_version
 from engine.console.session import Clock, Session, StrangeKeyError, opened
 from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
@@ -60,6 +61,9 @@ def examine_files(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("care", "files", f"{counted(odd, 'warning')}: `regulars validate` shows them")
     else:
         yield Finding("good", "files", "config, rules, templates, offers and segments are in order")
+    if of_another_version(root):
+        said = "the schemas for your editor are of another version of Regulars: `regulars schema --write` renews them"
+        yield Finding("care", "editor", said)
     yield _key(root)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from engine.console.exits import MistypedError
 from engine.console.importing import take_inbox
+from engine.console.schemas import written
 from engine.console.session import Clock, instant, opened
 from engine.starter.cafe import AS_OF, write_cafe
 from engine.starter.home import DEMO_ANSWERS, HomeAnswers, create_home
@@ -162,6 +163,7 @@ def make(
         say(f"{root} is ready. Try: regulars --home {quote(str(root))} run --dry-run --as-of {AS_OF}")
         return
     root = create_home(root, answers=answers(given, ask))
+    written(root, environ, "en")
     then = f"regulars --home {quote(str(root))} run --dry-run"
     say(f"{root} is ready. Lay your till's files into its inbox/, then: {then}")
 
@@ -169,6 +171,7 @@ def make(
 def make_demo_home(root: Path, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> Path:
     """Make the home of the invented café, its files imported through the inbox as on the demo's morning."""
     root = create_home(root, answers=DEMO_ANSWERS)
+    written(root, environ, "en")
     with opened(root, environ, clock) as session:
         write_cafe(session.home.config.inbox)
         for report in take_inbox(session, instant(AS_OF, session.zone)):

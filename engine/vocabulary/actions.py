@@ -72,7 +72,11 @@ class Email:
             "required": ["template"],
             "description": cls.about,
             "properties": {
-                "template": {"type": "string", "description": "A folder of templates/ with email.mjml or email.html."},
+                "template": {
+                    "type": "string",
+                    "x-names": "templates",
+                    "description": "A folder of templates/ with email.mjml or email.html.",
+                },
                 "subject": {"type": "string", "minLength": 1, "description": "Instead of the template's subject."},
             },
         }
@@ -114,7 +118,13 @@ class Sms:
             "additionalProperties": False,
             "required": ["template"],
             "description": cls.about,
-            "properties": {"template": {"type": "string", "description": "A folder of templates/ with sms.txt."}},
+            "properties": {
+                "template": {
+                    "type": "string",
+                    "x-names": "templates",
+                    "description": "A folder of templates/ with sms.txt.",
+                }
+            },
         }
 
     @classmethod
@@ -150,7 +160,7 @@ class Coupon:
             "required": ["offer"],
             "description": cls.about,
             "properties": {
-                "offer": {"type": "string", "description": "A key of config/offers.yaml."},
+                "offer": {"type": "string", "x-names": "offers", "description": "A key of config/offers.yaml."},
                 "valid": {
                     "type": "string",
                     "format": "validity",
@@ -205,9 +215,14 @@ class Alert:
             "required": ["template"],
             "description": cls.about,
             "properties": {
-                "template": {"type": "string", "description": "A folder of templates/ with an email or an SMS text."},
+                "template": {
+                    "type": "string",
+                    "x-names": "templates",
+                    "description": "A folder of templates/ with an email or an SMS text.",
+                },
                 "to": {
                     "type": "string",
+                    "x-names": "contacts",
                     "description": "store (its manager), or a name under contacts; manager if left out.",
                 },
                 "once_per": {

@@ -52,7 +52,7 @@ class Segment:
     @classmethod
     def schema(cls) -> JsonSchema:
         """The segment's name."""
-        return {"type": "string", "description": cls.about}
+        return {"type": "string", "x-names": "segments", "description": cls.about}
 
     @classmethod
     def read(cls, reader: Reader) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from engine.language.textkey import text_key
 from engine.language.yamlfile import Document, find, load
 from engine.vocabulary.conditions import Condition, Segment, read_conditions
 from engine.vocabulary.reading import Reader, Surroundings
-from engine.vocabulary.schema import config_schema, segments_schema
+from engine.vocabulary.schema import Names, config_schema, segments_schema
 from engine.vocabulary.validate import rule_from, same_ids
 
 SEGMENTS_FILE = "config/segments.yaml"
@@ -89,6 +89,24 @@ def load_home(root: Path, environ: Mapping[str, str]) -> Home:
 def check_home(root: Path, environ: Mapping[str, str]) -> list[Problem]:
     """Give every problem of every file of the home at ``root``, sorted; nothing is needed but the files."""
     return ordered(_read(root, environ).problems)
+
+
+def names(root: Path, environ: Mapping[str, str]) -> Names:
+    """Give the names that the home at ``root`` has made, as far as its files can be read.
+
+    Raises ``ProblemsError`` where there is no config that can be read.
+    """
+    read = _read(root, environ)
+    if read.config is None:
+        raise ProblemsError(ordered(read.problems))
+    found: dict[str, Iterable[str]] = {
+        "templates": read.templates,
+        "offers": read.offers,
+        "segments": read.segments,
+        "topics": read.config.topics,
+        "contacts": {*read.config.contacts, "store"},
+    }
+    return {what: sorted(named) for what, named in found.items()}
 
 
 @dataclass

@@ -7,7 +7,7 @@ No ``oneOf`` and no ``anyOf``: with them a misspelt key gets a useless message a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from engine.language.config import CONFIG_SCHEMA
@@ -134,6 +134,7 @@ def _how() -> dict[str, JsonSchema]:
         },
         "topic": {
             "type": "string",
+            "x-names": "topics",
             "description": phrase("One of the topics in config/regulars.yaml that guests agree to."),
         },
         "send": _SEND,
@@ -221,19 +222,28 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 }
 
 
-def schema_text(name: str) -> str:
-    """Give the text of a schema file, as it is committed (``KeyError`` for an unknown name)."""
-    return json.dumps(_titled(SCHEMAS[name]()), indent=2, ensure_ascii=False) + "\n"
+#: Names that a home has made for itself, by what they name (``x-names`` in a schema): templates, offers, segments ...
+Names = Mapping[str, Sequence[str]]
 
 
-def _titled(schema: JsonSchema, title: str = "") -> JsonSchema:
+def schema_text(name: str, names: Names | None = None) -> str:
+    """Give the text of a schema file, as it is committed (``KeyError`` for an unknown name).
+
+    With ``names`` an editor offers them where they may stand; others are no mistake, they may be new.
+    """
+    return json.dumps(_for_editors(SCHEMAS[name](), names or {}), indent=2, ensure_ascii=False) + "\n"
+
+
+def _for_editors(schema: JsonSchema, names: Names, title: str = "") -> JsonSchema:
     """Give every part its word as a title: editors show the nearest one, which would be the whole file's."""
     made = {**({"title": title} if title else {}), **schema}
-    if "properties" in made:
-        made["properties"] = {word: _titled(part, word) for word, part in made["properties"].items()}
-    if "definitions" in made:
-        made["definitions"] = {name: _titled(part, name) for name, part in made["definitions"].items()}
+    for inside in ("properties", "patternProperties", "definitions"):
+        if inside in made:
+            made[inside] = {word: _for_editors(part, names, word) for word, part in made[inside].items()}
     for inside in ("items", "additionalProperties"):
         if isinstance(made.get(inside), dict):
-            made[inside] = _titled(made[inside], made[inside].get("x-name", title))
+            made[inside] = _for_editors(made[inside], names, made[inside].get("x-name", title))
+    known = names.get(made.pop("x-names", ""))
+    if known:
+        made["examples"] = list(known)
     return made

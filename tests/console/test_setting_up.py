@@ -1,8 +1,7 @@
-"""``init``, ``demo``, ``validate``, ``schema`` and ``import``."""
+"""``init``, ``demo``, ``validate`` and ``import``."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -211,7 +210,7 @@ def test_the_demo_may_be_made_in_the_home_of_init(small_cafe: None, regulars: Re
     assert config.fresh is None  # its orders end on a fixed day
 
 
-# -- validate and schema ------------------------------------------------------------------------------------------------
+# -- validate ------------------------------------------------------------------------------------------------------
 
 TEN_MISTAKES = """\
 id: Win Back
@@ -271,17 +270,6 @@ def test_warnings_do_not_fail(at_home: Regulars, home: Path):
     result = at_home("validate")
     assert result.exit_code == 0
     assert "warning: " in result.stdout
-
-
-@pytest.mark.parametrize("name", ["rule", "config", "segments", "offers"])
-def test_a_schema_is_the_one_that_editors_get(regulars: Regulars, name: str):
-    result = regulars("schema", name)
-    assert json.loads(result.stdout) == json.loads((ROOT / "config" / "schema" / f"{name}.json").read_text("utf-8"))
-
-
-def test_a_schema_that_is_none(regulars: Regulars):
-    result = regulars("schema", "rulle")
-    assert (result.exit_code, result.stderr) == (2, 'There is no schema "rulle" - did you mean "rule"?\n')
 
 
 # -- import -------------------------------------------------------------------------------------------------------------

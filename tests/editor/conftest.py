@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from engine.console.schemas import written
 from engine.starter.home import HomeAnswers, create_home
 from tests.editor.language_server import LanguageServer
 
@@ -32,6 +33,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]
     if not PROGRAM.exists():
         _without("yaml-language-server")
     home = create_home(tmp_path_factory.mktemp("editor") / "home", answers=HomeAnswers())
+    written(home, {}, "en")
     server = LanguageServer(node, PROGRAM, home)
     yield server
     server.close()

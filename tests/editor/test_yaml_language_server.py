@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -36,16 +37,20 @@ class Draft:
 
     def __init__(self, editor: LanguageServer) -> None:
         self._editor = editor
-        self.name = f"rules/draft-{next(self._numbers)}.yaml"
+        self.name = ""
 
     def marked(self, text: str) -> Marked:
         """The lines that are marked, counted from 1 below the first one, and what is said."""
-        found = self._editor.open(self.name, FIRST_LINE + text)
+        found = self._begin(text)
         return [(each["range"]["start"]["line"], each["message"]) for each in found]
+
+    def _begin(self, text: str) -> list[dict[str, Any]]:
+        self.name = f"rules/draft-{next(self._numbers)}.yaml"
+        return self._editor.open(self.name, FIRST_LINE + text)
 
     def _open(self, text: str) -> tuple[int, int]:
         before, _, after = text.partition("|")
-        self._editor.open(self.name, FIRST_LINE + before + after)
+        self._begin(before + after)
         return before.count("\n") + 1, len(before.rpartition("\n")[2])
 
     def offers(self, text: str) -> dict[str, str]:
@@ -102,6 +107,12 @@ def test_the_settings_of_a_word_are_offered_with_their_meaning(draft: Draft):
 
 def test_words_of_a_short_list_are_offered(draft: Draft):
     assert {"marketing", "service"} <= set(draft.offers(RULE + "purpose: |\n"))
+
+
+def test_the_homes_own_names_are_offered(draft: Draft):
+    """`init` has written them into the schemas; `regulars schema --write` does when there are more."""
+    assert "win-back" in draft.offers(RULE + "  - sms:\n      template: |\n")
+    assert "free-drink" in draft.offers(RULE + "  - coupon:\n      offer: |\n")
 
 
 @pytest.mark.parametrize(
