@@ -15,6 +15,7 @@ from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.firings import Joined, Ordered
 from engine.vocabulary.occasions import Candidates
+from engine.vocabulary.periods import Every, OnDate
 from engine.vocabulary.ratings import LowRating, Rated
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.returns import Anniversary, Birthday
@@ -63,6 +64,8 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "at_risk": AtRisk,
     "birthday": Birthday,
     "anniversary": Anniversary,
+    "on_date": OnDate,
+    "every": Every,
     "joined": Joined,
     "ordered": Ordered,
     "rated": Rated,

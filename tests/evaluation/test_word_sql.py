@@ -83,7 +83,7 @@ class Printer:
                 continue
             rows = re.findall(row, values)
             between = f" ... {len(rows)} rows ... " if len(rows) > 2 else " "
-            yield f"{name}: {rows[0]}{between}{rows[-1]}"
+            yield f"{name}: {rows[0]}" if len(rows) == 1 else f"{name}: {rows[0]}{between}{rows[-1]}"
 
     def short(self, text: str) -> str:
         text = text.replace(str(int(NOW.timestamp())), "<as_of>").replace(str(int(MATCHED.timestamp())), "<match>")
