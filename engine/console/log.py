@@ -15,10 +15,11 @@ from engine.console.exits import unknown
 from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
-from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rules
+from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rule_versions, rules
 from engine.dispatch.outbox import FINAL, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
+from engine.vocabulary.steps import step_names
 
 #: Verdicts of guests who were matched and got nothing; ``--state`` takes them like states.
 VERDICTS: Final = ("refused", "control")
@@ -27,8 +28,8 @@ STATES: Final = (*sorted({*OPEN, "handoff", *FINAL}), *VERDICTS)
 TABLE_ROWS: Final = 50
 #: The stable keys of ``log --format json``, and the columns of the CSV.
 KEYS: Final = (
-    "id", "rule", "customer", "occasion", "step", "channel", "to", "state", "reason", "due_at", "sent_at", "attempts",
-    "provider_id", "coupon",
+    "id", "rule", "customer", "occasion", "step", "step_name", "channel", "to", "state", "reason", "due_at", "sent_at",
+    "attempts", "provider_id", "coupon",
 )  # fmt: skip
 
 
@@ -81,9 +82,9 @@ def entries(
 
     Beside ``KEYS`` stand ``name`` and ``taken_back``, for tables only.
     """
-    query = _query(filters, zone)
+    query, names = _query(filters, zone), _names(conn)
     for row in conn.execute(query if limit is None else query.limit(limit)).yield_per(1_000):
-        yield _entry(row, reveal=reveal)
+        yield _entry(row, names, reveal=reveal)
 
 
 def count(conn: Connection, filters: Filters, zone: ZoneInfo) -> int:
@@ -121,7 +122,7 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], obje
     (Column("guest", whole=True), lambda row, _: row["customer"]),
     (Column("name", most=30), lambda row, _: row["name"]),
     (Column("rule", most=30), lambda row, _: row["rule"]),
-    (Column("step", right=True), lambda row, _: row["step"]),
+    (Column("step", right=True), lambda row, _: row["step_name"]),
     (Column("what", whole=True), lambda row, _: CHANNELS.get(row["channel"] or "")),
     (Column("state", whole=True), lambda row, _: _state(row)),
     (Column("when"), _when),
@@ -143,7 +144,8 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
     when = func.coalesce(d.handed_at, d.due_at)
     query = (
         select(
-            d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, d.step, d.channel,
+            d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, matches.c.version_id,
+            d.step, d.channel,
             endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts, d.provider_id,
             _code().label("coupon"), _taken_back().label("taken_back"),
         )
@@ -164,7 +166,18 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
 def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
     """Give guests who were matched and get nothing of the rule: they have no dispatch."""
     m, nothing = matches.c, null()
-    absent = ("step", "channel", "address", "due_at", "handed_at", "finished_at", "provider_id", "coupon", "taken_back")
+    absent = (
+        "version_id",
+        "step",
+        "channel",
+        "address",
+        "due_at",
+        "handed_at",
+        "finished_at",
+        "provider_id",
+        "coupon",
+        "taken_back",
+    )
     query = (
         select(
             nothing.label("id"), rules.c.rule, customers.c.external_id, customers.c.name, m.occasion,
@@ -223,7 +236,13 @@ def _taken_back() -> ColumnElement[bool]:
     )
 
 
-def _entry(row: Row[Any], *, reveal: bool) -> dict[str, Any]:
+def _names(conn: Connection) -> dict[int, dict[int, str]]:
+    """Read, by a rule's version, the names of its steps where they are others than their numbers."""
+    versions = conn.execute(select(rule_versions.c.id, rule_versions.c.body)).all()
+    return {row.id: step_names(row.body["actions"]) for row in versions if "split" in repr(row.body.get("actions"))}
+
+
+def _entry(row: Row[Any], names: Mapping[int, Mapping[int, str]], *, reveal: bool) -> dict[str, Any]:
     sent_at = (row.handed_at or row.finished_at) if row.state == "sent" else row.handed_at
     return {
         "id": row.id,
@@ -232,6 +251,7 @@ def _entry(row: Row[Any], *, reveal: bool) -> dict[str, Any]:
         "name": row.name,
         "occasion": row.occasion,
         "step": row.step,
+        "step_name": names.get(row.version_id, {}).get(row.step, str(row.step)) if row.step else None,
         "channel": row.channel,
         "to": row.address if reveal else masked(row.address) or None,
         "state": row.state,

@@ -32,7 +32,9 @@ from engine.language.keys import endpoint_hash
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.sms import segments
-from engine.vocabulary.actions import Alert, Coupon
+from engine.vocabulary.actions import Coupon
+from engine.vocabulary.messages import Alert
+from engine.vocabulary.steps import once_each
 
 FOLDER: Final = "preview"
 _BODY: Final = "SAMPZECXDEXX"  # in the alphabet of codes, and no code that anybody drew
@@ -43,7 +45,7 @@ SAMPLE_CODE: Final = _BODY + check_character(_BODY)
 class Shown:
     """One message as the guest, or for an alert the staff, would read it; ``problem`` says why there is none."""
 
-    step: int
+    step: str  #: its name for people
     what: str  #: the step in English
     email: RenderedEmail | None = None
     sms: str | None = None
@@ -83,11 +85,11 @@ class Rehearsed:
     def _messages(self, conn: Connection, customer: Row[Any]) -> Iterator[Shown]:
         about = self._about(conn, customer)
         issued: list[Issued] = []
-        for step in self.rule.steps:
+        for step in once_each(self.rule.steps):
             if isinstance(step.settings, Coupon):
                 issued.append(self._sample(step.settings, about.zone))
                 continue
-            shown = Shown(step.number, step.settings.sentence())
+            shown = Shown(step.name, step.settings.sentence())
             try:
                 yield self._filled(shown, step, self._values(conn, step, about, issued))
             except (RenderError, SecretError) as error:

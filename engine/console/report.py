@@ -143,9 +143,9 @@ def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RuleP
 def _planned_row(home: Home, rule: Rule, each: Planned) -> tuple[object, ...]:
     goes = each.state in {"pending", "held"}
     when = f"{day(each.day)} from {each.first.astimezone(home.config.business.timezone):%H:%M}" if goes else ""
-    what = rule.step(each.step).settings.sentence()
+    step = rule.step(each.step)
     why = each.state if goes and each.state == "held" else "" if goes else f"{each.state}: {reason(each.reason)}"
-    return each.step, what, when, f"{each.count:,}", why
+    return step.name, step.settings.sentence(), when, f"{each.count:,}", why
 
 
 def _first(rule: Rule, first: First, zone: ZoneInfo, language: str) -> str:

@@ -22,7 +22,6 @@ from engine.language.hours import is_open
 from engine.language.rule import Rule
 from engine.language.schedules import Schedule
 from engine.language.times import business_day
-from engine.vocabulary.actions import ACTIONS
 from engine.vocabulary.home import Home
 
 EVERY_MINUTES: Final = 15
@@ -193,7 +192,7 @@ def shortest_gap(schedule: Schedule, now: datetime, zone: ZoneInfo) -> timedelta
 def _ever_open(home: Home, rule: Rule, started: Sequence[datetime], sent_on: Collection[str]) -> bool:
     """Tell whether each channel of the rule has sent, or some run was at an hour at which it may (the home's clock)."""
     zone = home.config.business.timezone
-    channels = {channel for step in rule.steps if (channel := ACTIONS[step.word].channel)}
+    channels = {channel for step in rule.steps if (channel := step.settings.channel)}
     return all(
         channel in sent_on
         or any(is_open(at, zone, home.config.hours[channel], rule.send.between, rule.send.on) for at in started)

@@ -25,6 +25,7 @@ REASONS: Final[Mapping[str, str]] = {
     "blast": "more guests than the share that limits: blast allows",
     "came_back": "the guest came back",
     "stop_if": "what the rule names under stop_if was true by then",
+    "only_if": "what the step asks under only_if did not hold by then",
     "stopped": "the red button is pressed (regulars start)",
     "erased": "the guest was erased",
     "rule_off": "the rule is switched off",

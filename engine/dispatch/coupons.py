@@ -6,7 +6,7 @@ Before that its row has no code: what is held, blocked or expired leaks none. Re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -76,7 +76,7 @@ def issue(
     """Do one claimed coupon step, in the transaction in which it was claimed; give what became of it."""
     verdict = decide(conn, claim, policy, at)
     coupon = conn.execute(select(coupons).where(coupons.c.dispatch_id == claim.id)).one()
-    if verdict.passed and not coupon.terms.get("always") and not _message_to_come(conn, claim):
+    if verdict.passed and not coupon.terms.get("always") and not _message_to_come(conn, claim, policy, at):
         verdict = Verdict("cancelled", "no_message")
     if not verdict.passed:
         carry_out(conn, claim, verdict, at)
@@ -119,19 +119,30 @@ def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_star
     return start_of(last + timedelta(days=1), zone, day_starts)
 
 
-def _message_to_come(conn: Connection, claim: Claim) -> bool:
-    """Tell whether a later step can still show the code to the guest."""
-    later = (
-        select(dispatches.c.id)
+def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> bool:
+    """Tell whether a later step can still show the code to the guest.
+
+    A message that is due now and that its ``only_if`` leaves out cannot. Where no other is left, it is cancelled here:
+    it would be made without a code if that changed within the minute.
+    """
+    rule = policy.rule(conn, claim.version_id)
+    later = conn.execute(
+        select(dispatches.c.id, dispatches.c.step, dispatches.c.state, dispatches.c.due_at)
         .where(
             dispatches.c.match_id == claim.match_id,
             dispatches.c.step > claim.step,
             dispatches.c.channel.in_(MESSAGES),
             dispatches.c.state.not_in(UNSEEN),
         )
-        .limit(1)
-    )
-    return conn.scalar(later) is not None
+        .order_by(dispatches.c.step)
+    ).all()
+    for each in later:
+        waits = each.due_at > at or each.state != "pending"
+        if waits or policy.why_stopped(conn, rule, replace(claim, step=each.step), at) != "only_if":
+            return True
+    left_out = dispatches.c.id.in_([each.id for each in later])
+    move(conn, "pending", "cancelled", left_out, who="engine", now=at, actor="engine", reason="only_if")
+    return False
 
 
 def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime, draw: Callable[[], str]) -> None:

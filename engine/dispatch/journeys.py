@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -75,7 +75,14 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
 
     def stopped(conn: Connection, rule: Rule, claim: Claim, at: datetime) -> str | None:
         return why_stopped(
-            conn, home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at, kept=kept
+            conn,
+            home,
+            rule,
+            customer_id=claim.customer_id,
+            matched_at=claim.matched_at,
+            as_of=at,
+            step=claim.step,
+            kept=kept,
         )
 
     return Policy(
@@ -89,10 +96,17 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
 
 def _named(body: Mapping[str, Any], setting: str) -> Iterator[str]:
     """Give what the actions name under ``setting``; a plain value stands for the first setting."""
+    yield from _named_in(body.get("actions", ()), setting)
+
+
+def _named_in(steps: Sequence[Mapping[str, Any]], setting: str) -> Iterator[str]:
     first = {"coupon": "offer"}
-    for step in body.get("actions", ()):
+    for step in steps:
         for word, settings in step.items():
-            if isinstance(settings, Mapping) and setting in settings:
+            if word == "split":
+                for branch in settings.values():
+                    yield from _named_in(branch["actions"], setting)
+            elif isinstance(settings, Mapping) and setting in settings:
                 yield settings[setting]
             elif isinstance(settings, str) and first.get(word, "template") == setting and word != "wait":
                 yield settings

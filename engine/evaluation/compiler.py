@@ -33,8 +33,8 @@ from sqlalchemy import (
 from engine.database.consent import block_reason
 from engine.database.sql import upsert
 from engine.database.tables import matches, stores
-from engine.evaluation.permission import bucket, too_soon
-from engine.language.rule import Rule
+from engine.evaluation.permission import bucket, in_branches, too_soon
+from engine.language.rule import Rule, Step
 from engine.vocabulary.actions import ACTIONS
 from engine.vocabulary.conditions import Condition, all_hold
 from engine.vocabulary.occasions import Candidates
@@ -187,7 +187,7 @@ def _judged(rule: Rule, ranked: CTE) -> CTE:
         channel: case((ranked.c[f"{channel}_rank"] > 1, "duplicate_endpoint"), else_=ranked.c[f"{channel}_block"])
         for channel in ("email", "sms")
     }
-    nothing_left = _nothing_left(rule, blocks)
+    nothing_left = _nothing_left(rule, blocks, ranked.c.customer_id)
     if rule.limits.again_after is not None:
         nothing_left = func.coalesce(nothing_left, case((ranked.c.turn > 1, "again_too_soon"), else_=null()))
     reason = case(
@@ -206,16 +206,24 @@ def _judged(rule: Rule, ranked: CTE) -> CTE:
     ).cte("judged")
 
 
-def _nothing_left(rule: Rule, blocks: dict[str, Any]) -> ColumnElement[Any]:
-    """SQL: the first message step's block where no step is left that does anything, else NULL."""
+def _nothing_left(rule: Rule, blocks: dict[str, Any], customer_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """SQL: the first message step's block where no step is left that does anything, else NULL.
+
+    Only the steps of the guest's own branches count.
+    """
     nothing: ColumnElement[Any] = cast(null(), String)
-    channels: list[str] = []
-    for step in rule.steps:
-        channel = ACTIONS[step.word].channel
-        if channel is not None:
-            channels.append(channel)
-        elif ACTIONS[step.word].does_something or getattr(step.settings, "always", False):
-            return nothing
-    if not channels:
+    doing = [step for step in rule.steps if step.settings.channel is None and _does_by_itself(step)]
+    messages = [step for step in rule.steps if step.settings.channel is not None]
+    if not messages or any(not step.branches for step in doing):
         return nothing
-    return case((and_(*(blocks[channel].is_not(None) for channel in channels)), blocks[channels[0]]), else_=nothing)
+    blocked = [blocks[step.settings.channel] for step in messages]
+    if not any(step.branches for step in (*doing, *messages)):
+        return case((and_(*(block.is_not(None) for block in blocked)), blocked[0]), else_=nothing)
+    mine = [in_branches(customer_id, step) for step in messages]
+    open_ones = [and_(own, block.is_(None)) for own, block in zip(mine, blocked, strict=True)]
+    something = or_(*(in_branches(customer_id, step) for step in doing), *open_ones)
+    return case((something, nothing), *zip(mine, blocked, strict=True), else_=nothing)
+
+
+def _does_by_itself(step: Step) -> bool:
+    return ACTIONS[step.word].does_something or getattr(step.settings, "always", False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, func, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, func, literal, or_, select, true, type_coerce
 
 from engine.database.consent import block_reason
 from engine.database.tables import customer_facts, customers, matches
+from engine.language.rule import Step
 from engine.language.times import Duration
 from engine.vocabulary.occasions import ONE_DAY
 from engine.vocabulary.scope import Scope
@@ -30,6 +31,12 @@ def bucket(customer_id: ColumnElement[Any], salt: str) -> ColumnElement[int]:
     mixed = (big % _PRIME * _big(factor) + _big(shift)) % _PRIME
     squared = (mixed * mixed % _PRIME + _big(shift)) % _PRIME
     return squared * 16807 % _PRIME % _BUCKETS
+
+
+def in_branches(customer_id: ColumnElement[Any], step: Step) -> ColumnElement[bool]:
+    """SQL: the step is the guest's own: its split, and each one around it, sends the guest this way."""
+    drawn = ((bucket(customer_id, branch.salt), branch) for branch in step.branches)
+    return and_(true(), *(and_(number >= branch.low, number < branch.high) for number, branch in drawn))
 
 
 def _big(number: int) -> ColumnElement[int]:

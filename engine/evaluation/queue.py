@@ -25,13 +25,14 @@ from sqlalchemy import (
 
 from engine.database.sql import values_cte
 from engine.database.tables import coupons, customer_facts, dispatches, matches
-from engine.evaluation.permission import bucket
+from engine.evaluation.permission import bucket, in_branches
 from engine.language.config import Config
 from engine.language.offers import Offer
 from engine.language.rule import Rule, Step
 from engine.language.times import Duration, first_instant, is_open, next_slot, wall
-from engine.vocabulary.actions import ACTIONS, Coupon
+from engine.vocabulary.actions import Coupon
 from engine.vocabulary.scope import Zone
+from engine.vocabulary.steps import once_each
 
 _MINUTE = timedelta(minutes=1)
 _SLOT_COLUMNS = ("zone_id", "due", "spread", "waited", "latest")
@@ -65,6 +66,8 @@ def write_dispatches(conn: Connection, queue: Queue) -> None:
     for step in queue.rule.steps:
         if isinstance(step.settings, Coupon):
             _write_coupon_step(conn, queue, step)
+    for step in once_each(queue.rule.steps):
+        if isinstance(step.settings, Coupon):
             _write_coupons(conn, queue, step)
 
 
@@ -82,7 +85,7 @@ def after_waits(at: datetime, zone: Zone, waits: Sequence[Duration]) -> datetime
 def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
     """Give the first instant at which the step may go out in ``zone``; staff and the database know no hours."""
     at = after_waits(queue.as_of, zone, step.waits)
-    channel = ACTIONS[step.word].channel
+    channel = step.settings.channel
     if channel is None:
         return at
     send = queue.rule.send
@@ -91,7 +94,7 @@ def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
 
 def _room(queue: Queue, step: Step, zone: Zone, due: datetime) -> timedelta:
     """Give how long messages may be spread from ``due`` on: as the rule says, and not beyond the open hours."""
-    send, channel = queue.rule.send, ACTIONS[step.word].channel
+    send, channel = queue.rule.send, step.settings.channel
     if send.spread is None or channel is None:
         return timedelta(0)
     room, most = timedelta(0), send.spread.delta()
@@ -110,7 +113,7 @@ def _slots(queue: Queue, step: Step) -> list[tuple[int, ...]]:
         room = _room(queue, step, zone, due)
         waited = after_waits(queue.as_of, zone, step.waits) - queue.as_of
         latest = _NEVER
-        if send.within is not None and ACTIONS[step.word].channel is not None:
+        if send.within is not None and step.settings.channel is not None:
             within = send.within
             end = after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()
             latest = int((end + room).timestamp())
@@ -124,10 +127,10 @@ def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
     slots = values_cte("slots", _SLOT_COLUMNS, _slots(queue, step))
     match = matches.alias("m")
     due, expires = _times(queue, match, slots)
-    channel = ACTIONS[step.word].channel
+    channel = step.settings.channel
     block = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
     values = _row(queue, step, match, due=due, expires=expires, block=block)
-    _insert(conn, queue, match, slots, values)
+    _insert(conn, queue, step, (match, slots), values)
 
 
 def _write_coupon_step(conn: Connection, queue: Queue, step: Step) -> None:
@@ -144,7 +147,7 @@ def _write_coupon_step(conn: Connection, queue: Queue, step: Step) -> None:
         expires = func.coalesce(_of_messages(match, step, func.max(dispatches.c.expires_at)), expires)
         block = _why_none_goes(match, step)
     values = _row(queue, step, match, due=due, expires=expires, block=block)
-    _insert(conn, queue, match, slots, values)
+    _insert(conn, queue, step, (match, slots), values)
 
 
 def _later_messages(match: Any, step: Step) -> tuple[ColumnElement[bool], ...]:
@@ -177,7 +180,7 @@ def _row(
     state = case(
         (block.is_not(None), "blocked"), (due >= expires, "expired"), else_="held" if queue.held else "pending"
     )
-    channel = ACTIONS[step.word].channel
+    channel = step.settings.channel
     template = getattr(step.settings, "template", None)
     return {
         "match_id": match.c.id,
@@ -198,13 +201,17 @@ def _row(
     }
 
 
-def _insert(conn: Connection, queue: Queue, match: Any, slots: CTE, values: dict[str, ColumnElement[Any]]) -> None:
+def _insert(
+    conn: Connection, queue: Queue, step: Step, source: tuple[Any, CTE], values: dict[str, ColumnElement[Any]]
+) -> None:
+    match, slots = source
     facts = customer_facts.alias("f")
     guests = match.join(facts, facts.c.customer_id == match.c.customer_id)
     rows = (
         select(*(value.label(name) for name, value in values.items()))
         .select_from(guests.join(slots, slots.c.zone_id == facts.c.zone_id))
         .where(match.c.run_id == queue.run, match.c.rule_id == queue.rule_row, match.c.verdict == "act")
+        .where(in_branches(match.c.customer_id, step))
         .order_by(match.c.id)
     )
     conn.execute(insert(dispatches).from_select(list(values), rows))

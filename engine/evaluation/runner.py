@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, literal, not_, or_, select, update
 
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.tables import dispatches, matches, orders, runs
 from engine.evaluation.compiler import Rows, write_matches
-from engine.evaluation.permission import reachable
+from engine.evaluation.permission import in_branches, reachable
 from engine.evaluation.queue import Queue, write_dispatches
 from engine.evaluation.register import (
     Registered,
@@ -27,7 +27,7 @@ from engine.evaluation.register import (
 )
 from engine.evaluation.results import RuleResult, RunResult
 from engine.intake.own_dates import follow_declared
-from engine.language.rule import Rule
+from engine.language.rule import Rule, Step
 from engine.language.times import business_day
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.home import Home
@@ -237,7 +237,7 @@ class _Evaluation:
             refused={str(reason): count for verdict, reason, count in verdicts if verdict == "refused"},
             queued=queued,
             held=held if act else None,
-            balanced=self._adds_up(conn, row.id, verdicts, queued, parts=len(rule.steps)),
+            balanced=self._adds_up(conn, row.id, verdicts, queued, rule.steps),
         )
 
     def _matched(self, conn: Connection, rule_row: int) -> int:
@@ -250,24 +250,31 @@ class _Evaluation:
         rule_row: int,
         verdicts: Sequence[tuple[str, str | None, int]],
         queued: Mapping[str, int],
-        *,
-        parts: int,
+        steps: Sequence[Step],
     ) -> bool:
-        """Check that each guest has one outcome with its reason, and each who is acted on every part of every step."""
-        act = sum(count for verdict, _, count in verdicts if verdict == "act")
-        uneven = (
-            select(dispatches.c.match_id)
-            .join(matches, matches.c.id == dispatches.c.match_id)
-            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
-            .group_by(dispatches.c.match_id)
-            .having(func.count() != parts)
-            .limit(1)
-        )
+        """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
+
+        How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
+        """
+        m, of_rule = matches.c, (matches.c.run_id == self.run, matches.c.rule_id == rule_row)
+        always = sum(not step.branches for step in steps)
+        branched = [(step, in_branches(m.customer_id, step)) for step in steps if step.branches]
+        parts = sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(always))
+        rows = select(func.count()).where(dispatches.c.match_id == m.id).correlate(matches).scalar_subquery()
+        uneven = select(m.id).where(*of_rule, m.verdict == "act", rows != parts).limit(1)
+        strays = [
+            select(m.id)
+            .join(dispatches, dispatches.c.match_id == m.id)
+            .where(*of_rule, dispatches.c.step == number, not_(ours))
+            for number, ours in _owners(branched).items()
+        ]
+        due = select(func.coalesce(func.sum(parts), 0)).where(*of_rule, m.verdict == "act")
         return (
             sum(count for _, _, count in verdicts) == self._matched(conn, rule_row)
             and all((verdict == "refused") == (reason is not None) for verdict, reason, _ in verdicts)
-            and sum(queued.values()) == act * parts
+            and sum(queued.values()) == conn.scalar(due)
             and conn.scalar(uneven) is None
+            and all(conn.scalar(stray.limit(1)) is None for stray in strays)
         )
 
     def _verdicts(self, conn: Connection, rule_row: int) -> list[tuple[str, str | None, int]]:
@@ -299,3 +306,11 @@ class _Evaluation:
         if act > max(BLAST_FLOOR, self.reach["any"] * config.limits.blast_bp // 10_000):
             return "blast"
         return None
+
+
+def _owners(branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> dict[int, ColumnElement[bool]]:
+    """SQL, by the number of a step in branches: the guest is one of those whose it is."""
+    found: dict[int, ColumnElement[bool]] = {}
+    for step, mine in branched:
+        found[step.number] = or_(found[step.number], mine) if step.number in found else mine
+    return found

@@ -15,8 +15,8 @@ from engine.vocabulary.conditions import all_hold
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Scope, Zone
 
-#: A rule's version, the zone, and the seconds of match and asking -> what is asked of a guest.
-Kept = dict[tuple[str, bytes, int, int, int], Select[Any]]
+#: A rule's version, a step with conditions, the zone, and the seconds of match and asking -> what is asked of a guest.
+Kept = dict[tuple[str, bytes, int | None, int, int, int], Select[Any]]
 
 _MOST_KEPT = 200
 _ZONE = (
@@ -34,33 +34,36 @@ def why_stopped(
     customer_id: int,
     matched_at: datetime,
     as_of: datetime,
+    step: int | None = None,
     kept: Kept | None = None,
 ) -> str | None:
     """Give the trigger's own reason (``came_back``, ``used``) or ``stop_if`` where the rest is to be cancelled.
 
-    None where it goes on at ``as_of``. ``rule`` is the version that the match was made with. The facts must stand at
-    ``as_of`` or be brought there before.
+    None where it goes on at ``as_of``; ``only_if`` where the conditions of the step of that number do not hold: then it
+    alone is cancelled. ``rule`` is the version that the match was made with. The facts must stand at ``as_of`` or be
+    brought there before.
     ``kept`` is the asker's own, for one home: matches of one run are asked the same at the same second, and to put the
     question together takes ten times as long as the answer.
     """
-    if not rule.stop_if and rule.trigger.ends is None:
+    only_if = () if step is None else rule.step(step).only_if
+    if not rule.stop_if and rule.trigger.ends is None and not only_if:
         return None
     zone = conn.execute(_ZONE, {"customer": customer_id}).one_or_none()
     if zone is None:  # erased: the fence has its own word on that
         return None
     kept = {} if kept is None else kept
-    key = (rule.id, rule.version_hash, zone.id, int(matched_at.timestamp()), int(as_of.timestamp()))
+    asked = step if only_if else None  # the steps without conditions of their own share a question
+    key = (rule.id, rule.version_hash, asked, zone.id, int(matched_at.timestamp()), int(as_of.timestamp()))
     if key not in kept:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        kept[key] = _question(home, rule, Zone(zone.id, ZoneInfo(zone.name)), matched_at, as_of)
+        kept[key] = _question(rule, only_if, _scope(home, rule, Zone(zone.id, ZoneInfo(zone.name)), matched_at, as_of))
     reason: str | None = conn.scalar(kept[key], {"customer": customer_id})
     return reason
 
 
-def _question(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: datetime) -> Select[Any]:
-    """SQL: why the journey of the guest ``:customer`` stops."""
-    scope = Scope(
+def _scope(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: datetime) -> Scope:
+    return Scope(
         moment=as_of,
         zones=[zone],
         day_starts=home.config.day_starts,
@@ -68,10 +71,16 @@ def _question(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: d
         topic=rule.topic,
         match_at=matched_at,
     )
+
+
+def _question(rule: Rule, only_if: tuple[Any, ...], scope: Scope) -> Select[Any]:
+    """SQL: why the journey of the guest ``:customer`` stops, or the step is left out."""
     whens = []
     if rule.trigger.ends is not None:
         whens.append((rule.trigger.ended(scope), rule.trigger.ends))
     if rule.stop_if:
         whens.append((all_hold(rule.stop_if, scope), "stop_if"))
+    if only_if:  # what cannot be told (no data) does not hold
+        whens.append((case((all_hold(only_if, scope), 1), else_=0) == 0, "only_if"))
     its = scope.facts.c.customer_id == bindparam("customer", type_=Id)
     return select(case(*whens)).select_from(scope.guest()).where(its).add_cte(scope.days_table())

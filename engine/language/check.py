@@ -289,6 +289,26 @@ class _Check:
                 message = phrase("{name} names {value} twice", name=self._name(path), value=short(str(value)))
                 self._say((*path, number), message, "repeated")
 
+    def _beside(self, key: str, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+        """Say it of a setting that stands beside the word that it is a setting of."""
+        words = [one for one in section if key in _resolve(self.schema, known.get(one, {})).get("properties", {})]
+        if len(words) != 1:
+            return ""
+        word, value = words[0], section[words[0]]
+        if not isinstance(value, str):
+            return phrase(
+                '"{word}" belongs inside "{section}": write it below "{section}:", beside its settings.',
+                word=key,
+                section=word,
+            )
+        return phrase(
+            '"{word}" belongs inside "{section}": write "{first}: {value}" below it, and "{word}" beside that.',
+            word=key,
+            section=word,
+            first=next(iter(_resolve(self.schema, known[word])["properties"])),
+            value=short(value),
+        )
+
     def _elsewhere(self, key: str, path: Path, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """Say where a misplaced word belongs: a wrong indentation is the usual cause."""
         for sibling in section:
@@ -298,6 +318,8 @@ class _Check:
                 return phrase(
                     '"{word}" belongs to "{section}": indent it further, below "{section}:".', word=key, section=sibling
                 )
+        if beside := self._beside(key, section, known):
+            return beside
         above = list(_sections(self.schema, path))
         for length in range(len(path) - 1, -1, -1):
             if key in above[length].get("properties", {}):

@@ -19,13 +19,35 @@ Purpose = Literal["marketing", "service"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One entry of ``actions``; waits are not steps of their own, they delay those after them."""
+class Branch:
+    """One branch of a split: the guests whose bucket of ``salt`` (0 to 9,999) is in ``[low, high)``."""
 
-    number: int  #: 1-based place in the owner's list, waits counted: stable in the log
+    salt: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of ``actions``, for the guests of its branches; waits and splits are not steps of their own.
+
+    After a split whose branches wait differently, one entry is several steps of one number: one for each way that leads
+    there, with that way's waits. A guest goes one way, and so has one of them.
+    """
+
+    number: int  #: 1-based place in the file, waits, splits and steps in branches counted: stable in the log
     word: str  #: email, sms, coupon, alert
     settings: Any  #: the action's own frozen dataclass
-    waits: tuple[Duration, ...] = ()  #: all waits before it, in order
+    waits: tuple[Duration, ...] = ()  #: all waits before it on its way, in order
+    label: str = ""  #: how people name it: ``4``, or ``2.morning.1`` in a branch; empty: as its number
+    branches: tuple[Branch, ...] = ()  #: whose it is, outer splits first; none: everybody's
+    only_if: tuple[Any, ...] = ()  #: conditions that must hold at the step's own time
+    at: tuple[str | int, ...] = ()  #: where it stands in the rule's data
+
+    @property
+    def name(self) -> str:
+        """Give the name for people."""
+        return self.label or str(self.number)
 
 
 @dataclass(frozen=True)
@@ -96,7 +118,10 @@ class Rule:
         return hashlib.sha256(json.dumps(dict(self.body), sort_keys=True, ensure_ascii=False).encode()).digest()
 
     def step(self, number: int) -> Step:
-        """Give the step of that number (``KeyError`` where the rule has none)."""
+        """Give the step of that number (``KeyError`` where the rule has none).
+
+        Where one entry is several steps, they differ in waits and branches only, which matter to the outbox alone.
+        """
         for step in self.steps:
             if step.number == number:
                 return step

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from engine.language.formats import parse_validity
-from engine.language.times import Duration
+from engine.language.phrases import Phrase, listed, phrase
+from engine.language.times import Duration, parse_share
 from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.messages import Alert, Channel, Email, Sms
 from engine.vocabulary.reading import Reader
+
+_WHOLE = 10_000  #: 100% in hundredths of a percent
 
 
 class Action(Protocol):
@@ -17,8 +22,12 @@ class Action(Protocol):
 
     about: ClassVar[str]  #: one sentence for the reference page and the editor's hover
     example: ClassVar[str]  #: YAML, as it stands in the list ``actions``
-    channel: ClassVar[Literal["email", "sms"] | None]  #: the guest's endpoint that it needs
     does_something: ClassVar[bool]  #: a match with only such steps blocked or missing is refused
+
+    @property
+    def channel(self) -> Channel | None:
+        """The guest's endpoint that it needs."""
+        ...
 
     @classmethod
     def schema(cls) -> JsonSchema:
@@ -35,117 +44,13 @@ class Action(Protocol):
         ...
 
 
-def _check_template(reader: Reader, name: str, *, channel: Literal["email", "sms", "alert"]) -> None:
-    place = reader.setting("template")
-    if not place.known("template", name, reader.around.templates, "unknown-template", "templates/ has"):
-        return
-    template = reader.around.templates[name]
-    if template.broken:
-        place.problem(f'the template "{name}" has problems of its own', "broken-template", hint="they are listed too")
-    channels: tuple[Literal["email", "sms"], ...] = ("email", "sms") if channel == "alert" else (channel,)
-    if not any(template.serves(each) for each in channels):
-        wanted = {"email": "an email.mjml, email.html or email.txt", "sms": "an sms.txt"}
-        place.problem(
-            f'the template "{name}" has no text for {channel}',
-            "template-channel",
-            hint=f"put {wanted.get(channel, 'an email or an sms text')} into templates/{name}/",
-        )
-
-
-@dataclass(frozen=True)
-class Email:
-    """An email to the guest."""
-
-    about: ClassVar[str] = "Send an email made from a template."
-    example: ClassVar[str] = "- email:\n    template: win-back"
-    channel: ClassVar[Literal["email", "sms"] | None] = "email"
-    does_something: ClassVar[bool] = True
-    template: str
-    subject: str | None = None
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """Template and subject."""
-        return {
-            "type": ["string", "object"],
-            "additionalProperties": False,
-            "required": ["template"],
-            "description": cls.about,
-            "properties": {
-                "template": {
-                    "type": "string",
-                    "x-names": "templates",
-                    "description": "A folder of templates/ with email.mjml or email.html.",
-                },
-                "subject": {"type": "string", "minLength": 1, "description": "Instead of the template's subject."},
-            },
-        }
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read ``win-back`` or the settings."""
-        given = reader.settings("template")
-        _check_template(reader, given["template"], channel="email")
-        template = reader.around.templates.get(given["template"])
-        if template is not None and not template.has_subject and "subject" not in given:
-            reader.problem(
-                f'the template "{template.name}" has no subject',
-                "no-subject",
-                hint=f"put a subject.txt into templates/{template.name}/, or write subject: here",
-            )
-        return cls(given["template"], given.get("subject"))
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        return f'email "{self.template}"'
-
-
-@dataclass(frozen=True)
-class Sms:
-    """An SMS to the guest."""
-
-    about: ClassVar[str] = "Send an SMS made from a template."
-    example: ClassVar[str] = "- sms:\n    template: win-back-reminder"
-    channel: ClassVar[Literal["email", "sms"] | None] = "sms"
-    does_something: ClassVar[bool] = True
-    template: str
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """Template."""
-        return {
-            "type": ["string", "object"],
-            "additionalProperties": False,
-            "required": ["template"],
-            "description": cls.about,
-            "properties": {
-                "template": {
-                    "type": "string",
-                    "x-names": "templates",
-                    "description": "A folder of templates/ with sms.txt.",
-                }
-            },
-        }
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read ``win-back-reminder`` or the settings."""
-        given = reader.settings("template")
-        _check_template(reader, given["template"], channel="sms")
-        return cls(given["template"])
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        return f'SMS "{self.template}"'
-
-
 @dataclass(frozen=True)
 class Coupon:
     """A coupon with a code of its own."""
 
-    about: ClassVar[str] = "Issue a coupon; the step stands before the message that shows its code."
+    about: ClassVar[str] = phrase("Issue a coupon; the step stands before the message that shows its code.")
     example: ClassVar[str] = "- coupon:\n    offer: twenty-percent\n    valid: 14 days"
-    channel: ClassVar[Literal["email", "sms"] | None] = None
+    channel: ClassVar[Channel | None] = None
     does_something: ClassVar[bool] = False
     offer: str
     valid: Duration | date | Literal["month end"] | None = None  #: None: as the offer says
@@ -160,15 +65,15 @@ class Coupon:
             "required": ["offer"],
             "description": cls.about,
             "properties": {
-                "offer": {"type": "string", "x-names": "offers", "description": "A key of config/offers.yaml."},
+                "offer": {"type": "string", "x-names": "offers", "description": phrase("A key of config/offers.yaml.")},
                 "valid": {
                     "type": "string",
                     "format": "validity",
-                    "description": "14 days, 2026-12-31 or month end; as the offer says if left out.",
+                    "description": phrase("14 days, 2026-12-31 or month end; as the offer says if left out."),
                 },
                 "always": {
                     "type": "boolean",
-                    "description": "Issue it even where no message can tell the guest: staff can look it up.",
+                    "description": phrase("Issue it even where no message can tell the guest: staff can look it up."),
                 },
             },
         }
@@ -178,84 +83,33 @@ class Coupon:
         """Read ``twenty-percent`` or the settings."""
         given = reader.settings("offer")
         place = reader.setting("offer")
-        known = place.known("offer", given["offer"], reader.around.offers, "unknown-offer", "config/offers.yaml has")
+        known = place.known(
+            phrase("offer"), given["offer"], reader.around.offers, "unknown-offer", phrase("config/offers.yaml has")
+        )
         if known and "valid" not in given and reader.around.offers[given["offer"]].valid is None:
             place.problem(
-                f'the offer "{given["offer"]}" does not say how long it is valid',
+                phrase('the offer "{offer}" does not say how long it is valid', offer=given["offer"]),
                 "no-validity",
-                hint='add "valid: 14 days" here or in config/offers.yaml',
+                hint=phrase('add "valid: 14 days" here or in config/offers.yaml'),
             )
         return cls(
             given["offer"], parse_validity(given["valid"]) if "valid" in given else None, given.get("always", False)
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f'coupon "{self.offer}"' + (f", valid {self.valid}" if self.valid else "")
-
-
-@dataclass(frozen=True)
-class Alert:
-    """A message to staff."""
-
-    about: ClassVar[str] = "Tell staff at once, whatever the hour: by email where they have one, else by SMS."
-    example: ClassVar[str] = "- alert:\n    template: low-rating-alert\n    to: manager"
-    channel: ClassVar[Literal["email", "sms"] | None] = None
-    does_something: ClassVar[bool] = True
-    template: str
-    to: str = "manager"
-    once_per: Literal["guest", "store", "run"] = "guest"
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """Template, to whom, and how often."""
-        return {
-            "type": ["string", "object"],
-            "additionalProperties": False,
-            "required": ["template"],
-            "description": cls.about,
-            "properties": {
-                "template": {
-                    "type": "string",
-                    "x-names": "templates",
-                    "description": "A folder of templates/ with an email or an SMS text.",
-                },
-                "to": {
-                    "type": "string",
-                    "x-names": "contacts",
-                    "description": "store (its manager), or a name under contacts; manager if left out.",
-                },
-                "once_per": {
-                    "type": "string",
-                    "enum": ["guest", "store", "run"],
-                    "description": "One message a guest (if left out), a store or a run: then it holds a list.",
-                },
-            },
-        }
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read ``low-rating-alert`` or the settings."""
-        given = reader.settings("template")
-        _check_template(reader, given["template"], channel="alert")
-        to = given.get("to", "manager")
-        contacts = {**reader.around.config.contacts, "store": None}
-        place = reader.under("to") if "to" in given else reader
-        place.known("contact", to, contacts, "unknown-contact", "contacts of config/regulars.yaml, or store")
-        return cls(given["template"], to, given.get("once_per", "guest"))
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        return f'alert "{self.template}" to {self.to}'
+        if self.valid is None:
+            return phrase('coupon "{offer}"', offer=self.offer)
+        return phrase('coupon "{offer}", valid {valid}', offer=self.offer, valid=self.valid)
 
 
 @dataclass(frozen=True)
 class Wait:
     """A pause between steps."""
 
-    about: ClassVar[str] = "Wait calendar days; the journey goes on at the hour of the match's run."
+    about: ClassVar[str] = phrase("Wait calendar days; the journey goes on at the hour of the match's run.")
     example: ClassVar[str] = "- wait: 3 days"
-    channel: ClassVar[Literal["email", "sms"] | None] = None
+    channel: ClassVar[Channel | None] = None
     does_something: ClassVar[bool] = False
     duration: Duration
 
@@ -269,14 +123,97 @@ class Wait:
         """Read ``3 days``."""
         duration = Duration.parse(reader.data)
         if not duration.is_calendar:
-            reader.problem(f'"wait" counts days, not {duration.unit}', "wrong-unit", hint="such as 3 days")
+            said = phrase('"wait" counts days, not {unit}', unit=duration.unit)
+            reader.problem(said, "wrong-unit", hint=phrase("such as 3 days"))
         elif duration.amount == 0:
-            reader.problem('"wait" of nothing does nothing', "no-wait", hint="such as 3 days, or leave the step out")
+            hint = phrase("such as 3 days, or leave the step out")
+            reader.problem(phrase('"wait" of nothing does nothing'), "no-wait", hint=hint)
         return cls(duration)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"wait {self.duration}"
+        return phrase("wait {duration}", duration=self.duration)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Several ways to go on, each for its share of the guests. What the branches do is read by ``steps.py``."""
+
+    about: ClassVar[str] = phrase(
+        "Go on differently for different guests, by shares that sum up to 100%; a guest stays in the same branch."
+    )
+    example: ClassVar[str] = (
+        "- split:\n    short:\n      share: 50%\n      actions:\n        - sms: win-back-reminder\n"
+        "    long:\n      share: 50%\n      actions:\n        - email: win-back"
+    )
+    channel: ClassVar[Channel | None] = None
+    does_something: ClassVar[bool] = False
+    shares: Mapping[str, int]  #: branch -> hundredths of a percent, in the order of the file
+
+    @classmethod
+    def schema(cls) -> JsonSchema:
+        """Branches by name."""
+        return {
+            "type": "object",
+            "minProperties": 2,
+            "propertyNames": {"format": "slug"},
+            "description": cls.about,
+            "additionalProperties": {
+                "type": "object",
+                "x-name": "a branch",
+                "additionalProperties": False,
+                "required": ["share", "actions"],
+                "description": phrase("One branch: its share of the guests, and what is done for them."),
+                "properties": {
+                    "share": {
+                        "type": "string",
+                        "format": "share",
+                        "description": phrase("How many of the guests: 50%."),
+                    },
+                    "actions": {
+                        "type": "array",
+                        "items": {"$ref": "#/definitions/step"},
+                        "description": phrase(
+                            "What is done for them, in order; [] where only these guests get nothing here."
+                        ),
+                    },
+                },
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read the shares; together they are all guests."""
+        shares = {str(name): parse_share(branch["share"]) for name, branch in reader.data.items()}
+        for name, share in shares.items():
+            if share == 0:
+                hint = phrase("give it a share, or leave it out")
+                reader.under(name, "share").problem(phrase("a branch of 0% is nobody's"), "empty-share", hint=hint)
+        total = sum(shares.values())
+        if total != _WHOLE:
+            reader.problem(
+                phrase("the shares sum up to {total}, and must be 100% together", total=shown_share(total)),
+                "shares",
+                key=True,
+                hint=_what_is_missing(total),
+            )
+        return cls(shares)
+
+    def sentence(self) -> Phrase:
+        """Say it in English."""
+        named = (phrase("{share} {name}", share=shown_share(share), name=name) for name, share in self.shares.items())
+        return phrase("split: {branches}", branches=listed(named))
+
+
+def shown_share(share: int) -> str:
+    """Write hundredths of a percent as an owner does: ``12.5%``."""
+    return f"{share / 100:g}%"
+
+
+def _what_is_missing(total: int) -> Phrase:
+    if total > _WHOLE:
+        return phrase("that is {share} too much", share=shown_share(total - _WHOLE))
+    return phrase("{share} are missing: give a branch more, or add one", share=shown_share(_WHOLE - total))
 
 
 ACTIONS: dict[str, type[Action]] = {
@@ -284,16 +221,34 @@ ACTIONS: dict[str, type[Action]] = {
     "sms": Sms,
     "coupon": Coupon,
     "alert": Alert,
+    "split": Split,
     "wait": Wait,
 }
 
+#: These stand between steps, and depend on nothing: conditions belong into the steps.
+BETWEEN = frozenset({"split", "wait"})
+
+_ONLY_IF: JsonSchema = {
+    "$ref": "#/definitions/conditions",
+    "description": phrase("The step is left out unless all of this holds when its time has come."),
+}
+
+
+def settings_schema(word: str) -> JsonSchema:
+    """Give the schema of a word's settings as they stand in a step, with ``only_if``."""
+    schema = ACTIONS[word].schema()
+    if word in BETWEEN:
+        return schema
+    return {**schema, "properties": {**schema["properties"], "only_if": _ONLY_IF}}
+
 
 def action_schema() -> JsonSchema:
-    """Give the schema of one step. That it has exactly one key is checked in Python."""
+    """Give the schema of one step, ``#/definitions/step``. That it has exactly one key is checked in Python."""
+    properties: dict[str, Any] = {word: settings_schema(word) for word in ACTIONS}
     return {
         "type": "object",
         "x-name": "a step",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {word: made.schema() for word, made in ACTIONS.items()},
+        "properties": properties,
     }

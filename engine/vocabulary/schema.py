@@ -101,7 +101,7 @@ def _what() -> dict[str, JsonSchema]:
         "actions": {
             "type": "array",
             "minItems": 1,
-            "items": action_schema(),
+            "items": {"$ref": "#/definitions/step"},
             "description": phrase("What is done, in order; one word a step."),
         },
         "stop_if": {
@@ -179,7 +179,7 @@ def rule_schema() -> JsonSchema:
         "additionalProperties": False,
         "required": ["id", "trigger", "actions"],
         "properties": {**_what(), **_how()},
-        "definitions": {"conditions": conditions_schema()},
+        "definitions": {"conditions": conditions_schema(), "step": action_schema()},
     }
 
 

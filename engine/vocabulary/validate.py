@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from engine.language.phrases import phrase
+from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, errors
 from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
 from engine.language.templates import Word as TemplateWord
@@ -19,10 +19,11 @@ from engine.language.times import (
     windows_meet,
 )
 from engine.language.yamlfile import Document
-from engine.vocabulary.actions import ACTIONS, Alert, Coupon, Email, Sms, Wait
+from engine.vocabulary.actions import Coupon
 from engine.vocabulary.conditions import read_conditions
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
+from engine.vocabulary.steps import once_each, read_steps
 from engine.vocabulary.triggers import TRIGGERS
 
 DEFAULT_PRIORITY = 100
@@ -41,7 +42,7 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
         if "stop_if" in data
         else ()
     )
-    steps = _steps(reader)
+    steps = read_steps(reader)
     _check_placeholders(reader, steps, trigger)
     _check_purpose(reader, steps)
     _check_topic(reader)
@@ -81,14 +82,19 @@ def _trigger(reader: Reader) -> Any:
     words = [word for word in data if word in TRIGGERS]
     if len(words) > 1:
         place.problem(
-            f'"trigger" holds {len(words)} words ({", ".join(words)}); a rule has exactly one trigger',
+            phrase(
+                '"trigger" holds {count} words ({words}); a rule has exactly one trigger',
+                count=len(words),
+                words=listed(words),
+            ),
             "one-trigger",
             key=True,
-            hint="keep one, and put the other into a rule of its own",
+            hint=phrase("keep one, and put the other into a rule of its own"),
         )
         return None
     if not data:
-        place.problem('"trigger" is empty', "one-trigger", key=True, hint=f"write one of: {', '.join(TRIGGERS)}")
+        hint = phrase("write one of: {words}", words=listed(TRIGGERS))
+        place.problem(phrase('"trigger" is empty'), "one-trigger", key=True, hint=hint)
         return None
     if not words:
         return None
@@ -97,86 +103,22 @@ def _trigger(reader: Reader) -> Any:
     return made.read(word) if word.is_shaped(made.schema()) else None
 
 
-def _steps(reader: Reader) -> tuple[Step, ...]:
-    place, data = reader.under("actions"), reader.data.get("actions")
-    if not isinstance(data, list):
-        return ()
-    steps: list[Step] = []
-    waits: tuple[Duration, ...] = ()
-    word: str | None = None
-    all_read = True
-    for index, entry in enumerate(data):
-        word = _word_of(place.under(index), entry)
-        if word is None:
-            all_read = False
-            continue
-        settings = ACTIONS[word].read(place.under(index, word))
-        if isinstance(settings, Wait):
-            waits = (*waits, settings.duration)
-        else:
-            steps.append(Step(index + 1, word, settings, waits))
-    if word == "wait":
-        place.under(len(data) - 1).problem(
-            '"wait" is the last step: nothing comes after it', "wait-last", hint="remove it, or add a step"
-        )
-    if all_read:  # else the step that is missing may be the one that cannot be read
-        _check_coupons(place, steps)
-    return tuple(steps)
-
-
-def _word_of(here: Reader, entry: object) -> str | None:
-    """Give the one word of a step whose settings can be read; what is unknown or of a wrong shape is told already."""
-    words = [str(word) for word in entry if word in ACTIONS] if isinstance(entry, Mapping) else []
-    if len(words) > 1:
-        here.problem(
-            f"this step holds {len(words)} words ({', '.join(words)}); a step has exactly one",
-            "one-word-a-step",
-            hint='put a "-" before each word',
-        )
-    if len(words) != 1 or len(here.data) != 1 or not here.under(words[0]).is_shaped(ACTIONS[words[0]].schema()):
-        return None
-    return words[0]
-
-
-def _check_coupons(place: Reader, steps: Iterable[Step]) -> None:
-    """A code must be drawn before the message that shows it, and be shown by one."""
-    drawn = False
-    silent: list[Step] = []
-    for step in steps:
-        settings = step.settings
-        if isinstance(settings, Coupon):
-            drawn = True
-            silent += [] if settings.always else [step]
-        elif isinstance(settings, Email | Sms | Alert):
-            if not isinstance(settings, Alert):  # an alert tells staff, not the guest
-                silent = []
-            template = place.around.templates.get(settings.template)
-            if template is not None and not drawn and template.uses_coupon(cast("TemplateWord", step.word)):
-                place.under(step.number - 1, step.word).problem(
-                    f'the template "{settings.template}" shows a coupon, and no "coupon" step stands before this one',
-                    "no-coupon",
-                    hint="add a coupon step before it",
-                )
-    for coupon in silent:
-        place.under(coupon.number - 1, "coupon").problem(
-            "no step after this one tells the guest of the coupon",
-            "silent-coupon",
-            hint='add an email or an sms after it, or "always: true"',
-        )
-
-
 def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:
     """A template that shows an order or a rating needs a trigger that fires on one."""
-    for step in steps:
+    for step in once_each(steps):
         template = reader.around.templates.get(getattr(step.settings, "template", ""))
         if template is None or trigger is None:
             continue
         for name, fires in (("order", "ordered"), ("rating", "low_rating"), ("event", "event")):
             if name not in trigger.gives and template.uses(name, cast("TemplateWord", step.word)):
-                reader.under("actions", step.number - 1, step.word).problem(
-                    f'the template "{template.name}" shows the {name}, and this trigger fires on none',
+                reader.under(*step.at, step.word).problem(
+                    phrase(
+                        'the template "{template}" shows the {name}, and this trigger fires on none',
+                        template=template.name,
+                        name=name,
+                    ),
                     f"no-{name}",
-                    hint=f"use the trigger {fires}, or another template",
+                    hint=phrase("use the trigger {trigger}, or another template", trigger=fires),
                 )
 
 
@@ -188,13 +130,13 @@ def _check_purpose(reader: Reader, steps: Iterable[Step]) -> None:
     data = reader.data
     if _purpose(data) != "service" or "because" in data:
         return
-    for step in steps:
+    for step in once_each(steps):
         if isinstance(step.settings, Coupon):
-            reader.under("actions", step.number - 1, "coupon").problem(
-                "an offer is marketing, and this rule says it is service",
+            reader.under(*step.at, "coupon").problem(
+                phrase("an offer is marketing, and this rule says it is service"),
                 "offer-in-service",
                 key=True,
-                hint='leave "purpose: service" out, or say why in "because:"',
+                hint=phrase('leave "purpose: service" out, or say why in "because:"'),
             )
 
 
@@ -213,14 +155,18 @@ def _send(reader: Reader, steps: Iterable[Step]) -> Send:
         within=Duration.parse(data["within"]) if "within" in data else None,
         spread=Duration.parse(data["spread"]) if "spread" in data else None,
     )
-    for channel in sorted({step.word for step in steps} & {"email", "sms"}):
+    for channel in sorted({step.settings.channel for step in steps} - {None}):
         hours = reader.around.config.hours[channel]
         if not windows_meet(hours, send.between, send.on):
             reader.under("send").problem(
-                f'"send" and the hours for {channel} in config/regulars.yaml ({hours}) never meet',
+                phrase(
+                    '"send" and the hours for {channel} in config/regulars.yaml ({hours}) never meet',
+                    channel=channel,
+                    hours=hours,
+                ),
                 "never-open",
                 key=True,
-                hint="nothing could ever go out",
+                hint=phrase("nothing could ever go out"),
             )
     return send
 
@@ -233,7 +179,10 @@ def _active(reader: Reader) -> Active:
     until = parse_date(given["until"]) if "until" in given else None
     if since and until and until < since:
         reader.under("active", "until").problem(
-            f'"until" ({until}) lies before "from" ({since}): the rule is never active', "empty-range"
+            phrase(
+                '"until" ({until}) lies before "from" ({since}): the rule is never active', until=until, since=since
+            ),
+            "empty-range",
         )
     return Active(since=since, until=until)
 
@@ -252,9 +201,13 @@ def same_ids(rules: Iterable[tuple[Document, str]]) -> list[Problem]:
     return [
         document.problem(
             ("id",),
-            f'the id "{rule_id}" also stands in {", ".join(each.shown for each in documents if each is not document)}',
+            phrase(
+                'the id "{rule}" also stands in {files}',
+                rule=rule_id,
+                files=listed(each.shown for each in documents if each is not document),
+            ),
             "same-id",
-            hint="give a copied rule an id of its own; until then none of them runs",
+            hint=phrase("give a copied rule an id of its own; until then none of them runs"),
         )
         for rule_id, documents in sharing.items()
         if len(documents) > 1

@@ -1,109 +1,18 @@
 """From rule files to messages: evaluation, approval and sending together, and journeys that outlive their rule's file."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
-import pytest
 from sqlalchemy import select, update
 
 from engine.database.consent import record_consent
 from engine.database.tables import coupons, customers, dispatches
-from engine.dispatch.approve import approve
 from engine.dispatch.desk import open_desk
-from engine.dispatch.stages import send_due, send_until
-from engine.evaluation.runner import run_due
+from engine.dispatch.stages import send_until
 from engine.intake.importer import import_file
 from engine.vocabulary.home import load_home
 
-from .world import CHICAGO, CONFIG, Clock, a_home
-
-MORNING = datetime(2026, 5, 4, 10, tzinfo=CHICAGO).astimezone(UTC)
-DAY = timedelta(days=1)
-
-OFFERS = "cake:\n  name: A slice of cake\n  item: a slice of cake\n  valid: 14 days\n"
-WIN_BACK = """
-id: win-back
-trigger:
-  lapsed:
-    after: 30 days
-    up_to: 60 days
-actions:
-  - coupon:
-      offer: cake
-  - email:
-      template: win-back
-  - wait: 3 days
-  - sms:
-      template: win-back
-"""
-BIRTHDAY = """
-id: birthday
-trigger:
-  birthday: {}
-actions:
-  - email:
-      template: win-back
-"""
-CUSTOMERS = """customer_id,name,email,phone,birthday,email_consent,sms_consent,consent_at
-c1,Li Wei,li@example.com,+13125550101,1990-05-04,yes,yes,2026-01-02
-c2,Ana Gomez,ana@example.com,+13125550102,,yes,yes,2026-01-02
-"""
-ORDERS = """order_id,customer_id,ordered_at,total
-o1,c1,2026-03-25 12:00,12.50
-o2,,2026-05-03 18:00,9.00
-"""
-
-
-@pytest.fixture
-def root(tmp_path):
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "win-back.yaml").write_text(WIN_BACK)
-    folder = tmp_path / "templates" / "win-back"
-    folder.mkdir(parents=True)
-    (folder / "subject.txt").write_text("We miss you")
-    (folder / "email.txt").write_text("Dear {{ customer.name }}{% if coupon %}, {{ coupon.code }}{% endif %}.")
-    (folder / "sms.txt").write_text("Come back{% if coupon %} with {{ coupon.code }}{% endif %}")
-    a_home(tmp_path, CONFIG)
-    (tmp_path / "config" / "offers.yaml").write_text(OFFERS)
-    for name, text in (("customers", CUSTOMERS), ("orders", ORDERS)):
-        (tmp_path / f"{name}.csv").write_text(text)
-    return tmp_path
-
-
-@pytest.fixture
-def home(root, db):
-    home = load_home(root, {})
-    assert home.problems == ()
-    for name in ("customers", "orders"):
-        report = import_file(db, home.config, home.key, root / f"{name}.csv", now=MORNING - DAY)
-        assert not report.problem
-    return home
-
-
-def evaluated(db, home, at=MORNING):
-    result = run_due(db, home, at)
-    assert result.balanced
-    with db.begin() as conn:
-        approve(conn, None, name="Ana", now=at, mode="first")
-
-
-def send(db, home, at):
-    desk = open_desk(db, home, now=Clock(at))
-    try:
-        return send_due(desk).to_json()
-    finally:
-        desk.carriers.close()
-
-
-def states(db):
-    with db.begin() as conn:
-        rows = conn.execute(
-            select(dispatches).order_by(dispatches.c.match_id, dispatches.c.step, dispatches.c.part)
-        ).all()
-    return [f"{row.channel} {row.state}" + (f" {row.reason}" if row.reason else "") for row in rows]
-
-
-def outbox(home):
-    return sorted(file.suffix for file in (home.root / "outbox").iterdir())
+from .whole import BIRTHDAY, DAY, MORNING, WIN_BACK, evaluated, outbox, send, states
+from .world import CHICAGO, Clock
 
 
 def test_a_rule_becomes_a_coupon_a_mail_and_three_days_later_an_sms(db, home):
