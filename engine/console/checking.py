@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.console.exits import MistypedError
 from engine.console.page import colored
-from engine.language.phrases import Phrase, listed, phrase, said
+from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import Problem, errors, to_github, to_json, to_text
 from engine.vocabulary.home import check_home
 
@@ -60,6 +60,8 @@ def _ending(wrong: int, odd: int) -> Phrase:
     """Count what was found."""
     if not wrong and not odd:
         return phrase("No problem found.")
-    counted = [phrase("1 problem") if wrong == 1 else phrase("{n:,} problems", n=wrong)] if wrong else []
-    counted += [phrase("1 warning") if odd == 1 else phrase("{n:,} warnings", n=odd)] if odd else []
-    return phrase("\n{counted}.", counted=listed(counted, " and "))
+    problems = phrase("1 problem") if wrong == 1 else phrase("{n:,} problems", n=wrong)
+    warnings = phrase("1 warning") if odd == 1 else phrase("{n:,} warnings", n=odd)
+    if wrong and odd:
+        return phrase("\n{problems} and {warnings}.", problems=problems, warnings=warnings)
+    return phrase("\n{counted}.", counted=problems if wrong else warnings)

@@ -11,7 +11,7 @@ from engine.language.check import check
 from engine.language.document import Document
 from engine.language.durations import Duration, parse_share
 from engine.language.formats import minor_units
-from engine.language.phrases import listed, phrase, told
+from engine.language.phrases import phrase, told
 from engine.language.problems import Problem, errors, ordered
 from engine.language.textkey import text_key
 from engine.language.yamlfile import load
@@ -144,7 +144,7 @@ def _offer(document: Document, key: str, currency: str) -> tuple[Offer | None, l
         said = phrase('"{offer}" needs one of percent, amount and item', offer=key)
         cure = phrase("percent: 20%, amount: 5.00 or item: a slice of cake")
         if kinds:
-            said = phrase('"{offer}" has {kinds}', offer=key, kinds=listed(kinds, " and "))
+            said = phrase('"{offer}" has both {first} and {second}', offer=key, first=kinds[0], second=kinds[1])
             cure = phrase("Keep one of them.")
         at = (key, kinds[1]) if kinds else (key,)
         return None, [document.problem(at, said, "which-offer", on="key", hint=cure)]

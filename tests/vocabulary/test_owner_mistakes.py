@@ -1,4 +1,4 @@
-"""A folder of owners' mistakes, each with exactly what is printed about it.
+"""A folder of owners' mistakes, each with exactly what is printed about it, in English and in Chinese.
 
 A file is a rule, or, by the beginning of its name, the home's config, offers or segments. After a change of messages:
 ``REGULARS_WRITE_MISTAKES=1 pytest tests/vocabulary/test_owner_mistakes.py``, and read the difference as an owner would.
@@ -59,6 +59,7 @@ endless:
     "templates/receipt/subject.txt": "Thanks",
     "templates/receipt/email.txt": "You paid {{ order.total }}",
 }
+ENDINGS = {"en": ".txt", "zh": ".zh.txt"}
 NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
@@ -72,10 +73,12 @@ def problems_of(name: str, root: Path) -> list[Problem]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mistake_is_told_in_exactly_these_words(name: str, tmp_path: Path) -> None:
-    told, file = to_text(problems_of(name, tmp_path)) + "\n", FOLDER / f"{name}.txt"
-    if os.environ.get("REGULARS_WRITE_MISTAKES"):
-        file.write_text(told, encoding="utf-8")
-    assert told == file.read_text(encoding="utf-8")
+    problems = problems_of(name, tmp_path)
+    for language, ending in ENDINGS.items():
+        told, file = to_text(problems, language=language) + "\n", FOLDER / f"{name}{ending}"
+        if os.environ.get("REGULARS_WRITE_MISTAKES"):
+            file.write_text(told, encoding="utf-8")
+        assert told == file.read_text(encoding="utf-8")
 
 
 def test_the_home_itself_has_no_problem_and_no_text_is_left_over(tmp_path: Path) -> None:
@@ -83,7 +86,8 @@ def test_the_home_itself_has_no_problem_and_no_text_is_left_over(tmp_path: Path)
         (tmp_path / shown).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / shown).write_text(text, encoding="utf-8")
     assert check_home(tmp_path, {}) == []
-    assert sorted(file.stem for file in FOLDER.glob("*.txt")) == NAMES
+    texts = {f"{name}{ending}" for name in NAMES for ending in ENDINGS.values()}
+    assert {file.name for file in FOLDER.glob("*.txt")} == texts
 
 
 def test_ten_mistakes_in_one_file_are_ten_problems_at_ten_places(tmp_path: Path) -> None:

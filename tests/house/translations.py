@@ -1,0 +1,84 @@
+"""What the code says to an owner, and what of it the Chinese catalogue lacks: ``make translations`` prints it.
+
+The templates are found in the source: the first argument of every ``phrase(...)`` and the mark of every
+``listed(...)``. A template that is put together at run time could never be translated, so it is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).parents[2]
+CATALOGUE = ROOT / "engine" / "language" / "translations" / "zh.po"
+#: Where phrases are made of what is given, not of templates in the code.
+_MACHINE = ROOT / "engine" / "language" / "phrases.py"
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+
+
+def sources() -> list[Path]:
+    return [ROOT / "cli.py", *sorted((ROOT / "engine").rglob("*.py"))]
+
+
+def templates() -> dict[str, str]:
+    """Give every template and the first place where it stands."""
+    found: dict[str, str] = {}
+    for file in sources():
+        for line, template in templates_in(ast.parse(file.read_text(encoding="utf-8"))):
+            if template is not None:
+                found.setdefault(template, f"{file.relative_to(ROOT).as_posix()}:{line}")
+            elif file != _MACHINE:
+                raise ValueError(f"{file.relative_to(ROOT)}:{line}: the template of a phrase is not a plain text")
+    return found
+
+
+def templates_in(tree: ast.AST) -> Iterator[tuple[int, str | None]]:
+    """Give line and template of every phrase; None where it is not a plain text."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name == "phrase":
+            yield node.lineno, _text(node.args[0]) if node.args else None
+        elif name == "listed":
+            marks = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mark")]
+            mark = _text(marks[0]) if marks else ", "
+            if mark != "":
+                yield node.lineno, mark
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def catalogue() -> dict[str, str]:
+    """Give the Chinese of every template that has some."""
+    with CATALOGUE.open("rb") as opened:
+        return {str(each.id): str(each.string) for each in read_po(opened, locale="zh") if each.id}
+
+
+def fields(template: str) -> list[str]:
+    """Give the names and forms of a template's values, sorted: ``n:,``."""
+    return sorted({each[1] for each in _FIELD.finditer(template) if each[1] is not None})
+
+
+def quoted(text: str) -> str:
+    """Write a text as a catalogue holds it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def main() -> None:
+    known, used = catalogue(), templates()
+    for template, place in used.items():
+        if not known.get(template):
+            print(f"#: {place}\nmsgid {quoted(template)}\nmsgstr {quoted('')}\n")  # noqa: T201
+    for template in sorted(known.keys() - used.keys()):
+        print(f"# not said any more: {quoted(template)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
