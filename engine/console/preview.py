@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from connectors.base import Message, Outcome
 from engine.console.exits import MistypedError, NotNowError, Refusal
 from engine.console.page import Page, visible
 from engine.console.session import Session, customer_named, rule_named
+from engine.console.supposed import supposed
 from engine.database.facts import bring_to
-from engine.database.tables import customer_facts, endpoints, matches, ratings, rules, switch, zones
+from engine.database.tables import customer_facts, endpoints, matches, rules, switch, zones
 from engine.dispatch.channels import CannotSendError, Channels
 from engine.dispatch.coupons import Issued, valid_until
 from engine.dispatch.links import message_id, unsubscribe_url
 from engine.dispatch.mime import MessageError, email_bytes
 from engine.dispatch.render import RenderedEmail, Renderer, RenderError
 from engine.dispatch.values import about_several, read_values
+from engine.evaluation.compiler import FIRED
 from engine.evaluation.queue import offer_terms
 from engine.language.codes import check_character
 from engine.language.contacts import Channel, channel_of, normalise
@@ -55,14 +57,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class _About:
-    """What a match, real or supposed, is about."""
+    """What a match, real or supposed, is about. ``fired`` are columns of ``matches``."""
 
     customer_id: int
     store_id: int | None
-    order_id: int | None
-    rating_id: int | None
+    fired: Mapping[str, Any]
     email_id: int | None
     zone: ZoneInfo
+    matched_at: datetime
 
 
 @dataclass
@@ -115,8 +117,7 @@ class Rehearsed:
             home,
             customer_id=about.customer_id,
             store_id=about.store_id,
-            order_id=about.order_id,
-            rating_id=about.rating_id,
+            **about.fired,
             coupons=issued,
             as_of=self.at,
             unsubscribe=link,
@@ -130,7 +131,7 @@ class Rehearsed:
         return Issued(SAMPLE_CODE, settings.offer, terms, valid_until(terms, self.at, zone, config.day_starts))
 
     def _about(self, conn: Connection, customer: Row[Any]) -> _About:
-        """Give the guest's last match of the rule, else suppose one about the last order or rating."""
+        """Give the guest's last match of the rule, else suppose one about the last order, rating, event or friend."""
         facts = conn.execute(
             select(customer_facts, zones.c.name.label("zone"))
             .join(zones, zones.c.id == customer_facts.c.zone_id)
@@ -139,7 +140,7 @@ class Rehearsed:
         if facts is None:
             raise Refusal("this guest was erased, so there is nobody to write to")
         match = conn.execute(
-            select(matches.c.store_id, matches.c.order_id, matches.c.rating_id)
+            select(matches.c.matched_at, matches.c.store_id, *(matches.c[name] for name in FIRED))
             .join(rules, rules.c.id == matches.c.rule_id)
             .where(rules.c.rule == self.rule.id, matches.c.customer_id == customer.id)
             .order_by(matches.c.id.desc())
@@ -147,13 +148,10 @@ class Rehearsed:
         ).one_or_none()
         zone = ZoneInfo(facts.zone)
         if match is not None:
-            return _About(customer.id, match.store_id, match.order_id, match.rating_id, customer.email_id, zone)
-        trigger = next(iter(self.rule.body["trigger"]))
-        rating = None
-        if trigger == "low_rating":
-            rating = conn.scalar(select(func.max(ratings.c.id)).where(ratings.c.customer_id == customer.id))
-        order = facts.last_order_id if trigger not in {"low_rating", "birthday", "joined"} else None
-        return _About(customer.id, facts.store_id, order, rating, customer.email_id, zone)
+            fired = {name: getattr(match, name) for name in FIRED}
+            return _About(customer.id, match.store_id, fired, customer.email_id, zone, match.matched_at)
+        fired = supposed(conn, self.rule, customer, facts.last_order_id)
+        return _About(customer.id, facts.store_id, fired, customer.email_id, zone, self.at)
 
 
 def previewed(session: Session, rule_name: str, customer: str, at: datetime) -> tuple[str, list[Shown]]:

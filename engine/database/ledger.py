@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import CTE, ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, union_all
 
 from engine.database.tables import points, points_uses
 
@@ -57,6 +58,29 @@ def allocate(entries: Iterable[Entry]) -> Iterator[Use]:
 
 def _soonest(lot: Entry) -> tuple[bool, float, datetime, int]:
     return (lot.expires_at is None, lot.expires_at.timestamp() if lot.expires_at else 0.0, lot.at, lot.id)
+
+
+def movements(as_of: ColumnElement[Any], customer_ids: Select[Any]) -> CTE:
+    """Everything by ``as_of`` that moved these guests' balances: ``movements(customer_id, at, kind, id, points)``.
+
+    ``kind``: 0 what was left of a lot that ran out, 1 a lot, 2 a use; in this order within one second, each lot beside
+    the uses that took from it. The sum so far is the balance. A lot that had run out before it was given moves nothing.
+    """
+    lot, use, u, spent = points.alias("lot"), points.alias("use"), points_uses.alias("u"), points_uses.alias("spent")
+    lives = or_(lot.c.expires_at.is_(None), lot.c.expires_at > lot.c.at)
+    whose = (lot.c.points > 0, lot.c.ledger == "points", lot.c.customer_id.in_(customer_ids), lives)
+    used = func.coalesce(select(func.sum(spent.c.points)).where(spent.c.lot_id == lot.c.id).scalar_subquery(), 0)
+
+    def moved(at: ColumnElement[Any], kind: int, number: ColumnElement[Any], by: ColumnElement[Any]) -> Select[Any]:
+        columns = (at.label("at"), literal(kind).label("kind"), number.label("id"), by.label("points"))
+        return select(lot.c.customer_id, *columns).where(*whose, at <= as_of)
+
+    taken = lot.join(u, u.c.lot_id == lot.c.id).join(use, use.c.id == u.c.use_id)
+    return union_all(
+        moved(lot.c.expires_at, 0, lot.c.id, -(lot.c.points - used)),
+        moved(lot.c.at, 1, lot.c.id, lot.c.points),
+        moved(use.c.at, 2, use.c.id, -u.c.points).select_from(taken),
+    ).cte("movements")
 
 
 def settle(conn: Connection, customer_ids: Iterable[int]) -> None:

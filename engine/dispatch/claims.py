@@ -54,6 +54,8 @@ class Claim:
     store_id: int | None
     order_id: int | None
     rating_id: int | None
+    event_id: int | None
+    friend_id: int | None
     zone: ZoneInfo  #: the customer's
 
     def mine(self) -> ColumnElement[bool]:
@@ -158,7 +160,8 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
         select(
             d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
             d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
-            m.store_id, m.order_id, m.rating_id, zones.c.name.label("zone"),
+            m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id,
+            zones.c.name.label("zone"),
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)

@@ -124,6 +124,8 @@ class Drafts:
             store_id=claim.store_id,
             order_id=claim.order_id,
             rating_id=claim.rating_id,
+            event_id=claim.event_id,
+            friend_id=claim.friend_id,
             coupons=coupons.of_match(conn, claim.match_id, before_step=claim.step),
             as_of=at,
             unsubscribe=link,

@@ -20,6 +20,7 @@ from engine.database.tables import (
     customer_facts,
     customers,
     endpoints,
+    events,
     order_items,
     orders,
     products,
@@ -34,7 +35,7 @@ from engine.language.zones import business_day
 from engine.vocabulary.home import Home
 
 #: Of a value that speaks of the guest, and of a whole match: what an alert about several guests repeats for each.
-_OF_A_MATCH = ("customer", "order", "rating", "event", "points", "coupon", "coupons", "expiring", "store")
+_OF_A_MATCH = ("customer", "order", "rating", "event", "friend", "points", "coupon", "coupons", "expiring", "store")
 _THOUSANDTHS = 1000
 _OF_A_STORE = ("name", "address", "city", "region", "country", "phone", "opens", "closes", "manager_name", "language")
 
@@ -53,6 +54,10 @@ _ITEMS = (
 _RATING = select(ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
     ratings.c.id == bindparam("rating", type_=Id)
 )
+_EVENT = select(events.c.name, events.c.at, events.c.data).where(events.c.id == bindparam("event", type_=Id))
+_FRIEND = select(customers.c.first_name, customers.c.name).where(
+    customers.c.id == bindparam("friend", type_=Id), customers.c.erased_at.is_(None)
+)
 
 
 def read_values(
@@ -63,6 +68,9 @@ def read_values(
     store_id: int | None,
     order_id: int | None,
     rating_id: int | None,
+    event_id: int | None = None,
+    friend_id: int | None = None,
+    expiring: Mapping[str, Any] | None = None,
     coupons: Sequence[Issued] = (),
     as_of: datetime,
     unsubscribe: str = "",
@@ -71,8 +79,8 @@ def read_values(
     """Read the values of one match, real or supposed.
 
     ``coupons`` are those of the steps before, in their order; the last one is ``coupon``. ``unsubscribe`` is the
-    guest's own link. For staff everything is written in the home's language and zone. A customer who is erased or
-    unknown gives empty values: the fence decides about sending.
+    guest's own link, ``expiring`` the value of that name. For staff everything is written in the home's language and
+    zone. A customer who is erased or unknown gives empty values: the fence decides about sending.
     """
     business = home.config.business
     guest = _guest(conn, customer_id, as_of)
@@ -85,11 +93,12 @@ def read_values(
         "customer": guest,
         "order": _order(conn, order_id),
         "rating": _rating(conn, rating_id),
-        "event": None,
+        "event": _event(conn, event_id),
+        "friend": _friend(conn, friend_id),
         "points": guest.pop("points"),
         "coupon": issued[-1] if issued else None,
         "coupons": issued,
-        "expiring": None,
+        "expiring": expiring,
         "store": store,
         "business": {
             "name": business.name,
@@ -205,6 +214,17 @@ def _rating(conn: Connection, rating_id: int | None) -> dict[str, Any] | None:
         "rated_at": _moment(row.rated_at),
         "source": row.platform,
     }
+
+
+def _event(conn: Connection, event_id: int | None) -> dict[str, Any] | None:
+    row = conn.execute(_EVENT, {"event": event_id}).one_or_none() if event_id is not None else None
+    return None if row is None else {"name": row.name, "at": _moment(row.at), "data": row.data}
+
+
+def _friend(conn: Connection, friend_id: int | None) -> dict[str, Any] | None:
+    """Give no more of a friend than a first name: the guest is told of somebody else."""
+    row = conn.execute(_FRIEND, {"friend": friend_id}).one_or_none() if friend_id is not None else None
+    return None if row is None else {"first_name": row.first_name or (row.name or "").partition(" ")[0] or None}
 
 
 def _coupon(issued: Issued, zone: ZoneInfo, home: Home) -> dict[str, Any]:

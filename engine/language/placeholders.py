@@ -59,6 +59,7 @@ _RATING: Final[Mapping[str, Shape]] = {
     "source": "text",
 }
 _EVENT: Final[Mapping[str, Shape]] = {"name": "text", "at": "instant", "data": ANYTHING}
+_FRIEND: Final[Mapping[str, Shape]] = {"first_name": "text"}
 _COUPON: Final[Mapping[str, Shape]] = {
     "code": "text",
     "name": "text",
@@ -91,13 +92,14 @@ _EXPIRING: Final[Mapping[str, Shape]] = {
     "what": "text",
     "total": "number",
     "day": "day",
-    "items": ListOf({"name": "text", "amount": "number", "day": "day"}),
+    "items": ListOf({"name": "text", "amount": "number", "day": "day", "code": "text", "qr": "image"}),
 }
 _OF_A_MATCH: Final[Mapping[str, Shape]] = {
     "customer": _CUSTOMER,
     "order": _ORDER,
     "rating": _RATING,
     "event": _EVENT,
+    "friend": _FRIEND,
     "points": "number",
     "coupon": _COUPON,
     "coupons": ListOf(_COUPON),

@@ -162,12 +162,13 @@ def _seen(scope: Scope, zone: Zone) -> date | None:
 
 @dataclass(frozen=True)
 class Instants:
-    """Between which instants that fired which is open now, or has closed unseen. All four are binds or seconds."""
+    """Between which instants that fired which is open now, or has closed unseen. The first three are binds."""
 
     after: ColumnElement[Any]  #: exclusive
     until: ColumnElement[Any]  #: inclusive
     closed: ColumnElement[Any]  #: what fired by then has closed
     seconds: int  #: from ``at`` to closing
+    since: datetime  #: the same as ``after``
 
     def hold(self, at: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
         """SQL: ``at`` lies between them."""
@@ -189,6 +190,7 @@ def open_instants(scope: Scope, *, ago: timedelta, stays_open: Duration) -> Inst
         bindparam("fired_until", newest, EpochSeconds()),
         bindparam("closed_until", oldest, EpochSeconds()),
         int((ago + length).total_seconds()),
+        unseen,
     )
 
 

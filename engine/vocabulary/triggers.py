@@ -17,7 +17,9 @@ from engine.vocabulary.firings import Joined, Ordered
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.periods import Every, OnDate
 from engine.vocabulary.ratings import LowRating, Rated
+from engine.vocabulary.reached import Reached
 from engine.vocabulary.reading import Reader
+from engine.vocabulary.referrals import Referred
 from engine.vocabulary.returns import Anniversary, Birthday
 from engine.vocabulary.scope import Scope
 
@@ -68,8 +70,10 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "every": Every,
     "joined": Joined,
     "ordered": Ordered,
+    "reached": Reached,
     "rated": Rated,
     "low_rating": LowRating,
+    "referred": Referred,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from engine.language.phrases import listed, phrase
+from engine.language.phrases import Phrase, listed, phrase
 from engine.language.problems import Problem, errors
 from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
 from engine.language.templates import Word as TemplateWord
@@ -27,6 +27,14 @@ from engine.vocabulary.steps import once_each, read_steps
 from engine.vocabulary.triggers import TRIGGERS
 
 DEFAULT_PRIORITY = 100
+#: What a template shows of what fired, and the trigger that fires on it.
+_FIRED: Mapping[str, tuple[Phrase, str]] = {
+    "order": (phrase("the order"), "ordered"),
+    "rating": (phrase("the rating"), "low_rating"),
+    "event": (phrase("the event"), "event"),
+    "friend": (phrase("the friend"), "referred"),
+    "expiring": (phrase("what expires"), "expiring"),
+}
 
 
 def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, list[Problem]]:
@@ -104,18 +112,19 @@ def _trigger(reader: Reader) -> Any:
 
 
 def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:
-    """A template that shows an order or a rating needs a trigger that fires on one."""
+    """A template that shows an order, a rating, a friend ... needs a trigger that fires on one."""
     for step in once_each(steps):
         template = reader.around.templates.get(getattr(step.settings, "template", ""))
         if template is None or trigger is None:
             continue
-        for name, fires in (("order", "ordered"), ("rating", "low_rating"), ("event", "event")):
-            if name not in trigger.gives and template.uses(name, cast("TemplateWord", step.word)):
+        given = trigger.gives - getattr(trigger, "withholds", frozenset())
+        for name, (shown, fires) in _FIRED.items():
+            if name not in given and template.uses(name, cast("TemplateWord", step.word)):
                 reader.under(*step.at, step.word).problem(
                     phrase(
-                        'the template "{template}" shows the {name}, and this trigger fires on none',
+                        'the template "{template}" shows {shown}, and this trigger fires on none',
                         template=template.name,
-                        name=name,
+                        shown=shown,
                     ),
                     f"no-{name}",
                     hint=phrase("use the trigger {trigger}, or another template", trigger=fires),

@@ -32,9 +32,15 @@ def _with_points(cafe: Cafe) -> int:
     return guest
 
 
-def _rated(cafe: Cafe) -> int:
+def _rated(cafe: Cafe, score: float = 1) -> int:
     guest = cafe.guest()
-    cafe.rating(guest, days_ago(1), 1)
+    cafe.rating(guest, days_ago(1), score)
+    return guest
+
+
+def _with_a_friend(cafe: Cafe) -> int:
+    guest = cafe.guest(external_id="brings-friends")
+    cafe.order(cafe.guest(referred_by="brings-friends"), days_ago(1))
     return guest
 
 
@@ -44,7 +50,10 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "birthday"): lambda cafe: cafe.guest(birthday=511),
     ("triggers", "joined"): lambda cafe: cafe.guest(joined=days_ago(2)),
     ("triggers", "ordered"): lambda cafe: comes(cafe, 10),
+    ("triggers", "reached"): lambda cafe: comes(cafe, 1, total=50_000),
+    ("triggers", "rated"): lambda cafe: _rated(cafe, 5),
     ("triggers", "low_rating"): _rated,
+    ("triggers", "referred"): _with_a_friend,
     ("conditions", "orders"): lambda cafe: comes(cafe, 5, 6, 7),
     ("conditions", "visits"): lambda cafe: comes(cafe, 5, 6, 7, 8),
     ("conditions", "spend"): lambda cafe: comes(cafe, 5, total=9000),

@@ -204,10 +204,9 @@ class Cafe:
         guest = self._insert(
             customers,
             source="csv",
-            external_id=f"c{number}",
+            **{"external_id": f"c{number}", "attributes": {}, **values},
             zone_id=self.zone(zone),
             birthday_md=birthday,
-            **{"attributes": {}, **values},
         )
         self._guest_zones[guest] = zone
         for tag in tagged:

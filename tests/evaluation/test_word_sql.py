@@ -38,6 +38,7 @@ HOME = home_of(
     f"{CONFIG}attributes:\n  wedding: date\nexclude:\n  any:\n    - tag: [staff, friend]\n",
     "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
 )
+GUESTS = "SELECT f.customer_id FROM customer_facts AS f JOIN days ON f.zone_id = days.zone_id"
 DIALECTS: dict[str, Dialect] = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
 
 
@@ -67,23 +68,20 @@ class Printer:
         text = self.compiled(select(value.label("x")).select_from(self.scope.guest()))
         return self.short(re.sub(r"^(?:WITH .*\) )?SELECT (.*?) AS x FROM .*$", r"\1", text))
 
-    def source(self, source: Any) -> str:
-        text = self.compiled(select(self.scope.facts.c.customer_id).select_from(source))
-        return self.short(text.partition(" ON f.zone_id = days.zone_id ")[2])
-
-    def open_tables(self, source: Any) -> Iterator[str]:
-        """The tables that come with the source: of rows that Python worked out, the first and the last."""
-        text = self.compiled(select(self.scope.facts.c.customer_id).select_from(source))
-        row = r"\((?:-?\d+, )*-?\d+\)"
-        for name, values, other in re.findall(
-            rf"(\w+\([^()]*\)) AS \(VALUES ({row}(?:, {row})*)\)|(returns AS \(.*\)) SELECT", text
-        ):
-            if other:
-                yield self.short(other)
+    def source(self, found: Any) -> Iterator[str]:
+        """What is joined and asked, and the tables before it: those that Python worked out with first and last row."""
+        asked = select(self.scope.facts.c.customer_id).select_from(found.source)
+        head, _, joined = self.compiled(asked).rpartition(GUESTS)
+        yield self.short(joined.lstrip())
+        where = self.compiled(asked.where(*found.where)).rpartition(GUESTS)[2].removeprefix(joined).lstrip()
+        yield f"   {self.short(where)}" if where else ""
+        for name, body in tables(head):
+            if not body.startswith("VALUES "):
+                yield f"   {name}: {self.short(body)}"
                 continue
-            rows = re.findall(row, values)
-            between = f" ... {len(rows)} rows ... " if len(rows) > 2 else " "
-            yield f"{name}: {rows[0]}" if len(rows) == 1 else f"{name}: {rows[0]}{between}{rows[-1]}"
+            rows = body.removeprefix("VALUES ").split("), (")
+            between = f") ... {len(rows)} rows ... (" if len(rows) > 2 else "), ("
+            yield f"   {name}: {rows[0] if len(rows) == 1 else f'{rows[0]}{between}{rows[-1]}'}"
 
     def short(self, text: str) -> str:
         text = text.replace(str(int(NOW.timestamp())), "<as_of>").replace(str(int(MATCHED.timestamp())), "<match>")
@@ -97,6 +95,18 @@ class Printer:
             asked = self.compiled(select(block.label("x")).select_from(self.scope.facts))
             text = text.replace(asked.removeprefix("SELECT ").partition(" AS x FROM ")[0], f"<block {channel}>")
         return text
+
+
+def tables(head: str) -> Iterator[tuple[str, str]]:
+    """The tables before a statement, by name."""
+    rest = head.removeprefix("WITH ")
+    while (found := re.match(r"(\w+(?:\([^)]*\))?) AS (?:MATERIALIZED )?\(", rest)) is not None:
+        end, open_ = found.end(), 1
+        while open_:
+            open_ += {"(": 1, ")": -1}.get(rest[end], 0)
+            end += 1
+        yield found[1], rest[found.end() : end - 1]
+        rest = rest[end:].lstrip(", ")
 
 
 def days_of(scope: Scope) -> str:
@@ -125,12 +135,9 @@ def parts(kind: str, text: str, printer: Printer) -> Iterator[str]:
     else:
         trigger = rule_of(text, HOME).trigger
         found = trigger.candidates(scope)
-        yield printer.source(found.source)
-        yield f"   WHERE {printer.test(*found.where)}" if found.where else ""
+        yield from printer.source(found)
         said = {"occasion": found.occasion, "closes": found.closes, "expired": found.expired}
         yield f"   {', '.join(f'{name} {printer.value(value)}' for name, value in said.items())}"
-        for table in printer.open_tables(found.source):
-            yield f"   {table}"
         if trigger.ends is not None:
             scope.match_at = MATCHED
             yield f"   {trigger.ends}: {printer.test(trigger.ended(scope))}"

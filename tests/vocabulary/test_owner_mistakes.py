@@ -56,6 +56,8 @@ endless:
     "templates/gift/subject.txt": "A gift",
     "templates/gift/email.txt": "Your code is {{ coupon.code }}",
     "templates/gift/sms.txt": "Your code is {{ coupon.code }}",
+    "templates/friends/subject.txt": "Thanks",
+    "templates/friends/email.txt": "{{ friend.first_name }} was here",
     "templates/receipt/subject.txt": "Thanks",
     "templates/receipt/email.txt": "You paid {{ order.total }}",
 }
