@@ -32,10 +32,10 @@ from engine.database.ledger import movements
 from engine.database.tables import orders, points
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
+from engine.vocabulary.calendar_periods import PER, Per, open_periods
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.occasions import Candidates, Instants, exactly, open_instants
-from engine.vocabulary.calendar_periods import PER, Per, open_periods
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import exact_stay, late_setting
