@@ -100,18 +100,23 @@ def read_values(
         "coupons": issued,
         "expiring": expiring,
         "store": store,
-        "business": {
-            "name": business.name,
-            "address": business.address,
-            "country": business.country,
-            "email": home.config.email.sender.address,
-            "language": business.language,
-            "currency": business.currency,
-        },
+        "business": _business(home),
         "links": {"unsubscribe": unsubscribe},
         "matches": [],
         "zone": str(business.timezone) if to_staff else zone,
         "languages": [business.language] if to_staff else [each for each in wanted if each],
+    }
+
+
+def _business(home: Home) -> dict[str, Any]:
+    business = home.config.business
+    return {
+        "name": business.name,
+        "address": business.address,
+        "country": business.country,
+        "email": home.config.email.sender.address,
+        "language": business.language,
+        "currency": business.currency,
     }
 
 
