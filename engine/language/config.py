@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from engine.language import config_meaning, config_schema
 from engine.language.check import check
+from engine.language.compliance import Compliance, load_compliance
 from engine.language.config_schema import CONFIG_SCHEMA
 from engine.language.durations import Duration, parse_clock, parse_share
 from engine.language.formats import (
@@ -160,6 +161,7 @@ class Config:
     topics: tuple[str, ...]
     attributes: Mapping[str, AttributeType]
     sound: bool = True
+    law: Compliance = field(default_factory=Compliance, repr=False)
 
 
 def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, Document | None, list[Problem]]:
@@ -182,8 +184,10 @@ def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, 
     problems.extend(config_meaning.problems_of(document))
     database_url, found = config_meaning.database_url(document, root, environ)
     problems.extend(found)
-    sound = not errors(problems)
-    return _Settings(document, root, environ).config(database_url, sound), document, ordered(problems)
+    config = _Settings(document, root, environ).config(database_url, sound=False)
+    law, found = load_compliance(root, config.business.country, config.business.name)
+    problems.extend([*found, *config_meaning.hours_and_law(document, config.hours, law)])
+    return replace(config, law=law, sound=not errors(problems)), document, ordered(problems)
 
 
 class _Settings:

@@ -10,15 +10,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from engine.language.check import did_you_mean
-from engine.language.config_schema import DATABASE, PER_DAY, PER_WEEK, SAMPLE_ADDRESS
+from engine.language.compliance import CHANNELS, Compliance
+from engine.language.config_schema import DATABASE, EMAIL_HOURS, PER_DAY, PER_WEEK, SAMPLE_ADDRESS, SMS_HOURS
 from engine.language.document import Document
+from engine.language.hours import Hours, Opening, goes_beyond, windows_meet
 from engine.language.phrases import phrase, told
-from engine.language.problems import Problem
+from engine.language.problems import Problem, Severity
 
 # RFC 2606: names that belong to nobody. Twilio's magic numbers and the numbers of films are the same for phones.
 _RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|example\.(?:com|org|net))$", re.IGNORECASE)
 _RESERVED_PHONE = re.compile(r"\+1500555\d{4}|\+1\d{3}55501\d\d")
 _RESERVED_CONTACTS: Final = {"store": phrase("the store's own manager, from the stores' file")}
+_NAMES: Final = {"email": "email", "sms": "SMS"}
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -32,6 +35,36 @@ def problems_of(document: Document) -> list[Problem]:
         *_twilio(document),
         *_samples(document),
     ]
+
+
+def hours_and_law(document: Document, hours: Mapping[str, Hours], law: Compliance) -> list[Problem]:
+    """Compare the hours with those of the home's country, but for the default ones: the stricter wins anyway."""
+    problems = []
+    home = law.countries.get(law.home)
+    defaults = {"email": Hours.parse(EMAIL_HOURS), "sms": Hours.parse(SMS_HOURS)}
+    for channel in CHANNELS:
+        if home is None or channel not in home.hours or hours[channel] == defaults[channel]:
+            continue
+        legal = home.hours[channel].open
+        values = {"country": home.country, "channel": _NAMES[channel], "legal": legal}
+        never = not windows_meet(Opening((hours[channel], legal)))
+        if never:
+            said = phrase(
+                "the law of {country} allows advertising by {channel} at {legal} only, and these hours never meet that",
+                **values,
+            )
+        elif goes_beyond(hours[channel], legal):
+            said = phrase(
+                "these hours go beyond what the law of {country} allows for advertising by {channel}: {legal}", **values
+            )
+        else:
+            continue
+        cure = phrase("Advertising goes out where both are open; {file} says where that is from.", file=home.path)
+        severity: Severity = "error" if never else "warning"
+        problems.append(
+            document.problem(("hours", channel), said, "outside-law", on="key", hint=cure, severity=severity)
+        )
+    return problems
 
 
 def database_url(document: Document, root: Path, environ: Mapping[str, str]) -> tuple[str, list[Problem]]:

@@ -193,6 +193,14 @@ def parse_validity(text: str) -> Duration | date | Literal["month end"]:
     return duration
 
 
+def parse_calendar_duration(text: str) -> Duration:
+    """Read days, weeks, months or years, at least one."""
+    duration = Duration.parse(text)
+    if not duration.is_calendar or not duration.amount:
+        raise ValueError(phrase('"{text}" is too short: whole days are wanted, such as 6 months', text=text))
+    return duration
+
+
 def parse_exact_duration(text: str) -> Duration:
     """Read hours or minutes."""
     duration = Duration.parse(text)
@@ -262,6 +270,7 @@ def fits(name: str, value: object) -> bool:
 
 #: Format -> parser of what ``fits``.
 FORMATS: Final[dict[str, Callable[[Any], object]]] = {
+    "calendar-duration": parse_calendar_duration,
     "clock": parse_clock,
     "clock-range": ClockRange.parse,
     "country": parse_country,
@@ -290,6 +299,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
 
 #: Format -> what to tell an owner that is wanted.
 WANTS: Final[dict[str, Phrase]] = {
+    "calendar-duration": phrase("a duration of whole days such as 6 months"),
     "clock": phrase('a time of day such as "10:00"'),
     "clock-range": phrase("a range of hours such as 08:00-21:00"),
     "country": phrase("a country code such as US"),

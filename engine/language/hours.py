@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Sat
 GROUPS: Final[dict[str, frozenset[int]]] = {"weekdays": frozenset(range(5)), "weekend": frozenset({5, 6})}
 CLOSED: Final = "closed"
 _HORIZON: Final = 16  # two weeks and the days that a change of time can swallow
+_FAR_HORIZON: Final = 100  # public holidays can shut the same weekday for weeks in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,44 @@ class Hours:
         return ", ".join(f"{name} {opened}" for name, opened in zip(DAYS, self.week, strict=True) if opened)
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Hours that hold at once: open where all of them are, and not on the public holidays of some countries."""
+
+    hours: tuple[Hours, ...]
+    holidays: frozenset[str] = frozenset()  #: two letters each
+
+    def open_at(self, local: datetime) -> bool:
+        """Whether it is open at a local time (naive, or aware in the guest's zone)."""
+        return all(each.open_at(local) for each in self.hours) and not self.shut_on(local.date())
+
+    def shut_on(self, day: date) -> bool:
+        """Whether it is shut all day for a public holiday."""
+        return any(is_public_holiday(country, day) for country in self.holidays)
+
+    def __str__(self) -> str:
+        return " & ".join(dict.fromkeys(str(each) for each in self.hours))
+
+
+def is_public_holiday(country: str, day: date) -> bool:
+    """Whether it is a public holiday in the whole of a country (two letters); False where none are known of it."""
+    return day in _public_holidays(country, day.year)
+
+
+@lru_cache(maxsize=256)
+def _public_holidays(country: str, year: int) -> frozenset[date]:
+    import holidays
+
+    try:
+        return frozenset(holidays.country_holidays(country, years=year))
+    except NotImplementedError:
+        return frozenset()
+
+
+def _opening(hours: Hours | Opening) -> Opening:
+    return hours if isinstance(hours, Opening) else Opening((hours,))
+
+
 def parse_weekdays(names: Iterable[str]) -> frozenset[int]:
     """Read ``mon`` to ``sun``, ``weekdays`` and ``weekend``; Monday is 0. ``ValueError`` names an unknown one."""
     found: set[int] = set()
@@ -135,7 +175,7 @@ def _no_day(name: str, close: Sequence[str]) -> ValueError:
 def is_open(
     at: datetime,
     zone: ZoneInfo,
-    hours: Hours,
+    hours: Hours | Opening,
     between: ClockRange | None = None,
     on: frozenset[int] | None = None,
 ) -> bool:
@@ -147,7 +187,7 @@ def is_open(
 def next_slot(
     at: datetime,
     zone: ZoneInfo,
-    hours: Hours,
+    hours: Hours | Opening,
     between: ClockRange | None = None,
     on: frozenset[int] | None = None,
 ) -> datetime:
@@ -160,31 +200,80 @@ def next_slot(
     """
     if is_open(at, zone, hours, between, on):
         return at.astimezone(UTC)
-    window = _window(between, on)
+    opening, window = _opening(hours), _window(between, on)
+    for days in (_HORIZON, _FAR_HORIZON) if opening.holidays else (_HORIZON,):
+        for edge in _edges(at, zone, (*opening.hours, window), days, midnights=bool(opening.holidays)):
+            if edge >= at and is_open(edge, zone, opening, between, on):
+                return edge
+    raise ValueError(f"the hours {opening} and the window {window} never meet")
+
+
+def _edges(at: datetime, zone: ZoneInfo, together: Iterable[Hours], days: int, *, midnights: bool) -> list[datetime]:
+    """Give the instants at which a stretch of open time can begin: where a range does, or the clock is set into one."""
     today = wall(at, zone).date()
-    horizon = at + timedelta(days=_HORIZON)
-    # A stretch of open time begins where a range does, or where the clock is set into one.
-    edges = set(changes(at, horizon, zone))
-    for offset in range(-1, _HORIZON):
+    edges = set(changes(at, at + timedelta(days=days), zone))
+    for offset in range(-1, days):
         day = today + timedelta(days=offset)
-        for opened in (hours.week[day.weekday()], window.week[day.weekday()]):
-            if opened is not None:
-                start = opened.on(day)[0]
-                edges.update(instants(start, zone) or [first_instant(start, zone)])
-    for edge in sorted(edges):
-        if edge >= at and is_open(edge, zone, hours, between, on):
-            return edge
-    raise ValueError(f"the hours {hours} and the window {window} never meet")
+        starts = {opened.on(day)[0] for each in together if (opened := each.week[day.weekday()]) is not None}
+        if midnights:  # a night that began on a holiday goes on after it
+            starts.add(datetime.combine(day, time(0)))
+        for start in starts:
+            edges.update(instants(start, zone) or [first_instant(start, zone)])
+    return sorted(edges)
 
 
-def windows_meet(hours: Hours, between: ClockRange | None = None, on: frozenset[int] | None = None) -> bool:
+def windows_meet(hours: Hours | Opening, between: ClockRange | None = None, on: frozenset[int] | None = None) -> bool:
     """Whether there is any moment of a week inside both: asked when a rule is checked, not when it is due."""
     monday = datetime(2024, 1, 1, tzinfo=UTC)
-    window = _window(between, on)
-    # What both have in common begins where one of them does, or goes on the whole week.
-    starts = {opened.start for opened in (*hours.week, *window.week) if opened is not None}
+    together = (*_opening(hours).hours, _window(between, on))
+    # What they have in common begins where one of them does, or goes on the whole week.
+    starts = {opened.start for each in together for opened in each.week if opened is not None}
     moments = (monday + timedelta(days=day, minutes=start) for day in range(7) for start in starts)
-    return any(hours.open_at(moment) and window.open_at(moment) for moment in moments)
+    return any(all(each.open_at(moment) for each in together) for moment in moments)
+
+
+def goes_beyond(hours: Hours, bounds: Hours) -> bool:
+    """Whether ``hours`` are open at any time of the week, to the minute, at which ``bounds`` are not."""
+    monday = datetime(2024, 1, 1, tzinfo=UTC)
+    edges = {0}
+    for each in (*hours.week, *bounds.week):
+        if each is not None:
+            edges |= {each.start, each.end % _MIDNIGHT}
+    moments = (monday + timedelta(days=day, minutes=minute) for day in range(7) for minute in edges)
+    return any(hours.open_at(moment) and not bounds.open_at(moment) for moment in moments)
+
+
+def open_for(at: datetime, zone: ZoneInfo, hours: Hours | Opening) -> int | None:
+    """Give for how many seconds from ``at`` the hours stay open on the clock of ``zone``; None: they never close.
+
+    A provider must not go on trying into the night what was sent in the evening.
+    """
+    opening = _opening(hours)
+    ends = [end for each in opening.hours if (end := _closes(at, zone, each)) is not None]
+    if opening.holidays:
+        today = wall(at, zone).date()
+        shut = (day for offset in range(1, 9) if opening.shut_on(day := today + timedelta(days=offset)))
+        ends += [first_instant(datetime.combine(day, time(0)), zone) for day in shut]
+    return int((min(ends) - at).total_seconds()) if ends else None
+
+
+def _closes(at: datetime, zone: ZoneInfo, hours: Hours) -> datetime | None:
+    """Give the instant at which the hours, open at ``at``, close; ``at`` where they are shut, None for never."""
+    end = at
+    for _ in range(8):
+        local = wall(end, zone)
+        closings = [
+            closing
+            for offset in (-1, 0)
+            if (opened := hours.week[(day := local.date() + timedelta(days=offset)).weekday()]) is not None
+            and (opening := opened.on(day)[0]) <= local
+            and (closing := opened.on(day)[1]) > local
+            and opening < closing
+        ]
+        if not closings:
+            return end
+        end = first_instant(max(closings), zone)
+    return None
 
 
 def _window(between: ClockRange | None, on: frozenset[int] | None) -> Hours:

@@ -12,9 +12,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-import engine
 from engine.language.config_schema import SAMPLE_ADDRESS
 from engine.language.keys import KeyFileError, make_key
+from engine.language.shipped import shipped_files
 
 #: What may lie in a folder that still counts as empty.
 HARMLESS: Final = frozenset({".git", ".DS_Store", "desktop.ini", "Thumbs.db"})
@@ -40,7 +40,8 @@ VSCODE_SETTINGS: Final = """\
     "./config/schema/config.json": "config/regulars.yaml",
     "./config/schema/segments.json": "config/segments.yaml",
     "./config/schema/offers.json": "config/offers.yaml",
-    "./config/schema/loyalty.json": "config/loyalty.yaml"
+    "./config/schema/loyalty.json": "config/loyalty.yaml",
+    "./config/schema/compliance.json": "config/compliance/*.yaml"
   },
   "files.associations": {
     "*.mjml": "html"
@@ -87,8 +88,7 @@ DEMO_ANSWERS: Final = HomeAnswers(fresh="off")
 
 def starter_files() -> Path:
     """The folder with the shipped ``rules``, ``templates`` and ``config``: in the wheel, else the checkout's."""
-    packed = Path(__file__).parent / "files"
-    return packed if packed.is_dir() else Path(engine.__file__).parents[1]
+    return shipped_files()
 
 
 def create_home(root: Path, *, answers: HomeAnswers, source: Path | None = None) -> Path:
