@@ -24,7 +24,7 @@ from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.outbox import MESSAGES
-from engine.evaluation.permission import reachable
+from engine.evaluation.permission import implied_terms, reachable
 from engine.intake.inbox import waiting
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
 from engine.language.problems import ProblemsError, errors
@@ -244,7 +244,7 @@ def _data(conn: Connection, home: Home, now: datetime) -> Finding:
         return Finding(
             "care", "data", "there are no orders yet: put the till's files into inbox/ or `regulars import FILE`"
         )
-    reach = reachable(conn)
+    reach = reachable(conn, implied_terms(config, now))
     when = moment(newest, zone)
     said = f"{reach['email']:,} guests may be emailed, {reach['sms']:,} texted; the newest order is of {when}"
     fresh = config.fresh

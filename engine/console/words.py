@@ -16,6 +16,8 @@ REASONS: Final[Mapping[str, str]] = {
     "no_endpoint": "no address",
     "suppressed": "address is blocked: unsubscribed, bounced or complained",
     "no_consent": "no consent",
+    "consent_ended": "the implied consent has ended: no order or enquiry lately enough",
+    "no_refusal_number": "the law of the guest's country wants a number for refusals (config/compliance)",
     "duplicate_endpoint": "another guest with the same address gets it",
     "too_late": "too late before it could go out",
     "late": "too late to be useful",

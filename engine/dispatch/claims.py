@@ -19,13 +19,21 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, update
 
 from engine.database.consent import Purpose
-from engine.database.tables import customers, dispatches, matches, runs, zones
+from engine.database.tables import customer_facts, customers, dispatches, matches, runs, zones
 from engine.dispatch import health
 from engine.dispatch.outbox import channel_shut, earlier_step_open, move, stopped
+from engine.language.contacts import Channel
 
 LEASE = timedelta(minutes=15)
 #: So often may work on a dispatch begin and end in nothing (its worker was gone) before it counts as poison.
 RESCUES = 3
+
+_COUNTRY = (
+    select(customer_facts.c.country)
+    .where(customer_facts.c.customer_id == dispatches.c.customer_id)
+    .correlate(dispatches)
+    .scalar_subquery()
+)
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
 Grouping = Callable[[Connection, int, int], str]
@@ -57,6 +65,12 @@ class Claim:
     event_id: int | None
     friend_id: int | None
     zone: ZoneInfo  #: the customer's
+    country: str | None = None  #: whose law holds for the guest; None: the home's
+
+    @property
+    def to_guest(self) -> Channel | None:
+        """The channel of a message to a guest; None for all other steps."""
+        return "email" if self.channel == "email" else "sms" if self.channel == "sms" else None
 
     def mine(self) -> ColumnElement[bool]:
         """SQL: the row is this dispatch and the lease is still ours."""
@@ -161,7 +175,7 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
             d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
             d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
             m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id,
-            zones.c.name.label("zone"),
+            zones.c.name.label("zone"), _COUNTRY.label("country"),
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)

@@ -7,9 +7,9 @@ again, and moves ``claimed -> handoff`` only when all of them still say yes. An 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from functools import cache
+from functools import lru_cache
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Select, bindparam, null, select
@@ -19,7 +19,9 @@ from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
-from engine.dispatch.outbox import MESSAGES, State, move, stopped
+from engine.dispatch.outbox import State, move, stopped
+from engine.language.compliance import Compliance, ImpliedTerms
+from engine.language.contacts import Channel
 from engine.language.rule import Rule
 from engine.language.times import Hours, business_day, next_slot, start_of
 
@@ -55,6 +57,8 @@ class Policy:
     day_starts: time
     rule: Callable[[Connection, int], Rule]
     why_stopped: Callable[[Connection, Rule, Claim, datetime], str | None]
+    law: Compliance = field(default_factory=Compliance)
+    implied: Callable[[Channel, datetime], ImpliedTerms] = lambda _channel, _at: ImpliedTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class LostLease(Exception):  # noqa: N818 (nothing went wrong: somebody else hol
 def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verdict:
     """Ask everything about one dispatch at ``at``; writes nothing and locks nothing."""
     rule = policy.rule(conn, claim.version_id)
-    refused = _permission(conn, claim, rule)
+    refused = _permission(conn, claim, rule, policy, at)
     if refused is not None:
         return refused
     if at >= claim.expires_at:
@@ -87,13 +91,15 @@ def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verd
     why = policy.why_stopped(conn, rule, claim, at)
     if why is not None:
         return Verdict("cancelled", why)
-    return _when(conn, claim, rule, policy, at) if claim.channel in MESSAGES else Verdict("handoff")
+    return _when(conn, claim, rule, policy, at)
 
 
-def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
+def _permission(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime) -> Verdict | None:
     """Read the red button, erasure, suppression, consent and the rule's switch; None where all of them say yes."""
+    channel = claim.to_guest
+    implied = None if channel is None else policy.implied(channel, at)
     now = conn.execute(
-        _permission_statement(claim.channel in MESSAGES, claim.purpose, rule.topic),
+        _permission_statement(implied, claim.purpose, rule.topic),
         {"dispatch": claim.id, "endpoint": claim.endpoint_id},
     ).one()
     if now.stopped:
@@ -105,11 +111,13 @@ def _permission(conn: Connection, claim: Claim, rule: Rule) -> Verdict | None:
     return None if now.active else Verdict("cancelled", "rule_off")
 
 
-@cache
-def _permission_statement(to_guest: bool, purpose: Purpose, topic: str | None) -> Select[Any]:
-    """Asked twice a message: made once. Staff gave no consent and needs none."""
-    endpoint = bindparam("endpoint", type_=Id)
-    blocked = block_reason(endpoint, purpose=purpose, topic=topic) if to_guest else null()
+@lru_cache(maxsize=64)  # what implied consent is worth changes with the day
+def _permission_statement(implied: ImpliedTerms | None, purpose: Purpose, topic: str | None) -> Select[Any]:
+    """Asked twice a message: made once. Staff (None) gave no consent and needs none."""
+    blocked: Any = null()
+    if implied is not None:
+        endpoint, guest = bindparam("endpoint", type_=Id), dispatches.c.customer_id
+        blocked = block_reason(endpoint, guest, purpose=purpose, topic=topic, implied=implied)
     return (
         select(stopped().label("stopped"), customers.c.erased_at, rules.c.active, blocked.label("blocked"))
         .select_from(dispatches)
@@ -120,10 +128,16 @@ def _permission_statement(to_guest: bool, purpose: Purpose, topic: str | None) -
 
 
 def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime) -> Verdict:
-    """Hours and caps of a message to a guest: now, later, or too late."""
+    """Hours and caps of a message to a guest: now, later, or too late. All other steps go at once."""
+    channel = claim.to_guest
+    if channel is None:
+        return Verdict("handoff")
+    if claim.purpose == "marketing" and policy.law.unsendable(channel, claim.country):
+        return Verdict("blocked", "no_refusal_number")
+    opening = policy.law.opening(policy.hours[channel], channel, claim.country, claim.purpose)
 
     def slot(earliest: datetime) -> datetime:
-        return next_slot(earliest, claim.zone, policy.hours[claim.channel], rule.send.between, rule.send.on)
+        return next_slot(earliest, claim.zone, opening, rule.send.between, rule.send.on)
 
     try:
         due = slot(at)

@@ -91,6 +91,8 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
         day_starts=home.config.day_starts,
         rule=journeys.rule,
         why_stopped=stopped,
+        law=home.config.law,
+        implied=home.config.implied,
     )
 
 

@@ -34,6 +34,7 @@ from engine.database.consent import block_reason
 from engine.database.sql import upsert
 from engine.database.tables import matches, stores
 from engine.evaluation.permission import bucket, in_branches, too_soon
+from engine.language.compliance import ImpliedTerms
 from engine.language.rule import Rule, Step
 from engine.vocabulary.actions import ACTIONS
 from engine.vocabulary.conditions import Condition, all_hold
@@ -79,7 +80,7 @@ def compile_rule(rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition,
     """
     found = rule.trigger.candidates(scope)
     excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
-    judged = _judged(rule, _ranked(rule, _permission(rule, _candidates(rule, scope, rows, found, excluded))))
+    judged = _judged(rule, _ranked(rule, _permission(rule, scope, _candidates(rule, scope, rows, found, excluded))))
     verdict = case((judged.c.reason.is_not(None), "refused"), (judged.c.bucket < rule.holdout, "control"), else_="act")
     fixed: dict[str, ColumnElement[Any]] = {
         "rule_id": literal(rows.rule, BigInteger),
@@ -149,11 +150,13 @@ def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:
     return own if found.store_id is None else func.coalesce(still_open(found.store_id, "fired_store"), own)
 
 
-def _permission(rule: Rule, candidates: CTE) -> CTE:
-    def block(endpoint: ColumnElement[Any]) -> ColumnElement[Any]:
-        return block_reason(endpoint, purpose=rule.purpose, topic=rule.topic)
+def _permission(rule: Rule, scope: Scope, candidates: CTE) -> CTE:
+    def block(channel: str) -> ColumnElement[Any]:
+        terms = scope.implied.get(channel, ImpliedTerms())
+        endpoint, guest = candidates.c[f"{channel}_id"], candidates.c.customer_id
+        return block_reason(endpoint, guest, purpose=rule.purpose, topic=rule.topic, implied=terms)
 
-    blocks = {channel: block(candidates.c[f"{channel}_id"]) for channel in ("email", "sms")}
+    blocks = {channel: block(channel) for channel in ("email", "sms")}
     # MATERIALIZED: PostgreSQL would else look every block up once for each of its uses below.
     return (
         select(*candidates.c, *(each.label(f"{channel}_block") for channel, each in blocks.items()))

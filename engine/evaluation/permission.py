@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, func, literal, or_, select, true, type_coerce
 
 from engine.database.consent import block_reason
 from engine.database.tables import customer_facts, customers, matches
+from engine.language.compliance import CHANNELS, ImpliedTerms
+from engine.language.config import Config
+from engine.language.contacts import Channel
 from engine.language.rule import Step
 from engine.language.times import Duration
 from engine.vocabulary.occasions import ONE_DAY
@@ -77,10 +82,19 @@ def too_soon(scope: Scope, rule_row: int, again_after: Duration | None) -> Colum
     )
 
 
-def reachable(conn: Connection) -> dict[str, int]:
+def implied_terms(config: Config, at: datetime) -> dict[str, ImpliedTerms]:
+    """Give what implied consent is worth at a moment, by channel."""
+    return {channel: config.implied(channel, at) for channel in CHANNELS}
+
+
+def reachable(conn: Connection, implied: Mapping[str, ImpliedTerms]) -> dict[str, int]:
     """Count the guests whom marketing may reach: ``{"email": n, "sms": n, "any": n}``; erased ones are no guests."""
-    email = block_reason(customer_facts.c.email_id, purpose="marketing", topic=None).is_(None)
-    sms = block_reason(customer_facts.c.sms_id, purpose="marketing", topic=None).is_(None)
+
+    def reached(channel: Channel) -> ColumnElement[bool]:
+        endpoint, guest = customer_facts.c[f"{channel}_id"], customer_facts.c.customer_id
+        return block_reason(endpoint, guest, purpose="marketing", topic=None, implied=implied[channel]).is_(None)
+
+    email, sms = reached("email"), reached("sms")
     blocks = (
         select(
             case((email, 1), else_=0).label("email"),

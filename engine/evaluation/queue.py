@@ -12,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     String,
+    and_,
     case,
     cast,
     func,
@@ -29,13 +31,15 @@ from engine.evaluation.permission import bucket, in_branches
 from engine.language.config import Config
 from engine.language.offers import Offer
 from engine.language.rule import Rule, Step
-from engine.language.times import Duration, first_instant, is_open, next_slot, wall
+from engine.language.times import Duration, Hours, Opening, first_instant, is_open, next_slot, wall
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.scope import Zone
 from engine.vocabulary.steps import once_each
 
 _MINUTE = timedelta(minutes=1)
-_SLOT_COLUMNS = ("zone_id", "due", "spread", "waited", "latest")
+_SLOT_COLUMNS = ("zone_id", "country", "due", "spread", "waited", "latest", "shut")
+#: Why nothing can go out by a slot, in its column ``shut``; 0: it can.
+_SHUT = ("never_open", "no_refusal_number")
 #: Later than any instant that a row can hold.
 _NEVER = 2**62
 
@@ -82,53 +86,87 @@ def after_waits(at: datetime, zone: Zone, waits: Sequence[Duration]) -> datetime
     return first_instant(datetime.combine(day, local.time()), zone.info)
 
 
-def due_at(queue: Queue, step: Step, zone: Zone) -> datetime:
-    """Give the first instant at which the step may go out in ``zone``; staff and the database know no hours."""
+def due_at(queue: Queue, step: Step, zone: Zone, country: str | None = None) -> datetime:
+    """Give the first instant at which the step may go out in ``zone`` to a guest of ``country`` (None: the home's).
+
+    Staff and the database know no hours. ``ValueError`` where no moment of a week is open.
+    """
     at = after_waits(queue.as_of, zone, step.waits)
-    channel = step.settings.channel
-    if channel is None:
-        return at
+    hours = _opening(queue, step, country)
     send = queue.rule.send
-    return next_slot(at, zone.info, queue.config.hours[channel], send.between, send.on)
+    return at if hours is None else next_slot(at, zone.info, hours, send.between, send.on)
 
 
-def _room(queue: Queue, step: Step, zone: Zone, due: datetime) -> timedelta:
+def _opening(queue: Queue, step: Step, country: str | None) -> Hours | Opening | None:
+    """Give when the step may go out: the home's hours inside the law's."""
+    channel, config = step.settings.channel, queue.config
+    if channel is None:
+        return None
+    return config.law.opening(config.hours[channel], channel, country, queue.rule.purpose)
+
+
+def _room(queue: Queue, step: Step, zone: Zone, country: str | None, due: datetime) -> timedelta:
     """Give how long messages may be spread from ``due`` on: as the rule says, and not beyond the open hours."""
-    send, channel = queue.rule.send, step.settings.channel
-    if send.spread is None or channel is None:
+    send, hours = queue.rule.send, _opening(queue, step, country)
+    if send.spread is None or hours is None:
         return timedelta(0)
     room, most = timedelta(0), send.spread.delta()
-    hours = queue.config.hours[channel]
     while room < most and is_open(due + room + _MINUTE, zone.info, hours, send.between, send.on):
         room += _MINUTE
     return min(room, most)
 
 
 def _slots(queue: Queue, step: Step) -> list[tuple[int, ...]]:
-    """One row a zone: its id, when due, spread over what, how much later than ``closes`` it expires, and the end."""
-    rows = []
-    send = queue.rule.send
+    """One row a zone and country, ``_SLOT_COLUMNS``: when due, spread over what, how much later it expires, the end."""
+    rows: list[tuple[int, ...]] = []
     for zone in queue.zones:
-        due = due_at(queue, step, zone)
-        room = _room(queue, step, zone, due)
-        waited = after_waits(queue.as_of, zone, step.waits) - queue.as_of
-        latest = _NEVER
-        if send.within is not None and step.settings.channel is not None:
-            within = send.within
-            end = after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()
-            latest = int((end + room).timestamp())
-        seconds = (int(length.total_seconds()) for length in (room, waited))
-        rows.append((zone.id, int(due.timestamp()), *seconds, latest))
+        waited = int((after_waits(queue.as_of, zone, step.waits) - queue.as_of).total_seconds())
+        for number, country in enumerate((None, *_countries(queue, step))):
+            shut = _is_unsendable(queue, step, country) and "no_refusal_number"
+            try:
+                due = due_at(queue, step, zone, country)
+                room = _room(queue, step, zone, country, due)
+            except ValueError:
+                due, room, shut = queue.as_of, timedelta(0), "never_open"
+            latest = _latest(queue, step, zone, due, room)
+            why = _SHUT.index(shut) + 1 if shut else 0
+            rows.append((zone.id, number, int(due.timestamp()), int(room.total_seconds()), waited, latest, why))
     return rows
+
+
+def _latest(queue: Queue, step: Step, zone: Zone, due: datetime, room: timedelta) -> int:
+    """Give when the step is too late by ``send: within``, which begins anew for each message of a spread."""
+    within = queue.rule.send.within
+    if within is None or step.settings.channel is None:
+        return _NEVER
+    end = after_waits(due, zone, [within]) if within.is_calendar else due + within.delta()
+    return int((end + room).timestamp())
+
+
+def _is_unsendable(queue: Queue, step: Step, country: str | None) -> bool:
+    channel = step.settings.channel
+    return channel is not None and queue.rule.purpose == "marketing" and queue.config.law.unsendable(channel, country)
+
+
+def _countries(queue: Queue, step: Step) -> tuple[str, ...]:
+    """Give the countries whose guests may get the step at other hours than those of the home's, or not at all."""
+    channel, config = step.settings.channel, queue.config
+    if channel is None or queue.rule.purpose != "marketing":
+        return ()
+    return config.law.apart(config.hours[channel], channel)
 
 
 def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
     """Write the rows of a message or an alert."""
-    slots = values_cte("slots", _SLOT_COLUMNS, _slots(queue, step))
+    rows = _slots(queue, step)
+    slots = values_cte("slots", _SLOT_COLUMNS, rows)
     match = matches.alias("m")
     due, expires = _times(queue, match, slots)
     channel = step.settings.channel
-    block = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
+    block: ColumnElement[Any] = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
+    if any(row[-1] for row in rows):
+        whens = ((slots.c.shut == number, reason) for number, reason in enumerate(_SHUT, start=1))
+        block = func.coalesce(block, case(*whens, else_=null()))
     values = _row(queue, step, match, due=due, expires=expires, block=block)
     _insert(conn, queue, step, (match, slots), values)
 
@@ -201,15 +239,25 @@ def _row(
     }
 
 
+def _guests(queue: Queue, step: Step, match: Any, slots: CTE) -> FromClause:
+    """SQL: the matches, each with the slot of its guest's zone and country."""
+    facts = customer_facts.alias("f")
+    its = [slots.c.zone_id == facts.c.zone_id]
+    countries = _countries(queue, step)
+    if countries:  # else there is one slot a zone
+        whens = ((facts.c.country == country, number) for number, country in enumerate(countries, start=1))
+        its.append(slots.c.country == case(*whens, else_=0))
+    found: FromClause = match.join(facts, facts.c.customer_id == match.c.customer_id).join(slots, and_(*its))
+    return found
+
+
 def _insert(
     conn: Connection, queue: Queue, step: Step, source: tuple[Any, CTE], values: dict[str, ColumnElement[Any]]
 ) -> None:
     match, slots = source
-    facts = customer_facts.alias("f")
-    guests = match.join(facts, facts.c.customer_id == match.c.customer_id)
     rows = (
         select(*(value.label(name) for name, value in values.items()))
-        .select_from(guests.join(slots, slots.c.zone_id == facts.c.zone_id))
+        .select_from(_guests(queue, step, match, slots))
         .where(match.c.run_id == queue.run, match.c.rule_id == queue.rule_row, match.c.verdict == "act")
         .where(in_branches(match.c.customer_id, step))
         .order_by(match.c.id)

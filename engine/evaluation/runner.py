@@ -15,7 +15,7 @@ from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.tables import dispatches, matches, orders, runs
 from engine.evaluation.compiler import Rows, write_matches
-from engine.evaluation.permission import in_branches, reachable
+from engine.evaluation.permission import implied_terms, in_branches, reachable
 from engine.evaluation.queue import Queue, write_dispatches
 from engine.evaluation.register import (
     Registered,
@@ -27,6 +27,7 @@ from engine.evaluation.register import (
 )
 from engine.evaluation.results import RuleResult, RunResult
 from engine.intake.own_dates import follow_declared
+from engine.language.compliance import ImpliedTerms
 from engine.language.rule import Rule, Step
 from engine.language.times import business_day
 from engine.vocabulary.actions import Coupon
@@ -82,6 +83,7 @@ class _Evaluation:
     started_at: datetime
     run: int = 0
     reach: Mapping[str, int] = field(default_factory=dict)
+    implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)
     newest: datetime | None = None
     zones: Sequence[Zone] = ()
     registered: Mapping[str, Registered] = field(default_factory=dict)
@@ -117,7 +119,8 @@ class _Evaluation:
         follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)
         self.zones = zones_in_use(conn)
-        self.reach = reachable(conn)
+        self.implied = implied_terms(self.home.config, self.as_of)
+        self.reach = reachable(conn, self.implied)
         self.newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= self.as_of))
         made = conn.execute(
             insert(runs).values(
@@ -216,6 +219,7 @@ class _Evaluation:
             segments=home.segments,
             topic=rule.topic,
             watermark=row.watermark,
+            implied=self.implied,
         )
         write_matches(conn, rule, scope, rows, home.exclude)
         verdicts = self._verdicts(conn, row.id)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, case, select
 
 from engine.database.sql import Id
 from engine.database.tables import customer_facts, zones
+from engine.evaluation.permission import implied_terms
 from engine.language.rule import Rule
 from engine.vocabulary.conditions import all_hold
 from engine.vocabulary.home import Home
@@ -70,6 +71,7 @@ def _scope(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: date
         segments=home.segments,
         topic=rule.topic,
         match_at=matched_at,
+        implied=implied_terms(home.config, as_of) if rule.stop_if else {},
     )
 
 

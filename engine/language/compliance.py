@@ -18,7 +18,7 @@ from engine.language.compliance_schema import COMPLIANCE_SCHEMA, FILLED
 from engine.language.contacts import Channel
 from engine.language.document import Document
 from engine.language.durations import Duration, parse_date
-from engine.language.hours import Hours, Opening
+from engine.language.hours import Hours, Opening, goes_beyond
 from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, errors, ordered
 from engine.language.shipped import shipped_files
@@ -137,9 +137,15 @@ class Compliance:
             return hours
         return Opening((hours, *(each.open for each in legal)), shut)
 
-    def differs(self, channel: Channel) -> bool:
-        """Whether a guest's country can matter to when, or whether, a message goes out."""
-        return any(channel in law.hours or law.lacks_number(channel) for law in self.countries.values())
+    def apart(self, hours: Hours, channel: Channel) -> tuple[str, ...]:
+        """Give the countries whose guests advertising reaches at other hours than those of the home's, or never."""
+        at_home = self.unsendable(channel, None)
+        return tuple(
+            country
+            for country, law in sorted(self.countries.items())
+            if country != self.home
+            and (self.unsendable(channel, country) != at_home or _binds(law.hours.get(channel), hours))
+        )
 
     def unsendable(self, channel: Channel, country: str | None) -> bool:
         """Whether a text that the law wants cannot be written, for want of the number for refusals."""
@@ -179,6 +185,10 @@ class Compliance:
             if law is not None and channel in law.texts:
                 return law
         return None
+
+
+def _binds(legal: LegalHours | None, hours: Hours) -> bool:
+    return legal is not None and (legal.holidays_closed or goes_beyond(hours, legal.open))
 
 
 def with_texts(texts: Texts, message: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from engine.language import config_meaning, config_schema
 from engine.language.check import check
-from engine.language.compliance import Compliance, load_compliance
+from engine.language.compliance import Compliance, ImpliedTerms, load_compliance
 from engine.language.config_schema import CONFIG_SCHEMA
+from engine.language.contacts import Channel
 from engine.language.durations import Duration, parse_clock, parse_share
 from engine.language.formats import (
     Mailbox,
@@ -34,7 +35,7 @@ from engine.language.problems import Problem, errors, ordered, whole_file
 from engine.language.schedules import Schedule
 from engine.language.secret import Secret, SecretError
 from engine.language.yamlfile import Document, load
-from engine.language.zones import parse_zone
+from engine.language.zones import business_day, parse_zone, start_of
 
 __all__ = [
     "CONFIG_FILE",
@@ -162,6 +163,12 @@ class Config:
     attributes: Mapping[str, AttributeType]
     sound: bool = True
     law: Compliance = field(default_factory=Compliance, repr=False)
+
+    def implied(self, channel: Channel, at: datetime) -> ImpliedTerms:
+        """Give what implied consent to a channel is worth at a moment, by the home's calendar."""
+        zone, starts = self.business.timezone, self.day_starts
+        today = business_day(at, zone, starts)
+        return self.law.implied(channel, today, lambda day: int(start_of(day, zone, starts).timestamp()))
 
 
 def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, Document | None, list[Problem]]:

@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from engine.database.consent import block_reason
 from engine.database.tables import stores, tags
+from engine.language.compliance import ImpliedTerms
+from engine.language.contacts import Channel
 from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_schema, text_tests
 from engine.vocabulary.filters import store_keys
 from engine.vocabulary.reading import Reader
@@ -195,10 +197,16 @@ class Reachable:
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Ask permission as a message would."""
-        email = block_reason(scope.facts.c.email_id, purpose="marketing", topic=scope.topic).is_(None)
-        sms = block_reason(scope.facts.c.sms_id, purpose="marketing", topic=scope.topic).is_(None)
+        email, sms = _reached(scope, "email"), _reached(scope, "sms")
         return {"email": email, "sms": sms, "any": or_(email, sms), "none": and_(~email, ~sms)}[self.by]
 
     def sentence(self) -> str:
         """Say it in English."""
         return {"any": "may be reached", "none": "may not be reached"}.get(self.by, f"may be reached by {self.by}")
+
+
+def _reached(scope: Scope, channel: Channel) -> ColumnElement[bool]:
+    terms, facts = scope.implied.get(channel, ImpliedTerms()), scope.facts.c
+    endpoint = facts[f"{channel}_id"]
+    why = block_reason(endpoint, facts.customer_id, purpose="marketing", topic=scope.topic, implied=terms)
+    return why.is_(None)

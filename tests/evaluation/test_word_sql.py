@@ -27,6 +27,7 @@ from engine.database.counting import counts
 from engine.database.tables import orders
 from engine.evaluation.compiler import Rows, compile_rule
 from engine.evaluation.permission import bucket, too_soon
+from engine.language.compliance import ImpliedTerms
 from engine.vocabulary.conditions import CONDITIONS, all_hold
 from engine.vocabulary.filters import FILTER_SCHEMA
 from engine.vocabulary.scope import Scope, Zone
@@ -91,7 +92,10 @@ class Printer:
             pattern = re.escape(test.replace(str(int(NOW.timestamp())), "<as_of>"))
             text = re.sub(re.sub(r"(refunds|coalesce)_\d", r"\1_\\d", pattern), f"<counts {name}>", text)
         for channel in ("email", "sms"):
-            block = block_reason(self.scope.facts.c[f"{channel}_id"], purpose="marketing", topic=None)
+            its = self.scope.facts.c
+            block = block_reason(
+                its[f"{channel}_id"], its.customer_id, purpose="marketing", topic=None, implied=ImpliedTerms()
+            )
             asked = self.compiled(select(block.label("x")).select_from(self.scope.facts))
             text = text.replace(asked.removeprefix("SELECT ").partition(" AS x FROM ")[0], f"<block {channel}>")
         return text
