@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import engine
-
 
 def shipped_files() -> Path:
     """The folder with the shipped ``rules``, ``templates`` and ``config``: in the wheel, else the checkout's."""
-    package = Path(engine.__file__).parent
+    package = Path(__file__).parents[1]
     packed = package / "starter" / "files"
     return packed if packed.is_dir() else package.parent

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.language import yamlfile
+from engine.language import shipped, yamlfile
 from engine.language.config import load_config
 from engine.language.keys import load_key
 from engine.language.offers import load_offers
@@ -198,7 +198,7 @@ def test_the_wheels_own_files_come_before_whatever_lies_beside_it(tmp_path, monk
     for folder in ("rules", "templates", "config"):
         shutil.copytree(starter_files() / folder, packed / "files" / folder)
         (tmp_path / "site-packages" / folder).mkdir()  # of another program
-    monkeypatch.setattr(home_module, "__file__", str(packed / "home.py"))
+    monkeypatch.setattr(shipped, "__file__", str(packed.parent / "language" / "shipped.py"))
     assert starter_files() == packed / "files"
     root = create_home(tmp_path / "cafe", answers=HomeAnswers())
     assert (root / "rules" / "12-long-lost.yaml").exists()
