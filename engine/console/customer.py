@@ -38,6 +38,7 @@ from engine.database.tables import (
     zones,
 )
 from engine.dispatch.erasure import erase as forget
+from engine.dispatch.outbox import INSIDE
 from engine.language.codes import shown
 from engine.language.config import Config
 
@@ -239,9 +240,10 @@ def _cell(title: str, row: Mapping[str, Any], config: Config) -> str:
     value, zone = row[title], config.business.timezone
     if value is None:
         return ""
-    issued = title == "state" and row.get("channel") == "coupon" and value == "sent"
-    if issued or (title, value) in _SAID:
-        return "issued" if issued else _SAID[title, value]
+    if title == "state" and value == "sent" and row.get("channel") in INSIDE:
+        value = "issued" if row["channel"] == "coupon" else "done"
+    if (title, value) in _SAID:
+        return _SAID[title, value]
     if title == "valid_until":
         return str(last_day(datetime.fromisoformat(value), config))
     if title == "total":

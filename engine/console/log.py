@@ -16,7 +16,7 @@ from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
 from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rule_versions, rules
-from engine.dispatch.outbox import FINAL, OPEN, UNSEEN
+from engine.dispatch.outbox import FINAL, INSIDE, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
 from engine.vocabulary.steps import step_names
@@ -110,9 +110,11 @@ def _when(row: Mapping[str, Any], zone: ZoneInfo) -> str:
 
 
 def _state(row: Mapping[str, Any]) -> object:
-    """Say of a coupon that it was issued, or taken back because no message of it reached the guest."""
-    if row["channel"] != "coupon" or row["state"] != "sent":
+    """Say of a coupon that it was issued, or taken back because no message of it reached the guest; others are done."""
+    if row["channel"] not in INSIDE or row["state"] != "sent":
         return row["state"]
+    if row["channel"] != "coupon":
+        return "done"
     return "taken back" if row.get("taken_back") else "issued"
 
 

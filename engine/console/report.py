@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.console.page import Column, Page, visible
 from engine.console.words import counted, day, moment, reason, tally
+from engine.dispatch.outbox import INSIDE
 from engine.evaluation.preview import First, Part, Planned, Preview, RulePreview
 from engine.evaluation.results import RuleResult, RunResult
 from engine.language.phrases import said
@@ -163,7 +164,7 @@ def _part(rule: Rule, part: Part, language: str) -> str:
     if part.state not in {"pending", "held"}:
         return ""
     what: str = said(rule.step(part.step).settings.sentence(), language)
-    return what if part.channel == "coupon" else f"{what} {part.due_at:%a %d %b %H:%M}"
+    return what if part.channel in INSIDE else f"{what} {part.due_at:%a %d %b %H:%M}"
 
 
 def _others(page: Page, home: Home, result: RunResult, told: set[str]) -> None:

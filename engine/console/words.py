@@ -35,6 +35,7 @@ REASONS: Final[Mapping[str, str]] = {
     "capped": "over the limit of marketing messages",
     "never_open": "the hours leave no moment for it",
     "no_message": "no message could show the coupon",
+    "no_points": "there was nothing to add or to take",
     "bad_terms": "the offer's terms cannot be read",
     "poison": "broke the sending three times",
     "abandoned": "the run that held it was ended",
@@ -53,7 +54,14 @@ REASONS: Final[Mapping[str, str]] = {
 
 #: Singular of what is counted; the plural has an s unless it is here.
 _PLURALS: Final = {"match": "matches", "journey": "journeys", "person": "people", "address": "addresses"}
-CHANNELS: Final[Mapping[str, str]] = {"email": "email", "sms": "SMS", "coupon": "coupon", "alert": "alert"}
+CHANNELS: Final[Mapping[str, str]] = {
+    "email": "email",
+    "sms": "SMS",
+    "coupon": "coupon",
+    "points": "points",
+    "tag": "tag",
+    "alert": "alert",
+}
 
 
 def reason(code: str | None) -> str:

@@ -286,6 +286,13 @@ tags = Table(
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True),
     Column("tag", Text, primary_key=True, comment="text_key of the tag"),
     Column("at", EpochSeconds, comment="since when; NULL: longer than anybody remembers"),
+    Column(
+        "by_rule",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="a rule gave it: no file takes it away",
+    ),
     Index(None, "tag"),
 )
 

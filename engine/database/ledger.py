@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, union_all
 
-from engine.database.tables import points, points_uses
+from engine.database.tables import customers, points, points_uses
 
 _CHUNK = 500
 
@@ -87,6 +87,13 @@ def settle(conn: Connection, customer_ids: Iterable[int]) -> None:
     """Write ``points_uses`` of these customers anew, for every ledger."""
     ids = iter(customer_ids)
     while chunk := list(islice(ids, _CHUNK)):
+        # Two that settle one ledger at once would both write what it lacks.
+        conn.execute(
+            select(customers.c.id)
+            .where(customers.c.id.in_(chunk))
+            .order_by(customers.c.id)
+            .with_for_update(key_share=True)
+        )
         mine = select(points.c.id).where(points.c.customer_id.in_(chunk))
         conn.execute(delete(points_uses).where(points_uses.c.use_id.in_(mine)))
         found = conn.execute(

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, 
 from engine.database.consent import Purpose
 from engine.database.tables import customer_facts, customers, dispatches, matches, runs, zones
 from engine.dispatch import health
-from engine.dispatch.outbox import channel_shut, earlier_step_open, move, stopped
+from engine.dispatch.outbox import INSIDE, channel_shut, earlier_step_open, move, stopped
 from engine.language.contacts import Channel
 
 LEASE = timedelta(minutes=15)
@@ -107,6 +107,24 @@ def claim(conn: Connection, *, now: datetime, holder: str, usable: Sequence[str]
             health.take(conn, names, len(free), now)
             return _take(conn, free, now=now, holder=holder)
     return []
+
+
+def claim_steps(conn: Connection, *, now: datetime, holder: str, limit: int) -> list[Claim]:
+    """Take up to ``limit`` due steps inside the database. Their guests are locked first, as erasure does it."""
+    order = (dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
+    due = select(dispatches.c.id, dispatches.c.customer_id).where(*claimable(now, INSIDE)).order_by(*order)
+    found = conn.execute(due.limit(limit)).all()
+    if not found:
+        return []
+    conn.execute(
+        select(customers.c.id)
+        .where(customers.c.id.in_({row.customer_id for row in found}))
+        .order_by(customers.c.id)
+        .with_for_update(key_share=True)
+    )
+    still = select(dispatches.c.id).where(*claimable(now, INSIDE), dispatches.c.id.in_([row.id for row in found]))
+    free = conn.scalars(still.order_by(*order).with_for_update(skip_locked=True, of=dispatches)).all()
+    return _take(conn, free, now=now, holder=holder)
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:

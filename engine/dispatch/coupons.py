@@ -5,7 +5,7 @@ Before that its row has no code: what is held, blocked or expired leaks none. Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from engine.database.sql import Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
-from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
+from engine.dispatch.fence import Policy
 from engine.dispatch.outbox import MESSAGES, UNSEEN, move
 from engine.language import codes
 from engine.language.formats import parse_validity
@@ -72,18 +72,13 @@ class Issued:
 
 def issue(
     conn: Connection, claim: Claim, policy: Policy, at: datetime, *, draw: Callable[[], str] = codes.draw
-) -> Verdict:
-    """Do one claimed coupon step, in the transaction in which it was claimed; give what became of it."""
-    verdict = decide(conn, claim, policy, at)
+) -> str | None:
+    """Draw the code of one claimed coupon step, in the transaction of the claim; give why none is drawn, or None."""
     coupon = conn.execute(select(coupons).where(coupons.c.dispatch_id == claim.id)).one()
-    if verdict.passed and not coupon.terms.get("always") and not _message_to_come(conn, claim, policy, at):
-        verdict = Verdict("cancelled", "no_message")
-    if not verdict.passed:
-        carry_out(conn, claim, verdict, at)
-        return verdict
+    if not coupon.terms.get("always") and not _message_to_come(conn, claim, policy, at):
+        return "no_message"
     _draw(conn, coupon.id, valid_until(coupon.terms, at, claim.zone, policy.day_starts), at, draw)
-    move(conn, "claimed", "sent", claim.mine(), who="holder", now=at)
-    return Verdict("sent")
+    return None
 
 
 def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issued]:
@@ -155,19 +150,3 @@ def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime
             continue
         return
     raise RuntimeError(f"{TRIES} codes in a row were taken: the source of random numbers is broken")
-
-
-def issue_all(
-    conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, draw: Callable[[], str] = codes.draw
-) -> list[Verdict]:
-    """Do the claimed coupon steps of one transaction; one whose terms or rule cannot be read is ``dead``, not all."""
-    done = []
-    for claim in claims:
-        try:
-            with conn.begin_nested():
-                done.append(issue(conn, claim, policy, at, draw=draw))
-        except (ValueError, UnreadableRuleError) as error:
-            reason = "bad_terms" if isinstance(error, ValueError) else "rule_unreadable"
-            move(conn, "claimed", "dead", claim.mine(), who="holder", now=at, reason=reason)
-            done.append(Verdict("dead", reason))
-    return done

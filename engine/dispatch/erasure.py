@@ -32,6 +32,7 @@ from engine.database.tables import (
     points,
     ratings,
     tags,
+    tier_changes,
 )
 from engine.dispatch.channels import OUTBOX
 from engine.dispatch.links import message_key
@@ -201,6 +202,7 @@ def _forget(
     conn.execute(update(customers).where(customers.c.id == mine).values(**blank, external_id=known_as, attributes={}))
     conn.execute(update(endpoints).where(endpoints.c.id.in_(own)).values(address=None))
     conn.execute(delete(tags).where(tags.c.customer_id == mine))
+    conn.execute(delete(tier_changes).where(tier_changes.c.customer_id == mine))
     conn.execute(delete(customer_dates).where(customer_dates.c.customer_id == mine))
     conn.execute(update(ratings).where(ratings.c.customer_id == mine).values(comment=None))
     conn.execute(update(events).where(events.c.customer_id == mine).values(data={}))

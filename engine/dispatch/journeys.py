@@ -110,7 +110,7 @@ def _named_in(steps: Sequence[Mapping[str, Any]], setting: str) -> Iterator[str]
                     yield from _named_in(branch["actions"], setting)
             elif isinstance(settings, Mapping) and setting in settings:
                 yield settings[setting]
-            elif isinstance(settings, str) and first.get(word, "template") == setting and word != "wait":
+            elif isinstance(settings, str) and first.get(word, "template") == setting and word not in {"wait", "tag"}:
                 yield settings
 
 

@@ -42,6 +42,8 @@ COUNTED: tuple[State, ...] = ("handoff", "sent", "uncertain")
 #: Ends in which the guest has seen nothing of the message.
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")
+#: Steps inside the database: done in the claim's own transaction.
+INSIDE = ("coupon", "points", "tag")
 
 #: How long the values that a message was made with are kept after its end.
 VALUES_KEPT = timedelta(days=30)
@@ -213,15 +215,16 @@ def forget_values(conn: Connection, now: datetime) -> int:
 def earlier_step_open() -> ColumnElement[bool]:
     """SQL: an earlier step of the match must be done first.
 
-    A coupon is drawn before the message that shows its code, and a reminder never overtakes the message that it
-    reminds of. A step after a wait has the later ``expires_at``; two messages without a wait between are independent.
+    A coupon is drawn, and points are added, before the message that shows them, and a reminder never overtakes the
+    message that it reminds of. A step after a wait has the later ``expires_at``; two messages without a wait between
+    are independent.
     """
     earlier = dispatches.alias("earlier")
     return exists().where(
         earlier.c.match_id == dispatches.c.match_id,
         earlier.c.step < dispatches.c.step,
         or_(
-            and_(earlier.c.channel == "coupon", earlier.c.state.in_(OPEN)),
+            and_(earlier.c.channel.in_(INSIDE), earlier.c.state.in_(OPEN)),
             and_(
                 earlier.c.channel.in_(MESSAGES),
                 dispatches.c.channel.in_(MESSAGES),
@@ -258,7 +261,7 @@ def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> dat
             dispatches.c.state == "pending",
             dispatches.c.due_at <= until,
             dispatches.c.expires_at > dispatches.c.due_at,
-            dispatches.c.channel.in_([*usable, "coupon", "alert"]),
+            dispatches.c.channel.in_([*usable, *INSIDE, "alert"]),
             ~waits_for_person,
             ~earlier_step_open(),
             ~stopped(),

@@ -20,7 +20,7 @@ from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
-from engine.dispatch import coupons, outbox
+from engine.dispatch import coupons, inside, outbox
 from engine.dispatch.channels import CannotSendError
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
@@ -33,7 +33,7 @@ from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
 
 BATCH = 50
-COUPONS = 200
+STEPS = 200
 #: An alert that cannot be sent for a reason of this machine (a secret is missing) is tried again so much later.
 LATER = timedelta(minutes=15)
 #: The longest sleep of a waiting run: what other programs queue meanwhile is seen after it. And the shortest.
@@ -61,7 +61,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
     desk.summary.states = +desk.summary.states
     left = limit
     while left is None or left > 0:
-        if _issue_coupons(desk):
+        if _do_steps(desk):
             continue
         groups = _claim_messages(desk, BATCH if left is None else min(BATCH, left))
         if not groups:
@@ -115,11 +115,12 @@ def _lay_down(desk: Desk) -> None:
     desk.summary.states = +desk.summary.states
 
 
-def _issue_coupons(desk: Desk) -> int:
+def _do_steps(desk: Desk) -> int:
+    """Do what is due inside the database; give how many steps."""
     at = desk.now()
     with desk.db.begin() as conn:
-        held = leases.claim(conn, now=at, holder=desk.holder, usable=["coupon"], limit=COUPONS)
-        verdicts = coupons.issue_all(conn, held, desk.policy, at)
+        held = leases.claim_steps(conn, now=at, holder=desk.holder, limit=STEPS)
+        verdicts = inside.do_all(conn, held, desk.policy, at)
     for claim, verdict in zip(held, verdicts, strict=True):
         desk.summary.count(claim.id, verdict.after)
     return len(held)

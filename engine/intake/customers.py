@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from connectors.records import RowError
+from engine.database.sql import upsert
 from engine.database.tables import customers, tags
 from engine.intake import values
 from engine.intake.contacts import Address, Said, append, endpoint_ids, news, read_address
@@ -256,12 +257,21 @@ class Customers:
         for chunk in chunks(wanted, CHUNK):
             for row in self._desk.conn.execute(select(tags).where(tags.c.customer_id.in_(chunk))):
                 has[row.customer_id].add(row.tag)
+                if row.by_rule:  # the till knows nothing of it
+                    wanted[row.customer_id].add(row.tag)
         changed = {number for number in wanted if wanted[number] != has[number]}
-        for chunk in chunks(sorted(changed), CHUNK):
-            self._desk.conn.execute(delete(tags).where(tags.c.customer_id.in_(chunk)))
-            fresh = [{"customer_id": number, "tag": tag} for number in chunk for tag in sorted(wanted[number])]
-            if fresh:
-                self._desk.conn.execute(insert(tags), fresh)
+        for number in sorted(changed):
+            gone = has[number] - wanted[number]
+            if gone:
+                self._desk.conn.execute(delete(tags).where(tags.c.customer_id == number, tags.c.tag.in_(gone)))
+        fresh = [
+            {"customer_id": number, "tag": tag, "at": self._desk.now}
+            for number in sorted(changed)
+            for tag in sorted(wanted[number] - has[number])
+        ]
+        if fresh:
+            new = upsert(self._desk.conn, tags).on_conflict_do_nothing(index_elements=["customer_id", "tag"])
+            self._desk.conn.execute(new, fresh)
         return {key for key in people if internal[key] in changed}
 
     def _count(self, people: Mapping[str, Person], quiet: Merged, beside: set[str]) -> None:

@@ -74,6 +74,12 @@ LOYALTY_SCHEMA: Final[dict[str, Any]] = {
                 "additionalProperties": False,
                 "properties": {
                     "name": _NAME,
+                    "multiples": {
+                        "type": "boolean",
+                        "description": phrase(
+                            "Whether a tier's multiple counts for it: yes for points, no for others."
+                        ),
+                    },
                     "expires": {
                         "type": "string",
                         "format": "duration",
@@ -116,11 +122,15 @@ Name = str | Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A kind of points. ``expires`` is how long a lot lasts, its last day whole; None: for ever."""
+    """A kind of points. ``expires`` is how long a lot lasts, its last day whole; None: for ever.
+
+    ``multiples`` is whether the multiple of a guest's tier counts for what is earned.
+    """
 
     key: str
     name: Name
     expires: Duration | None = None
+    multiples: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +204,7 @@ def _is_sound(document: Document, schema: Mapping[str, Any], at: tuple[str, ...]
 def _ledger(document: Document, key: str, problems: list[Problem]) -> Ledger:
     given = document.data["ledgers"][key] or {}
     expires = _days(document, ("ledgers", key, "expires"), problems) if "expires" in given else None
-    return Ledger(key, _name(given, key), expires)
+    return Ledger(key, _name(given, key), expires, given.get("multiples", key == POINTS))
 
 
 def _tiers(document: Document, currency: str, problems: list[Problem]) -> Tiers | None:

@@ -11,6 +11,7 @@ from engine.language.formats import parse_validity
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.times import Duration, parse_share
 from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.loyalty_actions import Points, Tag
 from engine.vocabulary.messages import Alert, Channel, Email, Sms
 from engine.vocabulary.reading import Reader
 
@@ -220,6 +221,8 @@ ACTIONS: dict[str, type[Action]] = {
     "email": Email,
     "sms": Sms,
     "coupon": Coupon,
+    "points": Points,
+    "tag": Tag,
     "alert": Alert,
     "split": Split,
     "wait": Wait,

@@ -157,6 +157,11 @@ class OrderFilters:
         """Tell whether the filters look at what an order holds: then an order without items says nothing."""
         return self.product is not None or self.category is not None
 
+    def of_item(self, name_key: ColumnElement[Any], category_key: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """SQL: one item is among those that the filters name."""
+        asked = ((self.product, name_key), (self.category, category_key))
+        return [test.sql(key) for test, key in asked if test is not None]
+
     @property
     def wants_an_item(self) -> bool:
         """Tell whether only orders with some item pass; one without items holds nothing unwanted and passes that."""

@@ -21,6 +21,7 @@ from engine.language.times import (
 from engine.language.yamlfile import Document
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.conditions import read_conditions
+from engine.vocabulary.loyalty_actions import check_points
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.steps import once_each, read_steps
@@ -52,6 +53,7 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     )
     steps = read_steps(reader)
     _check_placeholders(reader, steps, trigger)
+    check_points(reader, once_each(steps), trigger)
     _check_purpose(reader, steps)
     _check_topic(reader)
     send = _send(reader, steps) if _is_shaped(reader, "send") else Send()

@@ -11,7 +11,8 @@ from sqlalchemy import insert, select, update
 
 from engine.database.tables import coupons, customers, switch
 from engine.dispatch.claims import claim
-from engine.dispatch.coupons import issue_all, of_match, valid_until
+from engine.dispatch.coupons import of_match, valid_until
+from engine.dispatch.inside import do_all
 from engine.intake.redeem import redeem
 from engine.language import codes
 from engine.language.times import business_day
@@ -24,9 +25,7 @@ FOUR = time(4)
 def do_coupons(cafe, *, now=NOW, draw=codes.draw):
     with cafe.db.begin() as conn:
         held = claim(conn, now=now, holder="here:1:a", usable=["coupon"], limit=100)
-        return [
-            f"{each.after} {each.reason or ''}".strip() for each in issue_all(conn, held, cafe.policy, now, draw=draw)
-        ]
+        return [f"{each.after} {each.reason or ''}".strip() for each in do_all(conn, held, cafe.policy, now, draw=draw)]
 
 
 def coupon_and_mail(cafe, *, terms=None, **mail):

@@ -1,6 +1,6 @@
 """A folder of owners' mistakes, each with exactly what is printed about it, in English and in Chinese.
 
-A file is a rule, or, by the beginning of its name, the home's config, offers or segments. After a change of messages:
+A file is a rule, or, by the beginning of its name, the home's config, offers, segments or loyalty. After a change of messages:
 ``REGULARS_WRITE_MISTAKES=1 pytest tests/vocabulary/test_owner_mistakes.py``, and read the difference as an owner would.
 """
 
@@ -19,6 +19,7 @@ PLACES = {
     "config": "config/regulars.yaml",
     "offers": "config/offers.yaml",
     "segments": "config/segments.yaml",
+    "loyalty": "config/loyalty.yaml",
 }
 HOME = {
     "config/regulars.yaml": """\
@@ -45,6 +46,7 @@ endless:
   name: A treat
   item: a treat
 """,
+    "config/loyalty.yaml": "ledgers:\n  points:\n    expires: 1 year\n  stamps: {}\n",
     "config/segments.yaml": "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
     "rules/welcome.yaml": "id: welcome\ntrigger:\n  joined:\nactions:\n  - email: hello\n",
     "templates/hello/subject.txt": "Hello",

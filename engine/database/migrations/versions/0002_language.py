@@ -69,6 +69,16 @@ def _guests() -> None:
     )
     op.add_column("tags", sa.Column("at", sa.BigInteger(), comment="since when; NULL: longer than anybody remembers"))
     op.add_column(
+        "tags",
+        sa.Column(
+            "by_rule",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="a rule gave it: no file takes it away",
+        ),
+    )
+    op.add_column(
         "customer_facts",
         sa.Column(
             "tier_key", sa.Text(), comment="text_key of the tier: by config/loyalty.yaml, else the customers' file"
