@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -118,11 +119,17 @@ def demo(folder: str) -> int:
 @main.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @format_option("text", "json", "github")
+@click.option("--watch", "again", is_flag=True, help="Check again whenever a file changes; Ctrl-C ends it.")
 @click.pass_obj
-def validate(root: Path, files: tuple[str, ...], shape: str) -> int:
+def validate(root: Path, files: tuple[str, ...], shape: str, *, again: bool) -> int:
     """Check every file of the home, or those named: each problem with its place and cure."""
-    from engine.console.checking import check, printed
+    from engine.console.checking import check, printed, watch
 
+    if again:
+        if shape != "text":
+            raise click.UsageError("--watch is for a person who looks on: it prints text only.")
+        watch(root, files, os.environ, language(), say=say, sleep=time.sleep)
+        return 0
     problems = check(root, files, os.environ)
     say(printed(problems, shape, language()))
     return int(any(problem.is_error for problem in problems))

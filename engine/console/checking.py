@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from engine.console.exits import MistypedError
 from engine.console.page import colored
+from engine.console.watching import changes, ended, heading, state, watching
+from engine.dispatch.trial import try_out
+from engine.language.config import CONFIG_FILE, load_config
 from engine.language.phrases import Phrase, phrase, said
-from engine.language.problems import Problem, errors, to_github, to_json, to_text
+from engine.language.problems import Problem, errors, ordered, to_github, to_json, to_text, whole_file
+from engine.language.templates import load_templates
+from engine.language.yamlfile import find
 from engine.vocabulary.home import check_home
 
 #: Folders of a home whose files are checked.
-_CHECKED: Final = ("config", "rules", "templates")
+CHECKED: Final = ("config", "rules", "templates")
 
 
 def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[Problem]:
@@ -22,7 +27,7 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[
 
     Raises ``MistypedError`` for a path that is not there or not in the home.
     """
-    problems = check_home(root, environ)
+    problems = ordered([*check_home(root, environ), *_without_rules(root), *_templates_on_trial(root, environ)])
     if not files:
         return problems
     wanted = [_in_home(root, name) for name in files]
@@ -30,6 +35,21 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[
     if not chosen and any(each.code == "missing-file" for each in problems):
         return problems
     return chosen
+
+
+def _without_rules(root: Path) -> list[Problem]:
+    """Warn of a home that has no rule: every run would be fine and nothing would ever go out."""
+    if not (root / CONFIG_FILE).exists() or any(find(root / "rules", "rules")):
+        return []
+    said = phrase("there is no rule, so nothing will ever go out")
+    cure = phrase("`regulars init DIR` makes another home with examples: copy one of its rules.")
+    return [whole_file("rules", said, "no-rules", hint=cure, severity="warning")]
+
+
+def _templates_on_trial(root: Path, environ: Mapping[str, str]) -> list[Problem]:
+    """Render every sound template; the messages would fail when a run makes them, each for its own guest."""
+    config, _, _ = load_config(root, environ)
+    return [] if config is None else try_out(load_templates(root)[0], config)
 
 
 def _in_home(root: Path, name: str) -> Path:
@@ -40,9 +60,29 @@ def _in_home(root: Path, name: str) -> Path:
     inside = [place.relative_to(root.resolve()) for place in there if place.is_relative_to(root.resolve())]
     if not inside:
         raise MistypedError(f"the file {name} is not in the home {root.absolute()}")
-    if inside[0].parts and inside[0].parts[0] not in _CHECKED:
-        raise MistypedError(f"the file {name} is nothing that is checked: that are {', '.join(_CHECKED)}")
+    if inside[0].parts and inside[0].parts[0] not in CHECKED:
+        raise MistypedError(f"the file {name} is nothing that is checked: that are {', '.join(CHECKED)}")
     return inside[0]
+
+
+def watch(
+    root: Path,
+    files: Sequence[str],
+    environ: Mapping[str, str],
+    language: str,
+    *,
+    say: Callable[..., None],
+    sleep: Callable[[float], object],
+) -> None:
+    """Check and print, again whenever a file has changed, until the person ends it; ``say`` takes text and ``err``."""
+    try:
+        for changed in changes(lambda: state(root, CHECKED), sleep):
+            if changed:
+                say(f"\n{said(heading(changed), language)}\n")
+            say(printed(check(root, files, environ), "text", language))
+            say(f"{said(watching(), language)}\n", err=True)
+    except KeyboardInterrupt:
+        say(f"\n{said(ended(), language)}\n", err=True)
 
 
 def printed(problems: Sequence[Problem], shape: str, language: str = "en") -> str:

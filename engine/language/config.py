@@ -188,7 +188,7 @@ def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, 
     if document is None:
         return None, None, problems
     problems.extend(check(document, CONFIG_SCHEMA))
-    problems.extend(config_meaning.problems_of(document))
+    problems.extend(config_meaning.problems_of(document, root))
     database_url, found = config_meaning.database_url(document, root, environ)
     problems.extend(found)
     config = _Settings(document, root, environ).config(database_url, sound=False)

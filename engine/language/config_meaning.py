@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,11 @@ _RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|exampl
 _RESERVED_PHONE = re.compile(r"\+1500555\d{4}|\+1\d{3}55501\d\d")
 _RESERVED_CONTACTS: Final = {"store": phrase("the store's own manager, from the stores' file")}
 _NAMES: Final = {"email": "email", "sms": "SMS"}
+_OWN_FOLDERS: Final = ("config", "rules", "templates", "outbox")
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 
 
-def problems_of(document: Document) -> list[Problem]:
+def problems_of(document: Document, root: Path) -> list[Problem]:
     """Give all problems of meaning."""
     return [
         *_business(document),
@@ -34,6 +36,7 @@ def problems_of(document: Document) -> list[Problem]:
         *_smtp(document),
         *_twilio(document),
         *_samples(document),
+        *_inbox(document, root),
     ]
 
 
@@ -187,6 +190,27 @@ def _limits(document: Document) -> list[Problem]:
         said = phrase('"blast" is 0%, so every run would wait; 1% is the least')
         problems.append(document.problem(("limits", "blast"), said, "too-small"))
     return problems
+
+
+def _inbox(document: Document, root: Path) -> list[Problem]:
+    """Refuse a folder whose other files a run would take in and put away; ask where a path leads out unawares."""
+    setting, at = _at(document, "data", "inbox"), ("data", "inbox")
+    if not isinstance(setting, str) or not setting:
+        return []
+    home, folder = Path(os.path.normpath(root)), Path(os.path.normpath(root / setting))
+    if home.is_relative_to(folder):
+        said = phrase('"inbox" is {folder}: a run would take in files that are none of a till\'s', folder=folder)
+        cure = phrase("Name a folder that holds nothing else, such as inbox.")
+        return [document.problem(at, said, "dangerous-inbox", hint=cure)]
+    if folder.is_relative_to(home) and folder.relative_to(home).parts[0] in _OWN_FOLDERS:
+        said = phrase('"inbox" lies in {folder}/, which has files of its own', folder=folder.relative_to(home).parts[0])
+        cure = phrase("Name a folder that holds nothing else, such as inbox.")
+        return [document.problem(at, said, "dangerous-inbox", hint=cure)]
+    if not Path(setting).is_absolute() and not folder.is_relative_to(home):
+        said = phrase('"inbox" leads out of the home, to {folder}', folder=folder)
+        cure = phrase("If it is meant, write the whole path.")
+        return [document.problem(at, said, "inbox-outside", hint=cure, severity="warning")]
+    return []
 
 
 def _smtp(document: Document) -> list[Problem]:

@@ -1,0 +1,102 @@
+"""Templates rendered on trial with sample values: what goes wrong only when a message is made is found before."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.dispatch.present import Dresser
+from engine.dispatch.render import sandbox, style_of
+from engine.language.config import Config
+from engine.language.phrases import Phrase, phrase
+from engine.language.placeholders import ANYTHING, NAMES, ListOf, Shape
+from engine.language.problems import Problem
+from engine.language.templatecheck import problem_at
+from engine.language.templates import FOLDER, Template, file_name
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+#: A value of each kind, as the database gives them.
+_SAMPLES: Final[Mapping[str, Any]] = {
+    "text": "Springfield",
+    "number": 12,
+    "money": 1250,
+    "day": "2026-05-14",
+    "instant": "2026-05-14T18:30:00+00:00",
+    "image": "K7QM2XRT9BWNH",
+    ANYTHING: {},
+}
+
+
+def try_out(templates: Mapping[str, Template], config: Config) -> list[Problem]:
+    """Render every text of every sound template with sample values; give what cannot be, each at its file and line."""
+    values = _values(config)
+    problems: list[Problem] = []
+    for template in templates.values():
+        if not template.broken:
+            problems.extend(_of_template(template, values))
+    return problems
+
+
+def _values(config: Config) -> dict[str, Any]:
+    business = config.business
+    values = {name: _sample(shape) for name, shape in NAMES.items()}
+    values["business"] |= {
+        "name": business.name,
+        "country": business.country,
+        "language": business.language,
+        "currency": business.currency,
+    }
+    values["store"]["country"] = business.country
+    return {**values, "zone": str(business.timezone)}
+
+
+def _sample(shape: Shape) -> Any:
+    if isinstance(shape, ListOf):
+        return [_sample(shape.of)]
+    if isinstance(shape, Mapping):
+        return {name: _sample(below) for name, below in shape.items()}
+    return _SAMPLES[shape]
+
+
+def _of_template(template: Template, values: Mapping[str, Any]) -> Iterator[Problem]:
+    environments = {escape: sandbox(escape=escape) for escape in (False, True)}
+    for file, text in template.files.items():
+        name = file_name(file)
+        if name is None:
+            continue
+        language = name.language or values["business"]["language"]
+        dressed = Dresser(style_of(language, values), {}).dress(values)
+        found = _trouble(environments[name.ending != "txt"], text, dressed)
+        if found is not None:
+            line, said = found
+            yield problem_at(text, f"{FOLDER}/{template.name}/{file}", line, "", said, "template-fails")
+
+
+def _trouble(environment: Environment, text: str, dressed: Mapping[str, Any]) -> tuple[int, Phrase] | None:
+    """Give line and description of what fails when the text is filled in; None: nothing does."""
+    from jinja2 import TemplateError
+    from jinja2.exceptions import SecurityError
+
+    try:
+        environment.from_string(text).render(dressed)
+    except ZeroDivisionError as error:
+        return _line(error), phrase("filled in with usual values this divides by zero")
+    except SecurityError as error:
+        return _line(error), phrase("this is not allowed in a template")
+    except TypeError as error:
+        return _line(error), phrase("these values cannot be put together so: a text is no number")
+    except (
+        TemplateError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError
+    ) as error:  # fmt: skip
+        why = str(error) or type(error).__name__
+        return _line(error), phrase("filled in with usual values this fails: {why}", why=why)
+    return None
+
+
+def _line(error: BaseException) -> int:
+    """Give the line of the template in which an error arose; Jinja writes it into the traceback."""
+    lines = [frame.lineno or 1 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return lines[-1] if lines else 1
