@@ -27,6 +27,7 @@ from engine.dispatch.mime import MessageError, email_bytes
 from engine.dispatch.render import RenderedEmail, Renderer, RenderError
 from engine.dispatch.values import about_several, read_values
 from engine.evaluation.compiler import FIRED
+from engine.evaluation.expiring import what_expires
 from engine.evaluation.queue import offer_terms
 from engine.language.codes import check_character
 from engine.language.contacts import Channel, channel_of, normalise
@@ -118,6 +119,9 @@ class Rehearsed:
             customer_id=about.customer_id,
             store_id=about.store_id,
             **about.fired,
+            expiring=what_expires(
+                conn, home, self.rule, customer_id=about.customer_id, matched_at=about.matched_at, as_of=self.at
+            ),
             coupons=issued,
             as_of=self.at,
             unsubscribe=link,

@@ -26,6 +26,7 @@ REASONS: Final[Mapping[str, str]] = {
     "max_matches": "more guests than its max_matches",
     "blast": "more guests than the share that limits: blast allows",
     "came_back": "the guest came back",
+    "used": "nothing is left of what was about to expire",
     "stop_if": "what the rule names under stop_if was true by then",
     "only_if": "what the step asks under only_if did not hold by then",
     "stopped": "the red button is pressed (regulars start)",

@@ -65,8 +65,8 @@ def net_total(o: FromClause, as_of: AsOf) -> ColumnElement[int]:
     return case((_untouched(o, as_of), o.c.total), else_=o.c.total - _given_back(o, as_of))
 
 
-def left_of(lot: FromClause, as_of: AsOf) -> ColumnElement[int]:
-    """What ``lot`` still gives at ``as_of``: 0 once expired, before it was given, and for uses."""
+def unused(lot: FromClause, as_of: AsOf) -> ColumnElement[int]:
+    """What nobody has taken of ``lot`` by ``as_of``, whether it has expired or not; ``lot`` is no use."""
     u, use = points_uses.alias(), points.alias()
     used = (
         select(func.coalesce(func.sum(u.c.points), 0))
@@ -74,8 +74,13 @@ def left_of(lot: FromClause, as_of: AsOf) -> ColumnElement[int]:
         .correlate(lot)
         .scalar_subquery()
     )
+    return lot.c.points - used
+
+
+def left_of(lot: FromClause, as_of: AsOf) -> ColumnElement[int]:
+    """What ``lot`` still gives at ``as_of``: 0 once expired, before it was given, and for uses."""
     live = and_(lot.c.points > 0, lot.c.at <= at(as_of), or_(lot.c.expires_at.is_(None), lot.c.expires_at > at(as_of)))
-    return case((live, lot.c.points - used), else_=0)
+    return case((live, unused(lot, as_of)), else_=0)
 
 
 def points_balance(customer_id: ColumnElement[Any], as_of: AsOf, ledger: str = "points") -> ColumnElement[int]:

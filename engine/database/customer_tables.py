@@ -262,6 +262,8 @@ points = Table(
     Column("ledger", String(64), nullable=False, server_default="points"),
     UniqueConstraint("source", "external_id"),
     Index(None, "customer_id", "ledger", "at"),
+    Index(None, "at"),
+    Index(None, "expires_at"),
     sqlite_autoincrement=True,
 )
 

@@ -119,6 +119,7 @@ matches = Table(
     Index(None, "customer_id", "matched_at"),
     Index(None, "rule_id", "email_id"),
     Index(None, "rule_id", "sms_id"),
+    Index(None, "friend_id"),
     sqlite_autoincrement=True,
 )
 
@@ -222,6 +223,7 @@ coupons = Table(
     Column("redeemed_order_id", ForeignKey("orders.id")),
     Column("revoked_at", EpochSeconds),
     Index(None, "customer_id", "offer"),
+    Index(None, "valid_until"),
     sqlite_autoincrement=True,
 )
 

@@ -21,6 +21,7 @@ from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
 from engine.dispatch.render import Renderer, style_of
 from engine.dispatch.values import about_several, read_values
+from engine.evaluation.expiring import what_expires
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.times import Hours, first_instant, wall
@@ -73,7 +74,7 @@ class Drafts:
             recipient=recipient,
             template=template,
             files=files,
-            values=[self._values(conn, each, at) for each in together],
+            values=[self._values(conn, rule, each, at) for each in together],
             marketing=first.purpose == "marketing",
             subject=getattr(step.settings, "subject", None),
             seconds=open_for(at, first.zone, self._home.config.hours["sms"]) if first.channel == "sms" else None,
@@ -110,7 +111,7 @@ class Drafts:
             values=Leaves(style_of(wanted[0] if wanted else "", values), values),
         )
 
-    def _values(self, conn: Connection, claim: Claim, at: datetime) -> Mapping[str, Any]:
+    def _values(self, conn: Connection, rule: Rule, claim: Claim, at: datetime) -> Mapping[str, Any]:
         link = ""
         if claim.endpoint_id is not None:
             try:
@@ -126,6 +127,9 @@ class Drafts:
             rating_id=claim.rating_id,
             event_id=claim.event_id,
             friend_id=claim.friend_id,
+            expiring=what_expires(
+                conn, self._home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at
+            ),
             coupons=coupons.of_match(conn, claim.match_id, before_step=claim.step),
             as_of=at,
             unsubscribe=link,

@@ -28,6 +28,7 @@ from engine.database.tables import (
     endpoints,
     events,
     imports,
+    matches,
     payloads,
     points,
     ratings,
@@ -214,6 +215,9 @@ def _forget(
     )
     their = select(dispatches.c.id).where(dispatches.c.customer_id == mine)
     conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(their)))
+    # Whoever brought this guest was told the first name.
+    named = select(dispatches.c.id).join(matches, matches.c.id == dispatches.c.match_id)
+    conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(named.where(matches.c.friend_id == mine))))
     conn.execute(update(dispatches).where(dispatches.c.customer_id == mine).values(provider_reply=None))
     recompute(conn, [mine], now)
     conn.execute(insert(audit).values(at=now, actor=actor, action="erase", subject=f"customer {mine}", after="erased"))

@@ -49,7 +49,7 @@ def why_stopped(
     only_if = () if step is None else rule.step(step).only_if
     if not rule.stop_if and rule.trigger.ends is None and not only_if:
         return None
-    zone = conn.execute(_ZONE, {"customer": customer_id}).one_or_none()
+    zone = zone_of(conn, customer_id)
     if zone is None:  # erased: the fence has its own word on that
         return None
     kept = {} if kept is None else kept
@@ -58,12 +58,19 @@ def why_stopped(
     if key not in kept:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        kept[key] = _question(rule, only_if, _scope(home, rule, Zone(zone.id, ZoneInfo(zone.name)), matched_at, as_of))
+        kept[key] = _question(rule, only_if, scope_of_match(home, rule, zone, matched_at, as_of))
     reason: str | None = conn.scalar(kept[key], {"customer": customer_id})
     return reason
 
 
-def _scope(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: datetime) -> Scope:
+def zone_of(conn: Connection, customer_id: int) -> Zone | None:
+    """Give the guest's zone; None for a guest who was erased."""
+    zone = conn.execute(_ZONE, {"customer": customer_id}).one_or_none()
+    return None if zone is None else Zone(zone.id, ZoneInfo(zone.name))
+
+
+def scope_of_match(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: datetime) -> Scope:
+    """Give the scope in which a journey under way is asked about, for guests of one zone."""
     return Scope(
         moment=as_of,
         zones=[zone],

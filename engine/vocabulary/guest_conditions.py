@@ -164,7 +164,8 @@ class Tag(_Text):
     def _worn(scope: Scope, values: tuple[str, ...]) -> ColumnElement[bool]:
         tag = tags.alias("t")
         mine = tag.c.customer_id == scope.facts.c.customer_id
-        worn = select(tag.c.tag).where(mine, TextTest(values, ()).sql(tag.c.tag))
+        by_then = or_(tag.c.at.is_(None), tag.c.at <= scope.as_of)
+        worn = select(tag.c.tag).where(mine, TextTest(values, ()).sql(tag.c.tag), by_then)
         return worn.correlate(scope.facts).exists()
 
 

@@ -80,23 +80,21 @@ class Scope:
         """
         return replace(self, moment=moment, facts=facts, everyone=everyone, called="_then", watermark=None)
 
-    def instant(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
-        """SQL: the instant (epoch seconds) at which the day that ``work_out`` makes of the guest's today begins."""
+    def instant(self, asked: str, work_out: Callable[[date], date], at: datetime | None = None) -> ColumnElement[int]:
+        """SQL: the instant (epoch seconds) at which a day begins: the one that ``work_out`` makes of the guest's today.
+
+        With ``at`` it is made of the guest's business day at that moment, such as the match's.
+        """
+        moment = self.moment if at is None else at
 
         def begins(zone: Zone) -> int:
-            return int(self.start(work_out(self.today_in(zone)), zone).timestamp())
+            return int(self.start(work_out(business_day(moment, zone.info, self.day_starts)), zone).timestamp())
 
-        return self._column(f"instant:{asked}", begins)
+        return self._column(f"instant:{asked}:{int(moment.timestamp())}", begins)
 
-    def instant_at_match(self, asked: str, work_out: Callable[[date], date]) -> ColumnElement[int]:
-        """SQL: the instant at which the day that ``work_out`` makes of the guest's day at the match begins."""
-        match_at = self.match_at
-        assert match_at is not None, "asked only where there is a match"
-
-        def begins(zone: Zone) -> int:
-            return int(self.start(work_out(business_day(match_at, zone.info, self.day_starts)), zone).timestamp())
-
-        return self._column(f"match instant:{asked}", begins)
+    def number(self, asked: str, work_out: Callable[[date], int]) -> ColumnElement[int]:
+        """SQL: the number that ``work_out`` makes of the guest's today."""
+        return self._column(f"number:{asked}", lambda zone: work_out(self.today_in(zone)))
 
     def _column(self, asked: str, work_out: Callable[[Zone], int]) -> ColumnElement[int]:
         if asked not in self._asked:

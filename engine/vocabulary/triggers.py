@@ -13,6 +13,8 @@ from engine.language.phrases import Phrase
 from engine.language.times import Duration
 from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.entering import Enters
+from engine.vocabulary.expiring import Expiring
 from engine.vocabulary.firings import Joined, Ordered
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.periods import Every, OnDate
@@ -74,6 +76,8 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "rated": Rated,
     "low_rating": LowRating,
     "referred": Referred,
+    "expiring": Expiring,
+    "enters": Enters,
 }
 
 

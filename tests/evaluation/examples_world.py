@@ -32,6 +32,18 @@ def _with_points(cafe: Cafe) -> int:
     return guest
 
 
+def _newly_regular(cafe: Cafe) -> int:
+    """A guest who has come often since the rule was checked, a year ago."""
+    cafe.verdicts("trigger:\n  enters: regulars\n", days_ago(365))
+    return comes(cafe, *range(1, 60, 3))
+
+
+def _with_points_that_expire(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.points(guest, days_ago(50), 80, days_ago(-10))
+    return guest
+
+
 def _rated(cafe: Cafe, score: float = 1) -> int:
     guest = cafe.guest()
     cafe.rating(guest, days_ago(1), score)
@@ -54,6 +66,8 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "rated"): lambda cafe: _rated(cafe, 5),
     ("triggers", "low_rating"): _rated,
     ("triggers", "referred"): _with_a_friend,
+    ("triggers", "expiring"): _with_points_that_expire,
+    ("triggers", "enters"): _newly_regular,
     ("conditions", "orders"): lambda cafe: comes(cafe, 5, 6, 7),
     ("conditions", "visits"): lambda cafe: comes(cafe, 5, 6, 7, 8),
     ("conditions", "spend"): lambda cafe: comes(cafe, 5, total=9000),

@@ -138,6 +138,8 @@ def parts(kind: str, text: str, printer: Printer) -> Iterator[str]:
         yield f"{printer.test(bucket(scope.facts.c.customer_id, rule.id) < rule.holdout)}"
     else:
         trigger = rule_of(text, HOME).trigger
+        if kind == "trigger" and "  enters:" in text:  # nobody enters at the first evaluation
+            scope.watermark = MATCHED
         found = trigger.candidates(scope)
         yield from printer.source(found)
         said = {"occasion": found.occasion, "closes": found.closes, "expired": found.expired}

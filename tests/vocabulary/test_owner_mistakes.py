@@ -58,6 +58,8 @@ endless:
     "templates/gift/subject.txt": "A gift",
     "templates/gift/email.txt": "Your code is {{ coupon.code }}",
     "templates/gift/sms.txt": "Your code is {{ coupon.code }}",
+    "templates/last-call/subject.txt": "Last call",
+    "templates/last-call/email.txt": "{{ expiring.total }} until {{ expiring.day }}",
     "templates/friends/subject.txt": "Thanks",
     "templates/friends/email.txt": "{{ friend.first_name }} was here",
     "templates/receipt/subject.txt": "Thanks",

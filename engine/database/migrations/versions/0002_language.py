@@ -14,6 +14,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     _guests()
     _decisions()
+    _firings()
 
 
 def _guests() -> None:
@@ -103,6 +104,17 @@ def _guests() -> None:
     )
     # The new columns are in no row yet: each is worked out again before it is used.
     op.execute(sa.update(sa.table("customer_facts", sa.column("stands_from"))).values(stands_from=2**62))
+
+
+def _firings() -> None:
+    """Find what has just happened, and what is about to run out, by an index."""
+    for table, column in (
+        ("points", "at"),
+        ("points", "expires_at"),
+        ("coupons", "valid_until"),
+        ("matches", "friend_id"),
+    ):
+        op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
 
 
 def _decisions() -> None:
