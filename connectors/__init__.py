@@ -12,9 +12,11 @@ from connectors.base import Connector, Setup
 from connectors.file import FileConnector
 from connectors.sms_twilio import TwilioConnector
 from connectors.smtp import SmtpConnector
+from connectors.webhook import WebhookConnector
 
 CONNECTORS: dict[str, Callable[[Setup], Connector]] = {
     "file": lambda setup: FileConnector(setup.folder),
     "smtp": lambda setup: SmtpConnector(**setup.settings),
     "twilio": lambda setup: TwilioConnector(**setup.settings, clock=setup.clock, validity=setup.validity),
+    "http": lambda setup: WebhookConnector(**setup.settings, clock=setup.clock),
 }

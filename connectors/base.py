@@ -25,15 +25,16 @@ Handoff = Callable[[], bool]
 class Message:
     """One message for one recipient, rendered.
 
-    ``body`` is the bytes of a whole RFC 5322 message for email (checked, CRLF line ends) and the text for SMS.
+    ``body`` is the bytes of a whole RFC 5322 message for email (checked, CRLF line ends), the text for SMS, and the
+    bytes of a JSON object for a webhook.
     ``template`` and ``values`` are for providers that take only approved templates: each placeholder's name, such as
     ``customer.first_name``, with its text as this guest reads it.
     """
 
     key: str  #: opaque and stable: the same on every attempt of one dispatch
-    channel: Literal["email", "sms"]
+    channel: Literal["email", "sms", "webhook"]
     sender: str  #: envelope sender: an address, or an E.164 number
-    recipient: str  #: envelope recipient: an address, or an E.164 number
+    recipient: str  #: envelope recipient: an address, an E.164 number, or a webhook's name
     body: bytes | str = field(repr=False)
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -18,7 +18,7 @@ _UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class FileConnector:
-    """Writes ``.eml`` (email) and ``.txt`` (SMS) files into ``folder``, made when needed, for its owner only."""
+    """Writes ``.eml`` (email), ``.txt`` (SMS) and ``.json`` (webhook) files into ``folder``, for its owner only."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,7 +75,7 @@ def _safe(text: str) -> str:
 
 def _name(message: Message) -> str:
     """``<key>~<template>.eml``: says what it is and not for whom."""
-    ending = "eml" if message.channel == "email" else "txt"
+    ending = {"email": "eml", "sms": "txt", "webhook": "json"}[message.channel]
     template = f"~{_safe(message.template)}" if message.template else ""
     return f"{_safe(message.key)}{template}.{ending}"
 

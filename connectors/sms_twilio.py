@@ -10,11 +10,11 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.base import ChannelVerdict, EndpointVerdict, Handoff, Kind, Message, Outcome
+from connectors.httpline import FenceClosedError, LostError, NotReachedError, retry_at
 
 if TYPE_CHECKING:
     from connectors.twilio_http import FencedHttpClient
@@ -89,8 +89,6 @@ class TwilioConnector:
 
     def send(self, message: Message, handoff: Handoff) -> Outcome:
         """Send one SMS. The outcome follows ``TABLE``; nothing that the network or Twilio does raises."""
-        from connectors.twilio_http import FenceClosedError, LostError, NotReachedError
-
         client, line = self._open()
         line.fence(handoff)
         try:
@@ -170,24 +168,11 @@ class TwilioConnector:
         return Outcome(
             row.kind,
             shown,
-            retry_at=self._retry_at(line.retry_after) if row.what == "too fast" else None,
+            retry_at=retry_at(line.retry_after, self._clock()) if row.what == "too fast" else None,
             endpoint=row.endpoint,
             channel=row.channel,
             counts_attempt=row.counts_attempt,
         )
-
-    def _retry_at(self, retry_after: str) -> datetime | None:
-        """Read Retry-After, in seconds or as a date; at least a second and at most an hour from now."""
-        now = self._clock()
-        if retry_after.strip().isdecimal():
-            wait = timedelta(seconds=min(int(retry_after), 3600))
-        else:
-            try:
-                at = parsedate_to_datetime(retry_after)
-            except ValueError:
-                return None
-            wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
-        return now + max(timedelta(seconds=1), min(wait, timedelta(hours=1)))
 
 
 def _text(message: Message) -> str:

@@ -1,14 +1,8 @@
-"""The way to Twilio's network: one fresh connection a request, the fence between connecting and the first byte.
-
-A kept connection may be half dead, and one cannot tell before the request is on its way: too late for the fence.
-Nothing is logged here: the request holds the number and the text.
-"""
+"""Twilio's client on our way to its network (``httpline``), with the fence between connecting and the first byte."""
 
 from __future__ import annotations
 
 import http.client
-import io
-import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -18,20 +12,9 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 
 from connectors.deadline import Deadline
+from connectors.httpline import FenceClosedError, LostError, connect
 
 _LARGEST_BODY = 1_000_000
-
-
-class NotReachedError(Exception):
-    """No connection: nothing has left this machine."""
-
-
-class FenceClosedError(Exception):
-    """``handoff()`` said no: nothing has left this machine."""
-
-
-class LostError(Exception):
-    """The request was on its way, and no whole reply came back."""
 
 
 class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no types
@@ -71,7 +54,10 @@ class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no 
         port = url.port or (443 if url.scheme == "https" else 80)
         connection = http.client.HTTPConnection(url.hostname or "", port)
         try:
-            line = self._connect(url.hostname or "", port, secure=url.scheme == "https")
+            secure = url.scheme == "https"
+            line = connect(
+                url.hostname or "", port, seconds=self._connect_seconds, secure=secure, context=self._context
+            )
             connection.sock = line  # it has the few methods of a socket that http.client uses
             if not self.handoff():
                 raise FenceClosedError
@@ -79,23 +65,6 @@ class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no 
             return self._exchange(connection, method, path, body, sent_headers)
         finally:
             connection.close()
-
-    def _connect(self, host: str, port: int, *, secure: bool) -> _Line:
-        deadline = Deadline(self._connect_seconds)
-        try:
-            sock = socket.create_connection((host, port), deadline.left())
-        except (OSError, UnicodeError):
-            raise NotReachedError from None
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if secure:
-                sock.settimeout(deadline.left())
-                context = self._context or ssl.create_default_context()
-                sock = context.wrap_socket(sock, server_hostname=host)
-        except OSError:
-            sock.close()
-            raise NotReachedError from None
-        return _Line(sock, deadline)
 
     def _exchange(
         self,
@@ -121,38 +90,3 @@ class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no 
                 raise LostError from None
             text = ""
         return Response(reply.status, text, dict(reply.headers))
-
-
-class _Line:
-    """A socket that keeps one deadline over all its calls, however slowly the other side drips."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._sock = sock
-        self.deadline = deadline
-
-    def sendall(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            self._sock.settimeout(self.deadline.left())
-            view = view[self._sock.send(view) :]
-
-    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 (http.client asks for "rb" only)
-        return io.BufferedReader(_Reader(self))
-
-    def receive_into(self, buffer: memoryview) -> int:
-        self._sock.settimeout(self.deadline.left())
-        return self._sock.recv_into(buffer)
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io hands a memoryview
-        return self._line.receive_into(buffer)

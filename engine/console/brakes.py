@@ -91,4 +91,6 @@ def _silence(conn: Connection, config: Config, row: Row[Any], now: datetime, *, 
 def _server(config: Config, channel: str) -> str:
     if channel == "email" and config.email.smtp is not None:
         return f"The mail server {config.email.smtp.host}:{config.email.smtp.port}"
+    if channel == "webhook":
+        return "The webhooks' server"
     return f"The SMS provider {config.sms.connector}" if channel == "sms" else "The mail server"

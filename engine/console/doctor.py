@@ -26,6 +26,7 @@ from engine.database.tables import customer_facts, dispatches, orders, rules, ru
 from engine.dispatch.outbox import MESSAGES
 from engine.evaluation.permission import implied_terms, reachable
 from engine.intake.inbox import waiting
+from engine.language.config import Config
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
 from engine.language.problems import ProblemsError, errors
 from engine.language.secret import Secret, SecretError
@@ -196,12 +197,16 @@ def _database(db: Engine) -> str:
 
 def _accounts(home: Home, shut: Collection[str]) -> Iterator[Finding]:
     config = home.config
-    wanted: dict[str, list[Secret | None]] = {"email": [], "sms": []}
+    wanted: dict[str, list[Secret | None]] = {"email": [], "sms": [], "webhook": _webhook_secrets(config)}
     if config.email.connector == "smtp" and config.email.smtp is not None:
         wanted["email"] = [config.email.smtp.password]
     if config.sms.connector == "twilio" and config.sms.twilio is not None:
         wanted["sms"] = [config.sms.twilio.account_sid, config.sms.twilio.auth_token]
-    for channel, connector in (("email", config.email.connector), ("sms", config.sms.connector)):
+    connectors: dict[str, str] = {"email": config.email.connector, "sms": config.sms.connector}
+    if config.webhooks:
+        posted = any(each.connector == "http" for each in config.webhooks.values())
+        connectors["webhook"] = "http" if posted else "file"
+    for channel, connector in connectors.items():
         missing = [said for secret in wanted[channel] if secret is not None and (said := _missing(secret))]
         for said in missing:
             yield Finding("bad", channel, said)
@@ -332,4 +337,9 @@ def _secrets(home: Home) -> list[Secret]:
         found.append(config.email.smtp.password)
     if config.sms.connector == "twilio" and config.sms.twilio is not None:
         found += [config.sms.twilio.account_sid, config.sms.twilio.auth_token]
+    found += _webhook_secrets(config)
     return [secret for secret in found if secret is not None]
+
+
+def _webhook_secrets(config: Config) -> list[Secret | None]:
+    return [each.secret for each in config.webhooks.values() if each.connector == "http"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from engine.database.facts import bring_to
 from engine.database.tables import customer_facts, endpoints, matches, rules, switch, zones
 from engine.dispatch.channels import CannotSendError, Channels
 from engine.dispatch.coupons import Issued, valid_until
+from engine.dispatch.hooks import asked_of
 from engine.dispatch.links import message_id, unsubscribe_url
 from engine.dispatch.mime import MessageError, email_bytes
 from engine.dispatch.render import RenderedEmail, Renderer, RenderError
@@ -36,8 +38,9 @@ from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.sms import segments
 from engine.vocabulary.actions import Coupon
-from engine.vocabulary.messages import Alert
+from engine.vocabulary.messages import carried_as
 from engine.vocabulary.steps import once_each
+from engine.vocabulary.webhook import Webhook
 
 FOLDER: Final = "preview"
 _BODY: Final = "SAMPZECXDEXX"  # in the alphabet of codes, and no code that anybody drew
@@ -52,6 +55,7 @@ class Shown:
     what: str  #: the step in English
     email: RenderedEmail | None = None
     sms: str | None = None
+    told: str = ""  #: what a webhook is told, as JSON
     problem: str = ""
     file: Path | None = None  #: the HTML, written by ``write_pages``
 
@@ -94,6 +98,10 @@ class Rehearsed:
                 continue
             shown = Shown(step.name, step.settings.sentence())
             try:
+                if isinstance(step.settings, Webhook):
+                    told = asked_of(step, self._values(conn, step, about, issued))
+                    yield replace(shown, told=json.dumps(told, ensure_ascii=False, indent=2))
+                    continue
                 yield self._filled(shown, step, self._values(conn, step, about, issued))
             except (RenderError, SecretError) as error:
                 yield replace(shown, problem=str(error))
@@ -109,7 +117,7 @@ class Rehearsed:
 
     def _values(self, conn: Connection, step: Step, about: _About, issued: Sequence[Issued]) -> Mapping[str, Any]:
         home = self.session.home
-        audience: Literal["guest", "staff"] = "staff" if isinstance(step.settings, Alert) else "guest"
+        audience: Literal["guest", "staff"] = "staff" if carried_as(step.word, step.settings) == "alert" else "guest"
         link = ""
         if audience == "guest" and about.email_id is not None:
             link = unsubscribe_url(home.config, home.key, about.email_id)
@@ -205,6 +213,8 @@ def preview_report(page: Page, rule: Rule, customer: Row[Any], shown: Sequence[S
             page.line()
             for line in each.email.text.splitlines():
                 page.line(visible(line), indent=2)
+        for line in each.told.splitlines():
+            page.line(visible(line), indent=2)
         if each.sms is not None:
             cost = segments(each.sms)
             parts = "1 segment" if cost.count == 1 else f"{cost.count} segments: the provider counts each as one SMS"

@@ -62,6 +62,7 @@ CHANNELS: Final[Mapping[str, str]] = {
     "points": "points",
     "tag": "tag",
     "alert": "alert",
+    "webhook": "webhook",
 }
 
 

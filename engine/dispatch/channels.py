@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from connectors import CONNECTORS
-from connectors.base import Connector, Message, Setup
-from engine.language.config import Config
+from connectors.base import Connector, Handoff, Message, Outcome, Setup
+from engine.language.config import Config, WebhookConfig
 from engine.language.secret import Secret, SecretError
 
-Channel = Literal["email", "sms"]
+Channel = Literal["email", "sms", "webhook"]
 
 #: Where a new home's messages go: nothing leaves by accident.
 OUTBOX = "outbox"
@@ -69,6 +69,8 @@ class Channels:
         """Give the address or the number that messages come from."""
         if channel == "email":
             return self.config.email.sender.address
+        if channel == "webhook":
+            return self.config.business.name
         return self.config.sms.twilio.sender if self.config.sms.twilio is not None else self.config.business.name
 
     def expect(self, key: str, seconds: int | None) -> None:
@@ -82,10 +84,18 @@ class Channels:
         self._open.clear()
 
     def _opened(self, channel: Channel) -> Connector:
+        if channel == "webhook":
+            return _Webhooks({name: self._webhook(each) for name, each in self.config.webhooks.items()})
         chosen = self.config.email if channel == "email" else self.config.sms
         settings = _plain(getattr(chosen, chosen.connector, None))
         if settings:
             self._stay_here(channel, settings.get("host") or urlsplit(settings.get("base_url", "")).hostname or "")
+        return CONNECTORS[chosen.connector](Setup(self.root / OUTBOX, self.clock, self._validity, settings))
+
+    def _webhook(self, chosen: WebhookConfig) -> Connector:
+        settings = {"url": chosen.url, "secret": chosen.secret.reveal()} if chosen.url and chosen.secret else {}
+        if chosen.connector == "http":
+            self._stay_here("webhook", urlsplit(chosen.url or "").hostname or "")
         return CONNECTORS[chosen.connector](Setup(self.root / OUTBOX, self.clock, self._validity, settings))
 
     def _validity(self, message: Message) -> int | None:
@@ -97,6 +107,20 @@ class Channels:
                 f"No {channel} goes out: a run at another time than the clock's sends only into files, or to a server "
                 "on this machine. Leave --as-of out, or set the connector to file in config/regulars.yaml."
             )
+
+
+@dataclass(frozen=True)
+class _Webhooks:
+    """Each webhook has a connector of its own; the message names it."""
+
+    by_name: Mapping[str, Connector]
+
+    def send(self, message: Message, handoff: Handoff) -> Outcome:
+        return self.by_name[message.recipient].send(message, handoff)
+
+    def close(self) -> None:
+        for each in self.by_name.values():
+            each.close()
 
 
 def _plain(section: Any) -> dict[str, Any]:

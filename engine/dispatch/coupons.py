@@ -18,7 +18,7 @@ from engine.database.sql import Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy
-from engine.dispatch.outbox import MESSAGES, UNSEEN, move
+from engine.dispatch.outbox import CARRIED, UNSEEN, move
 from engine.language import codes
 from engine.language.formats import parse_validity
 from engine.language.times import Duration, business_day, start_of
@@ -52,7 +52,7 @@ _FIRST_SHOWN = (
         .where(
             _earlier.c.match_id == bindparam("match", type_=Id),
             _earlier.c.step > dispatches.c.step,
-            _earlier.c.channel.in_(MESSAGES),
+            _earlier.c.channel.in_(CARRIED),
             _earlier.c.handed_at.is_not(None),
         )
         .exists(),
@@ -126,7 +126,7 @@ def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetim
         .where(
             dispatches.c.match_id == claim.match_id,
             dispatches.c.step > claim.step,
-            dispatches.c.channel.in_(MESSAGES),
+            dispatches.c.channel.in_(CARRIED),
             dispatches.c.state.not_in(UNSEEN),
         )
         .order_by(dispatches.c.step)

@@ -16,7 +16,7 @@ from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
 from engine.dispatch.journeys import Journeys, policy_of
-from engine.dispatch.outbox import MESSAGES
+from engine.dispatch.outbox import CARRIED
 from engine.language.rule import Rule
 from engine.vocabulary.home import Home
 
@@ -87,8 +87,8 @@ class Desk:
 
     @property
     def usable(self) -> list[str]:
-        """The channels to guests that can be used in this run."""
-        return [channel for channel in MESSAGES if channel not in self.unusable]
+        """The channels that can be used in this run; alerts go by those of messages."""
+        return [channel for channel in CARRIED if channel not in self.unusable]
 
 
 def open_desk(

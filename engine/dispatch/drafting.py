@@ -16,6 +16,7 @@ from engine.database.tables import contents, endpoints, stores
 from engine.dispatch import coupons
 from engine.dispatch.channels import CannotSendError, Carriers, Channel
 from engine.dispatch.claims import Claim
+from engine.dispatch.hooks import as_json, told_of
 from engine.dispatch.links import message_id, message_key, unsubscribe_url
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
@@ -26,6 +27,7 @@ from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.times import Hours, first_instant, wall
 from engine.vocabulary.home import Home
+from engine.vocabulary.webhook import Webhook
 
 _REACHED = select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == bindparam("endpoint", type_=Id))
 
@@ -41,6 +43,7 @@ class Draft:
     values: Sequence[Mapping[str, Any]] = field(repr=False)
     marketing: bool
     subject: str | None = None
+    told: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: all that a webhook is told
     seconds: int | None = None  #: how long a provider may go on trying; None: as long as it likes
 
 
@@ -64,6 +67,8 @@ class Drafts:
         """
         first = together[0]
         step = rule.step(first.step)
+        if isinstance(step.settings, Webhook):
+            return self._hook(conn, rule, step, first, at)
         template, files = self._content(conn, first.content_id)
         if first.channel == "alert":
             transport, recipient = self._staff(conn, step, first.store_id, files)
@@ -84,6 +89,15 @@ class Drafts:
         """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words."""
         first = together[0]
         key = self._home.key
+        if draft.transport == "webhook":
+            return Message(
+                key=message_key(key, first.id),
+                channel="webhook",
+                sender=self._carriers.sender("webhook"),
+                recipient=draft.recipient,
+                body=as_json(draft.told, message_key(key, first.id)),
+                template=draft.template,
+            )
         values = draft.values[0] if first.channel != "alert" else about_several(draft.values)
         wanted: list[str] = values["languages"]
         sender = self._carriers.sender(draft.transport)
@@ -109,6 +123,21 @@ class Drafts:
             body=body,
             template=draft.template,
             values=Leaves(style_of(wanted[0] if wanted else "", values), values),
+        )
+
+    def _hook(self, conn: Connection, rule: Rule, step: Step, claim: Claim, at: datetime) -> Draft:
+        """Read what a webhook is told. One that is no longer in the config has nobody to tell."""
+        if step.settings.to not in self._home.config.webhooks:
+            raise NoRecipientError
+        told = told_of(conn, rule, step, claim, self._values(conn, rule, claim, at))
+        return Draft(
+            transport="webhook",
+            recipient=step.settings.to,
+            template=step.settings.to,
+            files={},
+            values=[told],
+            marketing=False,
+            told=told,
         )
 
     def _values(self, conn: Connection, rule: Rule, claim: Claim, at: datetime) -> Mapping[str, Any]:
@@ -153,21 +182,23 @@ class Drafts:
     def _staff(
         self, conn: Connection, step: Step, store_id: int | None, files: Mapping[str, str]
     ) -> tuple[Channel, str]:
-        """Find who gets an alert: by email where they have one and the template has one, else by SMS.
+        """Find who of the staff gets it: by email where they have one and the template has one, else by SMS.
 
-        ``store`` is the manager of the match's store; a store without one has the contact ``manager``.
+        ``store`` is the manager of the match's store. Where that, the owner or a contact is not to be found, or no more
+        since the match, it goes to the contact ``manager``.
         """
         reached: list[tuple[str | None, str | None]] = []
-        if step.settings.to == "store":
+        contacts, to = self._home.config.contacts, step.settings.to
+        if to == "store":
             row = conn.execute(
                 select(stores.c.manager_email, stores.c.manager_phone).where(stores.c.id == store_id)
             ).one_or_none()
             reached.append((None, None) if row is None else (row.manager_email, row.manager_phone))
-        contact = self._home.config.contacts.get("manager" if step.settings.to == "store" else step.settings.to)
+        contact = contacts.get(to) or contacts.get("manager")
         if contact is not None:
             reached.append((contact.email, contact.phone))
         has_email = any(name.startswith("email.") for name in files)
-        has_sms = any(name.startswith("sms.") for name in files)
+        has_sms = any(name.startswith("sms.") for name in files) and step.word == "alert"
         for email, phone in reached:
             if email and has_email:
                 return "email", email

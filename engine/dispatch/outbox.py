@@ -42,6 +42,8 @@ COUNTED: tuple[State, ...] = ("handoff", "sent", "uncertain")
 #: Ends in which the guest has seen nothing of the message.
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")
+#: What leaves this machine by a connector of its own; an alert leaves by one of the messages'.
+CARRIED = (*MESSAGES, "webhook")
 #: Steps inside the database: done in the claim's own transaction.
 INSIDE = ("coupon", "points", "tag")
 
@@ -149,7 +151,7 @@ def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) ->
                 exists().where(
                     later.c.match_id == step.c.match_id,
                     later.c.step > step.c.step,
-                    later.c.channel.in_(MESSAGES),
+                    later.c.channel.in_(CARRIED),
                     later.c.state.not_in(UNSEEN),
                 )
             )

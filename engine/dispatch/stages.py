@@ -132,7 +132,7 @@ def _claim_messages(desk: Desk, limit: int) -> list[list[Claim]]:
 
     def once_per(conn: Connection, version_id: int, step: int) -> str:
         try:
-            return str(desk.policy.rule(conn, version_id).step(step).settings.once_per)
+            return str(getattr(desk.policy.rule(conn, version_id).step(step).settings, "once_per", "guest"))
         except UnreadableRuleError:
             return "guest"
 

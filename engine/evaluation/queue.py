@@ -33,6 +33,7 @@ from engine.language.offers import Offer
 from engine.language.rule import Rule, Step
 from engine.language.times import Duration, Hours, Opening, first_instant, is_open, next_slot, wall
 from engine.vocabulary.actions import Coupon
+from engine.vocabulary.messages import carried_as
 from engine.vocabulary.scope import Zone
 from engine.vocabulary.steps import once_each
 
@@ -192,7 +193,7 @@ def _later_messages(match: Any, step: Step) -> tuple[ColumnElement[bool], ...]:
     return (
         dispatches.c.match_id == match.c.id,
         dispatches.c.step > step.number,
-        dispatches.c.channel.in_(("email", "sms")),
+        dispatches.c.channel.in_(("email", "sms", "webhook")),
     )
 
 
@@ -219,6 +220,7 @@ def _row(
         (block.is_not(None), "blocked"), (due >= expires, "expired"), else_="held" if queue.held else "pending"
     )
     channel = step.settings.channel
+    carried = carried_as(step.word, step.settings)
     template = getattr(step.settings, "template", None)
     return {
         "match_id": match.c.id,
@@ -226,8 +228,8 @@ def _row(
         "part": literal(0),
         "rule_id": match.c.rule_id,
         "customer_id": match.c.customer_id,
-        "channel": literal(step.word),
-        "purpose": literal("service" if step.word == "alert" else queue.rule.purpose),
+        "channel": literal(carried),
+        "purpose": literal("service" if carried == "alert" else queue.rule.purpose),
         "endpoint_id": cast(null(), BigInteger) if channel is None else match.c[f"{channel}_id"],
         "content_id": literal(None if template is None else queue.contents[template], BigInteger),
         "priority": literal(queue.rule.priority),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from engine.language import config_meaning, config_schema
+from engine.language.budgets import KINDS, Budget, Kind
 from engine.language.check import check
 from engine.language.compliance import Compliance, ImpliedTerms, load_compliance
 from engine.language.config_schema import CONFIG_SCHEMA
@@ -51,6 +53,7 @@ __all__ = [
     "SmsConfig",
     "SmtpConfig",
     "TwilioConfig",
+    "WebhookConfig",
     "load_config",
 ]
 
@@ -117,10 +120,23 @@ class TwilioConfig:
 
 @dataclass(frozen=True, slots=True)
 class SmsConfig:
-    """How SMS go out. ``twilio`` is given where the connector is twilio."""
+    """How SMS go out. ``twilio`` is given where the connector is twilio.
+
+    ``prices`` of one segment, in the home's currency, by country; ``default`` is for all others. Empty: nobody said.
+    """
 
     connector: Literal["file", "twilio"]
     twilio: TwilioConfig | None
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """One system of the owner's own. ``url`` and ``secret`` are given where the connector is http."""
+
+    connector: Literal["file", "http"]
+    url: str | None
+    secret: Secret | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +146,7 @@ class LimitsConfig:
     marketing_per_day: int
     marketing_per_week: int
     blast_bp: int
+    budget: Mapping[Kind, Budget] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +169,14 @@ class Config:
     day_starts: time
     email: EmailConfig
     sms: SmsConfig
+    webhooks: Mapping[str, WebhookConfig]
     limits: LimitsConfig
     hours: Mapping[str, Hours]  #: "email" and "sms"
     links: LinksConfig
     fresh: Duration | None  #: None: rules of absence never wait
     inbox: Path
     approvals: Literal["first", "always", "two"]
+    holdout: int  #: hundredths of a percent of the guests who get no marketing at all
     exclude: Mapping[str, Any] | None  #: conditions as written; the vocabulary reads them
     topics: tuple[str, ...]
     attributes: Mapping[str, AttributeType]
@@ -227,11 +246,17 @@ class _Settings:
                 sender=self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from"),
                 smtp=self.smtp(),
             ),
-            sms=SmsConfig(connector=self.chosen("file", "twilio", at=("sms", "connector")), twilio=self.twilio()),
+            sms=SmsConfig(
+                connector=self.chosen("file", "twilio", at=("sms", "connector")),
+                twilio=self.twilio(),
+                prices=self.prices(),
+            ),
+            webhooks=self.webhooks(),
             limits=LimitsConfig(
                 marketing_per_day=self.number(config_schema.PER_DAY, "limits", "marketing_per_day"),
                 marketing_per_week=self.number(config_schema.PER_WEEK, "limits", "marketing_per_week"),
                 blast_bp=self.parsed(parse_share, parse_share(config_schema.BLAST), "limits", "blast"),
+                budget=self.budget(),
             ),
             hours={
                 "email": self.opening(config_schema.EMAIL_HOURS, "email"),
@@ -241,6 +266,7 @@ class _Settings:
             fresh=self.parsed(parse_freshness, parse_freshness(config_schema.FRESH), "data", "fresh"),
             inbox=self.root / self.text("data", "inbox", default=config_schema.INBOX),
             approvals=self.chosen("first", "always", "two", at=("approvals",)),
+            holdout=self.parsed(parse_share, parse_share(config_schema.HOLDOUT), "holdout"),
             exclude=exclude if isinstance(exclude, dict) else None,
             topics=tuple(topics) if isinstance(topics, list) else config_schema.TOPICS,
             attributes=self.attributes(),
@@ -293,6 +319,30 @@ class _Settings:
                 name=self.text("contacts", name, "name", default="") or None,
                 email=self.parsed(parse_email_address, None, "contacts", name, "email"),
                 phone=self.parsed(parse_phone, None, "contacts", name, "phone"),
+            )
+            for name in (section if isinstance(section, dict) else ())
+        }
+
+    def budget(self) -> dict[Kind, Budget]:
+        found = {kind: self.parsed(Budget.parse, None, "limits", "budget", kind) for kind in KINDS}
+        return {kind: budget for kind, budget in found.items() if budget is not None}
+
+    def prices(self) -> dict[str, Decimal]:
+        section = self.at("sms", "prices")
+        given = section if isinstance(section, dict) else {}
+        return {
+            country: Decimal(str(price))
+            for country, price in given.items()
+            if isinstance(price, (int, float)) and not isinstance(price, bool) and price >= 0
+        }
+
+    def webhooks(self) -> dict[str, WebhookConfig]:
+        section = self.at("webhooks")
+        return {
+            name: WebhookConfig(
+                connector=self.chosen("file", "http", at=("webhooks", name, "connector")),
+                url=self.parsed(parse_url, None, "webhooks", name, "url"),
+                secret=self.secret("webhooks", name, "secret"),
             )
             for name in (section if isinstance(section, dict) else ())
         }

@@ -21,7 +21,10 @@ from engine.language.problems import Problem, Severity
 # RFC 2606: names that belong to nobody. Twilio's magic numbers and the numbers of films are the same for phones.
 _RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|example\.(?:com|org|net))$", re.IGNORECASE)
 _RESERVED_PHONE = re.compile(r"\+1500555\d{4}|\+1\d{3}55501\d\d")
-_RESERVED_CONTACTS: Final = {"store": phrase("the store's own manager, from the stores' file")}
+_RESERVED_CONTACTS: Final = {
+    "store": phrase("the store's own manager, from the stores' file"),
+    "guest": phrase("the guest, to whom an email goes anyway"),
+}
 _NAMES: Final = {"email": "email", "sms": "SMS"}
 _OWN_FOLDERS: Final = ("config", "rules", "templates", "outbox")
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
@@ -35,6 +38,8 @@ def problems_of(document: Document, root: Path) -> list[Problem]:
         *_limits(document),
         *_smtp(document),
         *_twilio(document),
+        *_webhooks(document),
+        *_holdout(document),
         *_samples(document),
         *_inbox(document, root),
     ]
@@ -254,6 +259,34 @@ def _twilio(document: Document) -> list[Problem]:
     ]
 
 
+def _webhooks(document: Document) -> list[Problem]:
+    problems = []
+    webhooks = _at(document, "webhooks")
+    for name, given in webhooks.items() if isinstance(webhooks, dict) else ():
+        if not isinstance(given, dict) or given.get("connector") != "http":
+            continue
+        at: tuple[str, ...] = ("webhooks", name)
+        wanted = (
+            ("url", phrase('connector http needs "url": where it is posted to')),
+            ("secret", phrase('connector http needs "secret": env:LOYALTY_APP_SECRET, which the receiver knows too')),
+        )
+        problems += [document.problem((*at, key), said, "missing-key") for key, said in wanted if not given.get(key)]
+        url = given.get("url")
+        if isinstance(url, str) and url.startswith("http://") and not _is_this_machine(url):
+            said = phrase("without https:// what is posted about guests travels readable for everyone on the way")
+            problems.append(document.problem((*at, "url"), said, "open-url"))
+    return problems
+
+
+def _holdout(document: Document) -> list[Problem]:
+    holdout = _at(document, "holdout")
+    if not isinstance(holdout, str) or not re.fullmatch(r"100(\.0+)? ?%", holdout.strip()):
+        return []
+    return [
+        document.problem(("holdout",), phrase('"holdout" is 100%: no guest would get any advertising'), "too-large")
+    ]
+
+
 def _samples(document: Document) -> list[Problem]:
     """Refuse the shipped examples where real messages would go out with them."""
     email, sms = _sends(document, "email", "smtp"), _sends(document, "sms", "twilio")
@@ -267,6 +300,10 @@ def _samples(document: Document) -> list[Problem]:
         asked += [("sms", "twilio", "from"), *(("contacts", name, "phone") for name in names)]
     if email or sms:
         asked.append(("links", "base_url"))
+    webhooks = _at(document, "webhooks")
+    for name, given in webhooks.items() if isinstance(webhooks, dict) else ():
+        if isinstance(given, dict) and given.get("connector") == "http" and not _is_this_machine(given.get("url")):
+            asked.append(("webhooks", name, "url"))
     cure = phrase("Put in your own, or keep the connector on file until you know it.")
     return [
         document.problem(

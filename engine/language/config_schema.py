@@ -26,6 +26,7 @@ SMS_HOURS: Final = {"weekdays": "10:00-18:00", "sat": "10:00-17:00", "sun": "12:
 FRESH: Final = "2 days"
 INBOX: Final = "inbox"
 APPROVALS: Final = "first"
+HOLDOUT: Final = "0%"
 TOPICS: Final = ("news", "offers", "surveys")
 
 #: The sample address of the shipped config: with it no real mail goes out.
@@ -131,6 +132,16 @@ _EMAIL: Final = _section(
     },
 )
 
+_PRICES: Final[JsonSchema] = {
+    "type": "object",
+    "minProperties": 1,
+    "description": phrase(
+        "What one segment of an SMS costs you, by the guest's country, in your currency; default is for all others."
+    ),
+    "propertyNames": {"format": "country-or-default"},
+    "additionalProperties": {"type": "number", "minimum": 0, "description": phrase("Such as 0.0079.")},
+}
+
 _SMS: Final = _section(
     phrase("How SMS go out."),
     {
@@ -139,6 +150,7 @@ _SMS: Final = _section(
             enum=["file", "twilio"],
             default="file",
         ),
+        "prices": _PRICES,
         "twilio": _section(
             phrase("The account at Twilio, for connector twilio."),
             {
@@ -155,6 +167,25 @@ _SMS: Final = _section(
         ),
     },
 )
+
+#: For the whole home here, for one rule in its file.
+BUDGET_SCHEMA: Final[JsonSchema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "description": phrase("At most so much a day or a month, on the home's calendar; what is over waits for the next."),
+    "properties": {
+        kind: {"type": "string", "format": "budget", "description": about}
+        for kind, about in (
+            ("email", phrase("Emails to guests: 1000 a day.")),
+            ("sms", phrase("SMS to guests: 500 a month.")),
+            ("messages", phrase("Emails and SMS to guests together.")),
+            ("sms_segments", phrase("Segments of SMS to guests: the provider bills each as one SMS.")),
+            ("coupons", phrase("Coupons that are issued: 200 a month.")),
+            ("coupon_value", phrase("What the issued coupons are worth, in your currency: 300 a month.")),
+        )
+    },
+}
 
 _LIMITS: Final = _section(
     phrase("How much advertising a guest gets. A limit moves a message to a later day; it does not lose it."),
@@ -178,8 +209,27 @@ _LIMITS: Final = _section(
             format="share",
             default=BLAST,
         ),
+        "budget": BUDGET_SCHEMA,
     },
 )
+
+_WEBHOOKS: Final[JsonSchema] = {
+    "type": "object",
+    "description": phrase("Systems of your own that rules tell something, by a name: webhook: to: loyalty-app."),
+    "propertyNames": {"format": "slug"},
+    "additionalProperties": _section(
+        phrase("One of them: what is posted there is signed with the secret."),
+        {
+            "connector": _text(
+                phrase("file writes .json files into the home and sends nothing; http posts to url."),
+                enum=["file", "http"],
+                default="file",
+            ),
+            "url": _text(phrase("Where it is posted to, with https://."), format="url"),
+            "secret": _secret(phrase("The secret of the signature, known to the receiver too.")),
+        },
+    ),
+}
 
 CONFIG_SCHEMA: Final[JsonSchema] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -203,6 +253,7 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
         ),
         "email": _EMAIL,
         "sms": _SMS,
+        "webhooks": _WEBHOOKS,
         "limits": _LIMITS,
         "hours": _section(
             phrase("When guests may be written to, on their own clock. What falls outside waits for the next opening."),
@@ -239,6 +290,11 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
             phrase("first: a new rule waits for you once; always: after each change too; two: two people must agree."),
             enum=["first", "always", "two"],
             default=APPROVALS,
+        ),
+        "holdout": _text(
+            phrase("This share of your guests gets no advertising at all: all your rules are compared with none."),
+            format="share",
+            default=HOLDOUT,
         ),
         "exclude": {"type": "object", "description": phrase("Conditions: guests who meet them never get advertising.")},
         "topics": {

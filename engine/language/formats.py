@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from engine.language.budgets import Budget
 from engine.language.contacts import mail_address, phone_number
 from engine.language.durations import Duration, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, ClockRange, Hours
@@ -103,6 +104,11 @@ def parse_country(text: str) -> str:
     raise ValueError(
         phrase('"{text}" is not a country code of two letters such as US, GB or CN{meant}', text=text, meant=instead)
     )
+
+
+def parse_country_or_default(text: str) -> str:
+    """Read a country code, or ``default``: all countries that are not named."""
+    return text if text == "default" else parse_country(text)
 
 
 def parse_currency(text: str) -> str:
@@ -270,10 +276,12 @@ def fits(name: str, value: object) -> bool:
 
 #: Format -> parser of what ``fits``.
 FORMATS: Final[dict[str, Callable[[Any], object]]] = {
+    "budget": Budget.parse,
     "calendar-duration": parse_calendar_duration,
     "clock": parse_clock,
     "clock-range": ClockRange.parse,
     "country": parse_country,
+    "country-or-default": parse_country_or_default,
     "currency": parse_currency,
     "date": parse_date,
     "date-or-match": parse_since,
@@ -299,10 +307,12 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
 
 #: Format -> what to tell an owner that is wanted.
 WANTS: Final[dict[str, Phrase]] = {
+    "budget": phrase("a budget such as 500 a month"),
     "calendar-duration": phrase("a duration of whole days such as 6 months"),
     "clock": phrase('a time of day such as "10:00"'),
     "clock-range": phrase("a range of hours such as 08:00-21:00"),
     "country": phrase("a country code such as US"),
+    "country-or-default": phrase("a country code such as US, or default"),
     "currency": phrase("a currency code such as USD"),
     "date": phrase("a date such as 2026-05-04"),
     "day-hours": phrase("hours such as 10:00-18:00, or closed"),

@@ -14,6 +14,7 @@ from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.loyalty_actions import Points, Tag
 from engine.vocabulary.messages import Alert, Channel, Email, Sms
 from engine.vocabulary.reading import Reader
+from engine.vocabulary.webhook import Webhook
 
 _WHOLE = 10_000  #: 100% in hundredths of a percent
 
@@ -224,6 +225,7 @@ ACTIONS: dict[str, type[Action]] = {
     "points": Points,
     "tag": Tag,
     "alert": Alert,
+    "webhook": Webhook,
     "split": Split,
     "wait": Wait,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -10,6 +11,7 @@ from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.reading import Reader
 
 Channel = Literal["email", "sms"]
+GUEST = "guest"
 
 _MISSING_TEXT = {
     "email": phrase('the template "{name}" has no text for email'),
@@ -37,20 +39,31 @@ def _check_template(reader: Reader, name: str, *, channel: Literal["email", "sms
         place.problem(said, "template-channel", hint=phrase(_WANTED_TEXT[channel].template, name=name))
 
 
+def _check_staff(reader: Reader, to: str) -> None:
+    """Check that there is somebody of that name: ``store``, ``owner``, or one of the contacts."""
+    contacts = reader.around.config.contacts
+    known = {**contacts, "store": None, **({"owner": None} if "manager" in contacts else {})}
+    where = phrase("contacts of config/regulars.yaml, owner or store")
+    (reader.under("to") if isinstance(reader.data, Mapping) and "to" in reader.data else reader).known(
+        phrase("contact"), to, known, "unknown-contact", where
+    )
+
+
 @dataclass(frozen=True)
 class Email:
-    """An email to the guest."""
+    """An email to the guest, or to staff."""
 
     about: ClassVar[str] = phrase("Send an email made from a template.")
     example: ClassVar[str] = "- email:\n    template: win-back"
     does_something: ClassVar[bool] = True
     template: str
     subject: str | None = None
+    to: str = GUEST  #: else one of the staff, as in an alert
 
     @property
     def channel(self) -> Channel | None:
-        """The guest's email address."""
-        return "email"
+        """The guest's email address; staff need no permission, and get it at once."""
+        return "email" if self.to == GUEST else None
 
     @classmethod
     def schema(cls) -> JsonSchema:
@@ -71,6 +84,13 @@ class Email:
                     "minLength": 1,
                     "description": phrase("Instead of the template's subject."),
                 },
+                "to": {
+                    "type": "string",
+                    "x-names": "contacts",
+                    "description": phrase(
+                        "guest (if left out); or staff, as in an alert: store, owner, or a name under contacts."
+                    ),
+                },
             },
         }
 
@@ -86,10 +106,15 @@ class Email:
                 "no-subject",
                 hint=phrase("put a subject.txt into templates/{name}/, or write subject: here", name=template.name),
             )
-        return cls(given["template"], given.get("subject"))
+        to = given.get("to", GUEST)
+        if to != GUEST:
+            _check_staff(reader, to)
+        return cls(given["template"], given.get("subject"), to)
 
     def sentence(self) -> Phrase:
         """Say it in English."""
+        if self.to != GUEST:
+            return phrase('email "{template}" to {to}', template=self.template, to=self.to)
         return phrase('email "{template}"', template=self.template)
 
 
@@ -161,7 +186,7 @@ class Alert:
                 "to": {
                     "type": "string",
                     "x-names": "contacts",
-                    "description": phrase("store (its manager), or a name under contacts; manager if left out."),
+                    "description": phrase("store (its manager), owner, or a name under contacts; manager if left out."),
                 },
                 "once_per": {
                     "type": "string",
@@ -177,13 +202,14 @@ class Alert:
         given = reader.settings("template")
         _check_template(reader, given["template"], channel="alert")
         to = given.get("to", "manager")
-        contacts = {**reader.around.config.contacts, "store": None}
-        place = reader.under("to") if "to" in given else reader
-        place.known(
-            phrase("contact"), to, contacts, "unknown-contact", phrase("contacts of config/regulars.yaml, or store")
-        )
+        _check_staff(reader, to)
         return cls(given["template"], to, given.get("once_per", "guest"))
 
     def sentence(self) -> Phrase:
         """Say it in English."""
         return phrase('alert "{template}" to {to}', template=self.template, to=self.to)
+
+
+def carried_as(word: str, settings: object) -> str:
+    """Give the channel of a step's row in the outbox: its word, and ``alert`` for every message to staff."""
+    return "alert" if isinstance(settings, Email) and settings.channel is None else word

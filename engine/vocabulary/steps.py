@@ -17,6 +17,7 @@ from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.conditions import conditions_schema, read_conditions
 from engine.vocabulary.messages import Alert, Email, Sms
 from engine.vocabulary.reading import Reader
+from engine.vocabulary.webhook import Webhook
 
 #: Each way through the splits of a rule writes rows of its own.
 MOST_WAYS = 64
@@ -187,6 +188,8 @@ def _check_way(reader: Reader, steps: Sequence[Step]) -> None:
                 said = phrase("a coupon follows the message that shows it, so only_if does nothing here")
                 hint = phrase("write only_if in the message: where that is left out, no coupon is issued for it")
                 place.under("only_if").problem(said, "only-if-of-coupon", key=True, hint=hint)
+        elif isinstance(settings, Webhook):
+            silent = []  # it has the code, and the owner's own system tells the guest
         elif isinstance(settings, Email | Sms | Alert):
             if settings.channel is not None:  # a message to staff does not tell the guest
                 silent = []
@@ -201,5 +204,5 @@ def _check_way(reader: Reader, steps: Sequence[Step]) -> None:
         reader.under(*coupon.at, "coupon").problem(
             phrase("no step after this one tells the guest of the coupon"),
             "silent-coupon",
-            hint=phrase('add an email or an sms after it, or "always: true"'),
+            hint=phrase('add an email, an sms or a webhook after it, or "always: true"'),
         )

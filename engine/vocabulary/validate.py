@@ -26,6 +26,7 @@ from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.steps import once_each, read_steps
 from engine.vocabulary.triggers import TRIGGERS
+from engine.vocabulary.webhook import Webhook
 
 DEFAULT_PRIORITY = 100
 #: What a template shows of what fired, and the trigger that fires on it.
@@ -116,6 +117,8 @@ def _trigger(reader: Reader) -> Any:
 def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:
     """A template that shows an order, a rating, a friend ... needs a trigger that fires on one."""
     for step in once_each(steps):
+        if isinstance(step.settings, Webhook):
+            _check_told(reader.under(*step.at, step.word, "values"), step.settings, trigger)
         template = reader.around.templates.get(getattr(step.settings, "template", ""))
         if template is None or trigger is None:
             continue
@@ -131,6 +134,14 @@ def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> 
                     f"no-{name}",
                     hint=phrase("use the trigger {trigger}, or another template", trigger=fires),
                 )
+
+
+def _check_told(place: Reader, webhook: Webhook, trigger: Any) -> None:
+    for index, value in enumerate(webhook.values if trigger is not None else ()):
+        name = value.partition(".")[0]
+        if name in {"order", "rating", "event", "friend"} and name not in trigger.gives:
+            said = phrase("this trigger fires on no {name}, so there is no {value}", name=name, value=value)
+            place.under(index).problem(said, f"no-{name}")
 
 
 def _purpose(data: Mapping[str, Any]) -> Purpose:

@@ -12,7 +12,7 @@ from engine.dispatch.stages import send_due
 from engine.language.rule import Step
 from engine.vocabulary.actions import Alert
 
-from .world import CHICAGO, NOW, Clock, Sink, a_desk, a_home
+from .world import CHICAGO, CONFIG, NOW, Clock, Sink, a_desk, a_home
 
 
 def chicago(day, hour, minute=0):
@@ -105,9 +105,10 @@ class TestAlerts:
         assert [each.recipient for each in mail.accepted] == ["north@corner.example", "manager@corner.example"]
         assert [each.recipient for each in text.accepted] == ["+15005550111"]
 
-    def test_nobody_to_tell_is_said_on_the_row(self, cafe, home, clock):
+    def test_nobody_to_tell_is_said_on_the_row(self, cafe, tmp_path, clock):
         (alert,) = self.alerts(cafe, self.rule(cafe, to="nobody"))
-        send_due(a_desk(cafe, home, clock))
+        nobody = a_home(tmp_path, CONFIG.replace("contacts:\n  manager:\n    email: manager@corner.example\n", ""))
+        send_due(a_desk(cafe, nobody, clock))
         assert cafe.outcome(alert) == "dead: no_recipient"
 
     def test_an_alert_whose_channel_is_shut_is_tried_again_later(self, cafe, home, clock):
