@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -20,8 +22,38 @@ from sqlalchemy import (
     text,
 )
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine.default import DefaultExecutionContext
+
 from engine.database.metadata import id_column, metadata
-from engine.database.sql import EpochSeconds, Id
+from engine.database.sql import EpochSeconds
+from engine.language.textkey import text_key, text_keys
+
+
+def _row(context: DefaultExecutionContext) -> dict[str, Any]:
+    """Give what is being inserted."""
+    row: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]
+    return row
+
+
+def _key(of: str) -> Any:
+    """Give the default of a column that holds ``text_key`` of another one of its row."""
+
+    def made(context: DefaultExecutionContext) -> str | None:
+        value = _row(context).get(of)
+        return None if value is None else text_key(value)
+
+    return made
+
+
+def _keys(of: str) -> Any:
+    """Give the default of a column that holds ``text_keys`` of a JSON object beside it."""
+
+    def made(context: DefaultExecutionContext) -> dict[str, str]:
+        return text_keys(_row(context).get(of) or {})
+
+    return made
+
 
 zones = Table(
     "zones",
@@ -37,6 +69,7 @@ stores = Table(
     id_column(),
     Column("source", String(64), nullable=False),
     Column("external_id", String(200), nullable=False),
+    Column("external_key", Text, default=_key("external_id"), comment="text_key(external_id)"),
     Column("name", Text, nullable=False),
     Column("name_key", Text, nullable=False, comment="text_key(name): what rules are compared with"),
     Column("country", String(2)),
@@ -97,6 +130,7 @@ customers = Table(
     Column("own_zone", Boolean, nullable=False, server_default=text("false"), comment="the zone is the customer's own"),
     Column("store_id", ForeignKey("stores.id")),
     Column("gender", Text),
+    Column("gender_key", Text, default=_key("gender"), comment="text_key(gender)"),
     Column("city", Text),
     Column("city_key", Text, comment="text_key(city): what rules are compared with"),
     Column("company", Text),
@@ -106,6 +140,7 @@ customers = Table(
     Column("email_id", ForeignKey("endpoints.id")),
     Column("sms_id", ForeignKey("endpoints.id")),
     Column("attributes", JSON, nullable=False),
+    Column("attribute_keys", JSON, default=_keys("attributes"), comment="text_keys(attributes): what rules compare"),
     Column("erased_at", EpochSeconds),
     UniqueConstraint("source", "external_id"),
     Index(None, "email_id"),
@@ -188,6 +223,11 @@ orders = Table(
     Column("store_id", ForeignKey("stores.id")),
     Column("ordered_at", EpochSeconds, nullable=False),
     Column("day", Integer, nullable=False, comment="business day in the customer's zone, a walk-in's in the store's"),
+    Column(
+        "clock",
+        Integer,
+        comment="on the store's clock, else the home's: weekday of the business day (Monday 0) * 1440 + minute",
+    ),
     Column("total", BigInteger, nullable=False, comment="paid: after discounts, with tax, without tip"),
     Column("refunded_at", EpochSeconds, comment="of the first refund or void; NULL spares the look-up in refunds"),
     Column("channel", Text, comment="text_key: dine-in, takeaway, delivery, online, ..."),
@@ -242,6 +282,7 @@ ratings = Table(
     Column("score", Float, nullable=False),
     Column("comment", Text),
     Column("platform", Text, comment="the file's column source: google, receipt, ..."),
+    Column("platform_key", Text, default=_key("platform"), comment="text_key(platform)"),
     UniqueConstraint("source", "external_id"),
     Index(None, "rated_at"),
     Index(None, "customer_id", "rated_at"),
@@ -307,10 +348,12 @@ events = Table(
     Column("customer_id", ForeignKey("customers.id")),
     Column("store_id", ForeignKey("stores.id")),
     Column("name", Text, nullable=False),
+    Column("name_key", Text, default=_key("name"), comment="text_key(name): what rules are compared with"),
     Column("at", EpochSeconds, nullable=False),
     Column("data", JSON, nullable=False),
+    Column("data_keys", JSON, default=_keys("data"), comment="text_keys(data)"),
     UniqueConstraint("source", "external_id"),
-    Index(None, "name", "at"),
+    Index(None, "name_key", "at"),
     Index(None, "customer_id", "at"),
     sqlite_autoincrement=True,
 )
@@ -326,69 +369,4 @@ imports = Table(
     Column("sha256", LargeBinary(32), nullable=False),
     Column("counts", JSON, nullable=False, comment="rows, new, changed, unchanged, refused, ..."),
     sqlite_autoincrement=True,
-)
-
-#: One wide row a customer; ``engine/database/facts.py`` is its only definition. A row is right for every ``as_of`` with
-#: ``stands_from <= as_of < refresh_at`` (NULL: no bound): outside, something of the customer comes of age or expires.
-customer_facts = Table(
-    "customer_facts",
-    metadata,
-    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("zone_id", ForeignKey("zones.id"), nullable=False),
-    Column(
-        "store_id", ForeignKey("stores.id"), comment="own, else that of most visits in the 180 days before the last one"
-    ),
-    Column("email_id", ForeignKey("endpoints.id")),
-    Column("sms_id", ForeignKey("endpoints.id")),
-    Column("birthday_md", Integer),
-    Column("birthday_calendar", String(8), nullable=False, server_default="solar"),
-    Column("joined_at", EpochSeconds, comment="own, else the first order's"),
-    Column("joined_day", Integer),
-    Column("orders", Integer, nullable=False, server_default="0"),
-    Column("visits", Integer, nullable=False, server_default="0", comment="business days with an order"),
-    Column("spend", BigInteger, nullable=False, server_default="0"),
-    Column("refunds", Integer, nullable=False, server_default="0"),
-    Column("first_order_id", Id),
-    Column("first_order_at", EpochSeconds),
-    Column("first_order_day", Integer),
-    Column("last_order_id", Id, comment="greatest (ordered_at, id)"),
-    Column("last_order_at", EpochSeconds),
-    Column("last_order_day", Integer),
-    Column(
-        "gaps",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="how many of the last ten gaps between visits exist",
-    ),
-    Column(
-        "gap_days",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="their sum in days; the mean is gap_days / gaps",
-    ),
-    Column("points", Integer, nullable=False, server_default="0", comment="balance of the ledger 'points'"),
-    Column("tier_key", Text, comment="text_key of the tier: by config/loyalty.yaml, else the customers' file"),
-    Column("tier_rests_on", Integer, comment="day that the tier rests on: it falls when that leaves the period"),
-    Column("tier_fell_with", Integer, comment="day with which a higher tier left the period"),
-    Column("country", String(2), comment="the phone number's, else the store's; NULL: the home's"),
-    Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
-    Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
-    Index(None, "last_order_day"),
-    Index(None, "birthday_md"),
-    Index(None, "joined_day"),
-    Index(None, "refresh_at"),
-    Index(None, "stands_from"),
-    # Most guests never had a tier that can fall.
-    *(
-        Index(
-            f"ix_customer_facts_{name}",
-            "zone_id",
-            name,
-            sqlite_where=text(f"{name} IS NOT NULL"),
-            postgresql_where=text(f"{name} IS NOT NULL"),
-        )
-        for name in ("tier_rests_on", "tier_fell_with")
-    ),
 )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Double,
     Integer,
     Table,
     Text,
@@ -126,9 +127,22 @@ def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:
     Lists and objects come as JSON in the database's own spacing: do not compare them.
     Raises ``ValueError`` for a key with a quotation mark or a backslash: SQLite's paths have no way to write one.
     """
+    return _JsonText(*_at_key(document, key), type_=Text())
+
+
+def _at_key(document: ColumnElement[Any], key: str) -> tuple[ColumnElement[Any], ...]:
+    """The document, the key (PostgreSQL) and the path (SQLite)."""
     if '"' in key or "\\" in key:
         raise ValueError("a key of a JSON column holds no quotation mark and no backslash")
-    return _JsonText(document, literal(key, Text), literal(f'$."{key}"', Text), type_=Text())
+    return document, literal(key, Text), literal(f'$."{key}"', Text)
+
+
+def json_number(document: ColumnElement[Any], key: str) -> ColumnElement[float]:
+    """Give the number at ``key`` of a JSON object; NULL where there is none, or something that is no number.
+
+    Raises ``ValueError`` as ``json_text`` does.
+    """
+    return _JsonNumber(*_at_key(document, key), type_=Double())
 
 
 def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -181,6 +195,11 @@ class _Greatest(_Ours):
 
 class _JsonText(_Ours):
     word = "json_text"
+    inherit_cache = True
+
+
+class _JsonNumber(_Ours):
+    word = "json_number"
     inherit_cache = True
 
 
@@ -243,6 +262,20 @@ def _json_text_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any)
 def _json_text_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
     document, key, _ = element.clauses
     return compiler.process(document.op("->>")(key).self_group(), **options)
+
+
+@compiles(_JsonNumber, "sqlite")
+def _json_number_sqlite(element: _JsonNumber, compiler: SQLCompiler, **options: Any) -> str:
+    document, _, path = element.clauses
+    number = func.json_type(document, path).in_((literal_column("'integer'"), literal_column("'real'")))
+    return compiler.process(case((number, func.json_extract(document, path))), **options)
+
+
+@compiles(_JsonNumber, "postgresql")
+def _json_number_postgresql(element: _JsonNumber, compiler: SQLCompiler, **options: Any) -> str:
+    document, key, _ = element.clauses
+    number = func.json_typeof(document.op("->")(key)) == literal_column("'number'")
+    return compiler.process(case((number, cast(document.op("->>")(key), Double))), **options)
 
 
 @compiles(_JsonRows, "sqlite")

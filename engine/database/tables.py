@@ -18,7 +18,6 @@ from __future__ import annotations
 from engine.database.customer_tables import (
     consents,
     customer_dates,
-    customer_facts,
     customers,
     date_attributes,
     endpoints,
@@ -52,6 +51,7 @@ from engine.database.engine_tables import (
     runs,
     switch,
 )
+from engine.database.facts_table import customer_facts
 from engine.database.metadata import metadata
 
 __all__ = [

@@ -196,17 +196,18 @@ def _forget(
         )
     blank = dict.fromkeys(
         (
-            "name", "first_name", "birthday_year", "birthday_md", "language", "gender", "city", "city_key", "company",
-            "tier", "tier_key", "referred_by", "email_id", "sms_id",
+            "name", "first_name", "birthday_year", "birthday_md", "language", "gender", "gender_key", "city",
+            "city_key", "company", "tier", "tier_key", "referred_by", "email_id", "sms_id",
         )
     )  # fmt: skip
-    conn.execute(update(customers).where(customers.c.id == mine).values(**blank, external_id=known_as, attributes={}))
+    empty: dict[str, Any] = {"attributes": {}, "attribute_keys": {}}
+    conn.execute(update(customers).where(customers.c.id == mine).values(**blank, **empty, external_id=known_as))
     conn.execute(update(endpoints).where(endpoints.c.id.in_(own)).values(address=None))
     conn.execute(delete(tags).where(tags.c.customer_id == mine))
     conn.execute(delete(tier_changes).where(tier_changes.c.customer_id == mine))
     conn.execute(delete(customer_dates).where(customer_dates.c.customer_id == mine))
     conn.execute(update(ratings).where(ratings.c.customer_id == mine).values(comment=None))
-    conn.execute(update(events).where(events.c.customer_id == mine).values(data={}))
+    conn.execute(update(events).where(events.c.customer_id == mine).values(data={}, data_keys={}))
     conn.execute(update(points).where(points.c.customer_id == mine).values(reason=None))
     conn.execute(
         update(consents)

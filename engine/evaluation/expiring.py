@@ -29,7 +29,7 @@ def what_expires(
     zone = zone_of(conn, customer_id) if isinstance(rule.trigger, Expiring) else None
     if zone is None:
         return None
-    scope = scope_of_match(home, rule, zone, matched_at, as_of)
+    scope = scope_of_match(home, rule, [zone], matched_at, as_of)
     mine = scope.facts.c.customer_id == bindparam("customer", type_=Id)
     asked = rule.trigger.items(scope).where(mine).add_cte(scope.days_table())
     items = []

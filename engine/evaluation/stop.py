@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, case, select
 from engine.database.sql import Id
 from engine.database.tables import customer_facts, zones
 from engine.evaluation.permission import implied_terms
+from engine.evaluation.register import zones_in_use
 from engine.language.rule import Rule
 from engine.vocabulary.conditions import all_hold
 from engine.vocabulary.home import Home
@@ -58,7 +60,7 @@ def why_stopped(
     if key not in kept:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        kept[key] = _question(rule, only_if, scope_of_match(home, rule, zone, matched_at, as_of))
+        kept[key] = _question(rule, only_if, scope_of_match(home, rule, zones_in_use(conn), matched_at, as_of))
     reason: str | None = conn.scalar(kept[key], {"customer": customer_id})
     return reason
 
@@ -69,11 +71,11 @@ def zone_of(conn: Connection, customer_id: int) -> Zone | None:
     return None if zone is None else Zone(zone.id, ZoneInfo(zone.name))
 
 
-def scope_of_match(home: Home, rule: Rule, zone: Zone, matched_at: datetime, as_of: datetime) -> Scope:
-    """Give the scope in which a journey under way is asked about, for guests of one zone."""
+def scope_of_match(home: Home, rule: Rule, of: Sequence[Zone], matched_at: datetime, as_of: datetime) -> Scope:
+    """Give the scope in which a journey under way is asked about, for guests of these zones: a rank needs them all."""
     return Scope(
         moment=as_of,
-        zones=[zone],
+        zones=of,
         day_starts=home.config.day_starts,
         segments=home.segments,
         topic=rule.topic,

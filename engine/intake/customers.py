@@ -21,10 +21,10 @@ from engine.intake.ids import CONTACT
 from engine.intake.own_dates import write_dates
 from engine.intake.upserts import Merged, find, ids, merge
 from engine.intake.zoning import follow_stores, move_days
-from engine.language.textkey import text_key
+from engine.language.textkey import text_key, text_keys
 
 _TEXTS: Final = ("name", "first_name", "gender", "city", "company", "tier", "referred_by")
-_KEYED: Final = ("city", "tier")
+_KEYED: Final = ("gender", "city", "tier")
 _CALENDARS: Final = {"": "solar", "solar": "solar", "gregorian": "solar", "lunar": "lunar", "chinese": "lunar"}
 _ENDPOINTS: Final = {"email": "email_id", "phone": "sms_id"}
 _CHANNELS: Final[dict[str, Literal["email", "sms"]]] = {"email": "email", "phone": "sms"}
@@ -212,6 +212,7 @@ class Customers:
             zone = desk.zone(row["zone_id"])
             row["joined_day"] = None if joined is None else values.day_of(joined, zone, desk.config.day_starts)
         row["attributes"] = attributes(desk, "customers", person.row.values, before)
+        row["attribute_keys"] = text_keys(row["attributes"])
         if before is None and "birthday_calendar" not in row:
             row["birthday_calendar"] = "solar"
         return row

@@ -15,6 +15,7 @@ from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
 from engine.intake.guests import Guest, Guests
 from engine.intake.kinds import KINDS
 from engine.intake.upserts import merge
+from engine.language.textkey import text_key, text_keys
 
 Read = Callable[[Row, Guest | None], dict[str, Any]]
 _LONGEST_LEDGER = 64
@@ -104,6 +105,7 @@ class Ratings:
             "score": float(values.decimal(cells.get("score", ""), "score", desk.numbers)),
             "comment": cells.get("comment") or None,
             "platform": cells.get("source") or None,
+            "platform_key": text_key(cells.get("source") or "") or None,
         }
 
 
@@ -180,12 +182,15 @@ class Events:
             raise RowError("name is empty")
         store = desk.store(cells.get("store_id", ""))
         known = KINDS["events"].columns
+        data = {name: text for name, text in cells.items() if name not in known and text}
         return {
             "customer_id": guest.id if guest else None,
             "store_id": store.id if store else None,
             "name": cells["name"],
+            "name_key": text_key(cells["name"]),
             "at": values.instant(cells.get("at", ""), "at", _clock(desk, store), desk.order),
-            "data": {name: text for name, text in cells.items() if name not in known and text},
+            "data": data,
+            "data_keys": text_keys(data),
         }
 
 

@@ -23,7 +23,7 @@ from engine.intake.zoning import follow_stores
 from engine.language.offers import Offer, load_offers
 from engine.language.textkey import text_key
 
-_COMPARED: Final = ("customer_id", "store_id", "ordered_at", "day", "total", "channel", "coupon", "server")
+_COMPARED: Final = ("customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon", "server")
 _KINDS: Final = {"", "sale", "refund", "void"}
 _DAY: Final = 86_400
 
@@ -198,6 +198,7 @@ class Orders:
     def _columns(self, sale: Sale, guest: Guest | None) -> dict[str, Any]:
         desk, cell, store = self._desk, sale.row.values.get, sale.store
         zone_id = guest.zone_id if guest else store.zone_id if store else desk.home_zone
+        shop = desk.zone(store.zone_id) if store else self._clock(sale.row, None)
         return {
             "source": desk.source,
             "external_id": sale.external_id,
@@ -205,6 +206,7 @@ class Orders:
             "store_id": store.id if store else None,
             "ordered_at": sale.ordered_at,
             "day": values.day_of(sale.ordered_at, desk.zone(zone_id), desk.config.day_starts),
+            "clock": values.week_clock(sale.ordered_at, shop, desk.config.day_starts),
             "total": sale.total,
             "channel": text_key(cell("channel") or "") or None,
             "coupon": cell("coupon") or None,

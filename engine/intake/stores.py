@@ -13,7 +13,7 @@ from engine.intake import values
 from engine.intake.desk import Desk, Row, Store
 from engine.intake.guest_cells import attributes, language
 from engine.intake.upserts import find, merge
-from engine.intake.zoning import follow_stores, move_walk_ins
+from engine.intake.zoning import follow_stores, move_store
 from engine.language.formats import parse_country
 from engine.language.textkey import text_key
 
@@ -91,7 +91,7 @@ class Stores:
             )
             desk.touched.update(desk.conn.scalars(select(union(own, visitors).subquery().c[0])))
         if before["zone_id"] != after["zone_id"]:
-            move_walk_ins(desk, store_id, after["zone_id"])
+            move_store(desk, store_id, after["zone_id"])
             follow_stores(desk)
 
 

@@ -159,6 +159,12 @@ def day_of(seconds: int, zone: ZoneInfo, day_starts: time) -> int:
     return business_day(datetime.fromtimestamp(seconds, UTC), zone, day_starts).toordinal()
 
 
+def week_clock(seconds: int, zone: ZoneInfo, day_starts: time) -> int:
+    """Give the weekday of the business day (Monday 0) * 1440 + the minute on the clock of ``zone``."""
+    local = datetime.fromtimestamp(seconds, zone)
+    return (day_of(seconds, zone, day_starts) - 1) % 7 * 1440 + local.hour * 60 + local.minute
+
+
 def clock(text: str, column: str) -> str:
     """Read HH:MM."""
     try:

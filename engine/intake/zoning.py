@@ -61,19 +61,19 @@ def move_days(desk: Desk, customer_ids: Iterable[int]) -> None:
             conn.execute(write.values(joined_day=bindparam("its_day")), firsts)
 
 
-def move_walk_ins(desk: Desk, store_id: int, zone_id: int) -> None:
-    """Work out the business days of a store's walk-ins anew: its zone is another one."""
+def move_store(desk: Desk, store_id: int, zone_id: int) -> None:
+    """Work out anew what the orders of a store have by its clock, and its walk-ins by its day: its zone is another."""
     zone, starts = desk.zone(zone_id), desk.config.day_starts
-    theirs = select(orders.c.id, orders.c.ordered_at).where(
-        orders.c.store_id == store_id, orders.c.customer_id.is_(None)
-    )
-    for chunk in chunks(desk.conn.execute(theirs).all(), CHUNK):
-        days = [
-            {"its_id": row.id, "its_day": values.day_of(int(row.ordered_at.timestamp()), zone, starts)} for row in chunk
-        ]
-        desk.conn.execute(
-            update(orders).where(orders.c.id == bindparam("its_id")).values(day=bindparam("its_day")), days
-        )
+    theirs = select(orders.c.id, orders.c.ordered_at, orders.c.day, orders.c.customer_id)
+    write = update(orders).where(orders.c.id == bindparam("its_id"))
+    write = write.values(day=bindparam("its_day"), clock=bindparam("its_clock"))
+    for chunk in chunks(desk.conn.execute(theirs.where(orders.c.store_id == store_id)).all(), CHUNK):
+        rows = []
+        for row in chunk:
+            seconds = int(row.ordered_at.timestamp())
+            day = row.day if row.customer_id else values.day_of(seconds, zone, starts)
+            rows.append({"its_id": row.id, "its_day": day, "its_clock": values.week_clock(seconds, zone, starts)})
+        desk.conn.execute(write, rows)
 
 
 def refresh(desk: Desk) -> None:

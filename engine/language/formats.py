@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from engine.language.budgets import Budget
 from engine.language.contacts import mail_address, phone_number
 from engine.language.durations import Duration, parse_clock, parse_date, parse_share
-from engine.language.hours import CLOSED, ClockRange, Hours
-from engine.language.phrases import Phrase, meant, phrase, told
+from engine.language.hours import CLOSED, DAY_NAMES, DAYS, GROUPS, ClockRange, Hours
+from engine.language.phrases import Phrase, listed, meant, phrase, told
 from engine.language.schedules import Schedule
 from engine.language.zones import parse_zone
 
@@ -275,6 +275,30 @@ def fits(name: str, value: object) -> bool:
 
 
 #: Format -> parser of what ``fits``.
+_OTHER_DAYS: Final = {
+    **{name.casefold(): short for name, short in zip(DAY_NAMES, DAYS, strict=True)},
+    **{f"{name.casefold()}s": short for name, short in zip(DAY_NAMES, DAYS, strict=True)},
+    "tues": "tue",
+    "thur": "thu",
+    "thurs": "thu",
+    "weds": "wed",
+    "weekday": "weekdays",
+    "weekends": "weekend",
+}
+
+
+def parse_weekday(text: str) -> str:
+    """Read ``mon`` to ``sun``, ``weekdays`` or ``weekend``."""
+    known = (*DAYS, *GROUPS)
+    if text in known:
+        return text
+    word = text.strip().casefold()
+    near = word if word in known else _OTHER_DAYS.get(word) or next(iter(get_close_matches(word, known, n=1)), "")
+    raise ValueError(
+        phrase('"{text}" is no day; the days are {days}{meant}', text=text, days=listed(known), meant=meant(near))
+    )
+
+
 FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "budget": Budget.parse,
     "calendar-duration": parse_calendar_duration,
@@ -302,6 +326,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "slug": parse_slug,
     "url": parse_url,
     "validity": parse_validity,
+    "weekday": parse_weekday,
     "zone": parse_zone,
 }
 
@@ -333,5 +358,6 @@ WANTS: Final[dict[str, Phrase]] = {
     "slug": phrase("a name such as win-back-90"),
     "url": phrase("a web address such as https://corner.example/r"),
     "validity": phrase("a duration such as 14 days, a date, or month end"),
+    "weekday": phrase("a day such as sat, or weekdays or weekend"),
     "zone": phrase("a time zone such as America/Chicago"),
 }

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def text_key(value: str) -> str:
     """Fold case and blanks: ``" Flat  White "`` and ``"flat white"`` have the same key."""
     return " ".join(value.split()).casefold()
+
+
+def text_keys(values: Mapping[str, Any]) -> dict[str, str]:
+    """Give the key of each value of a JSON object, by name: ``True`` is ``yes``, a number as it is written."""
+    return {name: text_key(_written(value)) for name, value in values.items() if value is not None}
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

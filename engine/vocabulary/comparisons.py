@@ -5,24 +5,25 @@ A plain value means *equals*, a list *one of*. A fact without data fails every t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Double, and_, false, literal, not_, or_, true
 
+from engine.language.phrases import Phrase, listed, phrase
 from engine.language.textkey import text_key
 from engine.vocabulary.reading import Reader
 
 JsonSchema = dict[str, Any]
 
-_COMPARE: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
-    "at_least": ("at least", lambda value, bound: value >= bound),
-    "at_most": ("at most", lambda value, bound: value <= bound),
-    "more_than": ("more than", lambda value, bound: value > bound),
-    "less_than": ("less than", lambda value, bound: value < bound),
-    "equals": ("exactly", lambda value, bound: value == bound),
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "at_least": lambda value, bound: value >= bound,
+    "at_most": lambda value, bound: value <= bound,
+    "more_than": lambda value, bound: value > bound,
+    "less_than": lambda value, bound: value < bound,
+    "equals": lambda value, bound: value == bound,
 }
 #: No count and no sum is negative, and more than this fits no column.
 _BOUNDS: JsonSchema = {"minimum": 0, "maximum": 1_000_000_000}
@@ -33,16 +34,20 @@ _NUMBERS: JsonSchema = {"type": "array", "items": _NUMBER, "minItems": 1}
 def number_tests(noun: str) -> dict[str, JsonSchema]:
     """Give the schema of every test on a number; ``noun`` is what is counted, for the editor's hover."""
     return {
-        "at_least": _NUMBER | {"description": f"{noun}: this many or more."},
-        "at_most": _NUMBER | {"description": f"{noun}: this many or fewer."},
-        "more_than": _NUMBER | {"description": f"{noun}: more than this."},
-        "less_than": _NUMBER | {"description": f"{noun}: fewer than this."},
-        "equals": _NUMBER | {"description": f"{noun}: exactly this many."},
-        "is_not": _NUMBER | {"description": f"{noun}: any number but this."},
+        "at_least": _NUMBER | {"description": phrase("{what}: this many or more.", what=noun)},
+        "at_most": _NUMBER | {"description": phrase("{what}: this many or fewer.", what=noun)},
+        "more_than": _NUMBER | {"description": phrase("{what}: more than this.", what=noun)},
+        "less_than": _NUMBER | {"description": phrase("{what}: fewer than this.", what=noun)},
+        "equals": _NUMBER | {"description": phrase("{what}: exactly this many.", what=noun)},
+        "is_not": _NUMBER | {"description": phrase("{what}: any number but this.", what=noun)},
         "between": _NUMBERS
-        | {"minItems": 2, "maxItems": 2, "description": f"{noun}: from the first to the second, both included."},
-        "one_of": _NUMBERS | {"description": f"{noun}: one of these."},
-        "none_of": _NUMBERS | {"description": f"{noun}: none of these."},
+        | {
+            "minItems": 2,
+            "maxItems": 2,
+            "description": phrase("{what}: from the first to the second, both included.", what=noun),
+        },
+        "one_of": _NUMBERS | {"description": phrase("{what}: one of these.", what=noun)},
+        "none_of": _NUMBERS | {"description": phrase("{what}: none of these.", what=noun)},
     }
 
 
@@ -81,9 +86,11 @@ class NumberTest:
         first, last = given.get("between", (0, 0))
         if first > last:
             reader.under("between").problem(
-                f'"between" goes down from {first} to {last}: no number lies between them',
+                phrase(
+                    '"between" goes down from {first} to {last}: no number lies between them', first=first, last=last
+                ),
                 "empty-range",
-                hint=f"write the smaller one first: {last}, {first}",
+                hint=phrase("write the smaller one first: {last}, {first}", last=last, first=first),
             )
         return cls(
             tuple(
@@ -94,30 +101,34 @@ class NumberTest:
 
     def sql(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
         """SQL: every test holds for ``value``."""
-        return and_(*(self._one(word, bounds, value) for word, bounds in self.tests))
+        return and_(*(compare(word, _binds(bounds), value) for word, bounds in self.tests))
 
-    @staticmethod
-    def _one(word: str, given: tuple[Decimal, ...], value: ColumnElement[Any]) -> ColumnElement[bool]:
-        bounds = _binds(given)
-        match word:
-            case "between":
-                return value.between(bounds[0], bounds[1])
-            case "one_of":
-                return value.in_(bounds)
-            case "is_not" | "none_of":
-                return or_(value.is_(None), value.not_in(bounds))
-            case _:
-                tested: ColumnElement[bool] = _COMPARE[word][1](value, bounds[0])
-                return tested
+    def holds_for_zero(self) -> bool:
+        """Tell whether a guest passes who has none."""
+        return all(_holds(word, bounds, Decimal(0)) for word, bounds in self.tests)
 
     def tells_none_from_unknown(self) -> bool:
         """Tell whether 0 and no data fare differently: then a guest of whom nothing is known must be looked for."""
         nothing_known = all(word in {"is_not", "none_of"} for word, _ in self.tests)
-        return nothing_known != all(_holds(word, bounds, Decimal(0)) for word, bounds in self.tests)
+        return nothing_known != self.holds_for_zero()
 
-    def sentence(self, scale: int = 1) -> str:
+    def sentence(self, scale: int = 1) -> Phrase:
         """Say the tests in English: ``at least 3 and at most 5``."""
-        return " and ".join(_say(word, [_text(each / scale) for each in bounds]) for word, bounds in self.tests)
+        return listed((say(word, [_text(each / scale) for each in bounds]) for word, bounds in self.tests), " and ")
+
+
+def compare(word: str, bounds: Sequence[Any], value: ColumnElement[Any]) -> ColumnElement[bool]:
+    """SQL: one test, such as ``at_least``, holds for a value; without data none does but is_not and none_of."""
+    match word:
+        case "between":
+            return value.between(bounds[0], bounds[1])
+        case "one_of":
+            return value.in_(bounds)
+        case "is_not" | "none_of":
+            return or_(value.is_(None), value.not_in(bounds))
+        case _:
+            tested: ColumnElement[bool] = _COMPARE[word](value, bounds[0])
+            return tested
 
 
 def _holds(word: str, bounds: tuple[Decimal, ...], value: Decimal) -> bool:
@@ -129,7 +140,7 @@ def _holds(word: str, bounds: tuple[Decimal, ...], value: Decimal) -> bool:
         case "is_not" | "none_of":
             return value not in bounds
         case _:
-            return bool(_COMPARE[word][1](value, bounds[0]))
+            return bool(_COMPARE[word](value, bounds[0]))
 
 
 def _binds(numbers: tuple[Decimal, ...]) -> list[Any]:
@@ -143,16 +154,23 @@ def _text(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def _say(word: str, bounds: list[str]) -> str:
-    match word:
-        case "between":
-            return f"between {bounds[0]} and {bounds[1]}"
-        case "one_of":
-            return bounds[0] if len(bounds) == 1 else f"one of {', '.join(bounds)}"
-        case "is_not" | "none_of":
-            return f"not {' or '.join(bounds)}"
-        case _:
-            return f"{_COMPARE[word][0]} {bounds[0]}"
+def say(word: str, bounds: Sequence[str]) -> Phrase:
+    """Say one test in English."""
+    first = bounds[0]
+    if word == "between":
+        return phrase("between {low} and {high}", low=first, high=bounds[1])
+    if word == "one_of" and len(bounds) > 1:
+        return phrase("one of {names}", names=listed(bounds))
+    if word in {"is_not", "none_of"}:
+        return phrase("not {names}", names=listed(bounds, " or "))
+    said = {
+        "at_least": phrase("at least {number}", number=first),
+        "at_most": phrase("at most {number}", number=first),
+        "more_than": phrase("more than {number}", number=first),
+        "less_than": phrase("less than {number}", number=first),
+        "equals": phrase("exactly {number}", number=first),
+    }
+    return said.get(word) or phrase("{name}", name=first)
 
 
 _TEXTS: JsonSchema = {"type": "array", "items": {"type": "string"}, "minItems": 1}
@@ -167,10 +185,16 @@ def text_tests(noun: str) -> JsonSchema:
         "minProperties": 1,
         "additionalProperties": False,
         "properties": {
-            "equals": {"type": "string", "description": f"{noun}: this one. Case does not count; * is anything."},
-            "is_not": {"type": "string", "description": f"{noun}: any but this one, or none at all."},
-            "one_of": _TEXTS | {"description": f"{noun}: one of these."},
-            "none_of": _TEXTS | {"description": f"{noun}: none of these."},
+            "equals": {
+                "type": "string",
+                "description": phrase("{what}: this one. Case does not count; * is anything.", what=noun),
+            },
+            "is_not": {
+                "type": "string",
+                "description": phrase("{what}: any but this one, or none at all.", what=noun),
+            },
+            "one_of": _TEXTS | {"description": phrase("{what}: one of these.", what=noun)},
+            "none_of": _TEXTS | {"description": phrase("{what}: none of these.", what=noun)},
         },
     }
 
@@ -207,12 +231,12 @@ class TextTest:
         """SQL: one of the columns is among the unwanted."""
         return or_(*(_like(key, self.unwanted) for key in keys))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say the test in English."""
-        said = [] if self.wanted is None else [" or ".join(self.wanted)]
+        said: list[str] = [] if self.wanted is None else [listed(self.wanted, " or ")]
         if self.unwanted:
-            said.append(f"not {' or '.join(self.unwanted)}")
-        return ", ".join(said)
+            said.append(phrase("not {names}", names=listed(self.unwanted, " or ")))
+        return listed(said)
 
 
 def _texts(data: object) -> tuple[str, ...]:

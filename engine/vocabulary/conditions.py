@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from sqlalchemy import ColumnElement, and_, case, or_
 
-from engine.language.phrases import phrase
+from engine.language.phrases import Phrase, listed, phrase
+from engine.vocabulary.activity_conditions import AverageRating, LastRating, Points, Ratings
+from engine.vocabulary.attributes import PATTERN, PREFIX, Attribute
+from engine.vocabulary.calendar_conditions import Age, BirthdayMonth, JoinedDays
 from engine.vocabulary.comparisons import JsonSchema
-from engine.vocabulary.guest_conditions import City, Language, Points, Reachable, Store, Tag, Tier
-from engine.vocabulary.order_conditions import DaysSinceOrder, Orders, Spend, Visits
+from engine.vocabulary.event_conditions import Events
+from engine.vocabulary.favourites import Favourite
+from engine.vocabulary.guest_conditions import City, Gender, Language, Reachable, Store, Tag, Tier
+from engine.vocabulary.message_conditions import Coupons, Messages
+from engine.vocabulary.order_conditions import AverageOrder, DaysSinceOrder, MeanGap, Orders, Refunds, Spend, Visits
+from engine.vocabulary.ranks import Rank
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
@@ -36,7 +44,7 @@ class Condition(Protocol):
         """SQL: the condition holds for the guest of ``scope``. NULL counts as no."""
         ...
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English, to follow 'the guest'."""
         ...
 
@@ -45,7 +53,7 @@ class Condition(Protocol):
 class Segment:
     """Membership in a named set of conditions."""
 
-    about: ClassVar[str] = "The guest is in this segment of config/segments.yaml."
+    about: ClassVar[str] = phrase("The guest is in this segment of config/segments.yaml.")
     example: ClassVar[str] = "segment: regulars"
     name: str
 
@@ -61,7 +69,9 @@ class Segment:
         if reader.data in around.broken_segments:
             # Without the condition that cannot be read it would hold more guests than the owner meant.
             reader.problem(
-                f'the segment "{reader.data}" has problems of its own', "broken-segment", hint="they are listed too"
+                phrase('the segment "{name}" has problems of its own', name=reader.data),
+                "broken-segment",
+                hint=phrase("they are listed too"),
             )
         else:
             reader.known(
@@ -73,9 +83,9 @@ class Segment:
         """Write the segment's own conditions in place."""
         return all_hold(scope.segments[self.name], scope)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f'is in the segment "{self.name}"'
+        return phrase('is in the segment "{name}"', name=self.name)
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class _Group:
     """Several maps of conditions, joined."""
 
     about: ClassVar[str]
-    joiner: ClassVar[str]
+    joiner: ClassVar[str]  #: as ``listed`` takes it
     members: tuple[tuple[Condition, ...], ...]
 
     @classmethod
@@ -101,17 +111,17 @@ class _Group:
         """Read each member."""
         return cls(tuple(read_conditions(reader.under(index)) for index in range(len(reader.data))))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say the members in English."""
-        said = [" and ".join(each.sentence() for each in member) for member in self.members]
-        return f"({f' {self.joiner} '.join(said)})" if len(said) > 1 else said[0]
+        said = [listed((each.sentence() for each in member), " and ") for member in self.members]
+        return phrase("({members})", members=listed(said, self.joiner)) if len(said) > 1 else said[0]
 
 
 class AnyOf(_Group):
     """At least one holds."""
 
-    about = "At least one of these holds."
-    joiner = "or"
+    about = phrase("At least one of these holds.")
+    joiner = " or "
     example = "any:\n  - tier: gold\n  - orders:\n      at_least: 20"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -122,8 +132,8 @@ class AnyOf(_Group):
 class AllOf(_Group):
     """Every one holds."""
 
-    about = "All of these hold; the way to ask one word twice."
-    joiner = "and"
+    about = phrase("All of these hold; the way to ask one word twice.")
+    joiner = " and "
     example = (
         "all:\n  - orders:\n      category: Lunch\n      at_least: 1\n"
         "  - orders:\n      category: Coffee\n      at_least: 5"
@@ -137,35 +147,65 @@ class AllOf(_Group):
 class NoneOf(_Group):
     """None holds."""
 
-    about = "None of these holds."
-    joiner = "nor"
+    about = phrase("None of these holds.")
+    joiner = " nor "
     example = "none:\n  - tag: staff"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Negate each; NULL (no data) counts as not holding."""
         return and_(*(case((all_hold(member, scope), 1), else_=0) == 0 for member in self.members))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"not: {super().sentence()}"
+        return phrase("not: {members}", members=super().sentence())
 
 
+#: Every word; ``attribute.<name>`` stands for as many as the owner has columns.
+ATTRIBUTE = f"{PREFIX}<name>"
 CONDITIONS: dict[str, type[Any]] = {
     "orders": Orders,
     "visits": Visits,
     "spend": Spend,
+    "average_order": AverageOrder,
+    "refunds": Refunds,
     "days_since_order": DaysSinceOrder,
+    "mean_gap": MeanGap,
+    "favourite": Favourite,
+    "rank": Rank,
+    "ratings": Ratings,
+    "last_rating": LastRating,
+    "average_rating": AverageRating,
     "points": Points,
+    "coupons": Coupons,
+    "messages": Messages,
+    "events": Events,
     "tag": Tag,
     "tier": Tier,
     "city": City,
+    "gender": Gender,
     "language": Language,
     "store": Store,
+    "age": Age,
+    "joined_days": JoinedDays,
+    "birthday_month": BirthdayMonth,
+    ATTRIBUTE: Attribute,
     "reachable": Reachable,
     "segment": Segment,
     "any": AnyOf,
     "all": AllOf,
     "none": NoneOf,
+}
+_OTHER_WORDS = {
+    "attribute": ATTRIBUTE,
+    "favorite": "favourite",
+    "birthday": "birthday_month",
+    "average_spend": "average_order",
+    "rating": "last_rating",
+    "coupon": "coupons",
+    "message": "messages",
+    "event": "events",
+    "tags": "tag",
+    "sex": "gender",
 }
 
 
@@ -174,9 +214,11 @@ def conditions_schema() -> JsonSchema:
     return {
         "type": "object",
         "x-name": phrase("conditions"),
+        "x-also": _OTHER_WORDS,
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {word: made.schema() for word, made in CONDITIONS.items()},
+        "properties": {word: made.schema() for word, made in CONDITIONS.items() if word != ATTRIBUTE},
+        "patternProperties": {PATTERN: Attribute.schema()},
     }
 
 
@@ -187,8 +229,8 @@ def read_conditions(reader: Reader) -> tuple[Condition, ...]:
         return ()
     read: list[Condition] = []
     for word in data:
-        made = CONDITIONS.get(word)
-        if made is None:
+        made = Attribute if re.search(PATTERN, word) else CONDITIONS.get(word)
+        if made is None or word == ATTRIBUTE:
             continue
         place = reader.under(word)
         # A group's members are looked at one by one, so that one wrong word hides no other.

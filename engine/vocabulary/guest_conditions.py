@@ -1,4 +1,4 @@
-"""Conditions on the guest: points, tier, city, language, store, tags, and whether marketing may reach them."""
+"""Conditions on the guest: tier, city, gender, language, store, tags, and whether marketing may reach them."""
 
 from __future__ import annotations
 
@@ -11,37 +11,12 @@ from engine.database.consent import block_reason
 from engine.database.tables import stores, tags
 from engine.language.compliance import ImpliedTerms
 from engine.language.contacts import Channel
-from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_schema, text_tests
+from engine.language.phrases import Phrase, phrase
+from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
 from engine.vocabulary.filters import store_keys
+from engine.vocabulary.mentions import Kind
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-
-
-@dataclass(frozen=True)
-class Points:
-    """The balance of loyalty points."""
-
-    about: ClassVar[str] = "How many loyalty points the guest has now; points that have expired do not count."
-    example: ClassVar[str] = "points:\n  at_least: 100"
-    test: NumberTest
-
-    @classmethod
-    def schema(cls) -> JsonSchema:
-        """Tests only: a balance has no period."""
-        return number_schema("points", cls.about, {})
-
-    @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Read a number or tests."""
-        return cls(NumberTest.read(reader))
-
-    def sql(self, scope: Scope) -> ColumnElement[bool]:
-        """Compare the balance in the facts."""
-        return self.test.sql(scope.facts.c.points)
-
-    def sentence(self) -> str:
-        """Say it in English."""
-        return f"has {self.test.sentence()} points"
 
 
 @dataclass(frozen=True)
@@ -49,7 +24,8 @@ class _Text:
     """A test on a text of the guest."""
 
     about: ClassVar[str]
-    noun: ClassVar[str]
+    noun: ClassVar[Phrase]
+    kind: ClassVar[Kind | None] = None  #: of the names, where they can be looked for in the data
     test: TextTest
 
     @classmethod
@@ -60,18 +36,21 @@ class _Text:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read a value, a list or tests."""
+        if cls.kind is not None:
+            reader.names(cls.kind)
         return cls(TextTest.read(reader.data))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"has the {self.noun} {self.test.sentence()}"
+        return phrase("has the {what} {names}", what=self.noun, names=self.test.sentence())
 
 
 class Tier(_Text):
     """The loyalty tier."""
 
-    about = "The guest's loyalty tier: by config/loyalty.yaml, else as the customer file gives it."
-    noun = "tier"
+    about = phrase("The guest's loyalty tier: by config/loyalty.yaml, else as the customer file gives it.")
+    noun = phrase("tier")
+    kind = "tier"
     example = "tier: [gold, platinum]"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -82,8 +61,9 @@ class Tier(_Text):
 class City(_Text):
     """The city the guest lives in."""
 
-    about = "The city that the customer file gives."
-    noun = "city"
+    about = phrase("The city that the customer file gives.")
+    noun = phrase("city")
+    kind = "city"
     example = "city: Springfield"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -91,11 +71,24 @@ class City(_Text):
         return self.test.sql(scope.of_customer("city_key"))
 
 
+class Gender(_Text):
+    """The guest's gender."""
+
+    about = phrase("The gender, in the words of the customer file.")
+    noun = phrase("gender")
+    kind = "gender"
+    example = "gender: f"
+
+    def sql(self, scope: Scope) -> ColumnElement[bool]:
+        """Compare the gender's key."""
+        return self.test.sql(scope.of_customer("gender_key"))
+
+
 class Language(_Text):
     """The guest's language."""
 
-    about = "The guest's language; zh also means zh-Hans and zh-Hant."
-    noun = "language"
+    about = phrase("The guest's language; zh also means zh-Hans and zh-Hant.")
+    noun = phrase("language")
     example = "language: zh"
 
     @classmethod
@@ -109,13 +102,13 @@ class Language(_Text):
         """Compare the language tag, case-folded; tags are ASCII."""
         return self.test.sql(func.lower(scope.of_customer("language")))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         asked = TextTest(
             None if self.test.wanted is None else tuple(each for each in self.test.wanted if not each.endswith("-*")),
             tuple(each for each in self.test.unwanted if not each.endswith("-*")),
         )
-        return f"has the language {asked.sentence()}"
+        return phrase("has the language {names}", names=asked.sentence())
 
 
 def _variants(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,8 +118,9 @@ def _variants(values: tuple[str, ...]) -> tuple[str, ...]:
 class Store(_Text):
     """The guest's store."""
 
-    about = "The guest's own store, else the one of most visits lately; by name or id."
-    noun = "store"
+    about = phrase("The guest's own store, else the one of most visits lately; by name or id.")
+    noun = phrase("store")
+    kind = "store"
     example = "store: Mill Lane"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -147,8 +141,9 @@ class Store(_Text):
 class Tag(_Text):
     """Tags that the guest has."""
 
-    about = "A tag of the guest; with one_of any of them, with none_of none of them."
-    noun = "tag"
+    about = phrase("A tag of the guest; with one_of any of them, with none_of none of them.")
+    noun = phrase("tag")
+    kind = "tag"
     example = "tag: vegetarian"
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
@@ -173,7 +168,9 @@ class Tag(_Text):
 class Reachable:
     """Whether marketing may reach the guest."""
 
-    about: ClassVar[str] = "Address, consent and no suppression: by email, by sms, by any of the two, or by none."
+    about: ClassVar[str] = phrase(
+        "Address, consent and no suppression: by email, by sms, by any of the two, or by none."
+    )
     example: ClassVar[str] = "reachable: sms"
     by: str
 
@@ -201,9 +198,11 @@ class Reachable:
         email, sms = _reached(scope, "email"), _reached(scope, "sms")
         return {"email": email, "sms": sms, "any": or_(email, sms), "none": and_(~email, ~sms)}[self.by]
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return {"any": "may be reached", "none": "may not be reached"}.get(self.by, f"may be reached by {self.by}")
+        if self.by == "any":
+            return phrase("may be reached")
+        return phrase("may not be reached") if self.by == "none" else phrase("may be reached by {way}", way=self.by)
 
 
 def _reached(scope: Scope, channel: Channel) -> ColumnElement[bool]:

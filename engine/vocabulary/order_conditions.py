@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, case, distinct, func, null, select
+from sqlalchemy import ColumnElement, Double, Select, case, cast, distinct, func, null, select
 
-from engine.database.counting import counts, net_total
+from engine.database.counting import RECENT_GAPS, counts, net_total
 from engine.database.tables import order_items, orders
+from engine.language.phrases import Phrase, phrase
 from engine.vocabulary.comparisons import JsonSchema, NumberTest, number_schema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
 from engine.vocabulary.reading import Reader
@@ -17,11 +18,13 @@ from engine.vocabulary.scope import Scope
 
 
 @dataclass(frozen=True)
-class _Counted(ABC):
+class Counted(ABC):
     """A number over the guest's orders: from the facts where nothing is filtered, else looked up."""
 
     about: ClassVar[str]
-    noun: ClassVar[str]
+    example: ClassVar[str]
+    noun: ClassVar[Phrase]
+    none_is_zero: ClassVar[bool] = True  #: a guest without any such order has 0, not nothing
     test: NumberTest
     filters: OrderFilters
     scale: int = 1
@@ -34,137 +37,279 @@ class _Counted(ABC):
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``3``, or tests and filters; filters alone are a problem."""
-        scale = cls._scale(reader)
+        scale = cls.units(reader)
         test = NumberTest.read(reader, scale=scale)
         if not test.tests:
-            reader.problem(
-                f'"{reader.at[-1]}" has filters but no test',
-                "no-test",
-                key=True,
-                hint="say how many: at_least: 1",
-            )
-        return cls(test, OrderFilters.read(reader), scale)
+            no_test(reader)
+        never = cls.none_is_zero and bool(test.tests) and test.holds_for_zero()
+        return cls(test, OrderFilters.read(reader, never=never), scale)
 
     @classmethod
-    def _scale(cls, reader: Reader) -> int:
+    def units(cls, reader: Reader) -> int:
+        """Give how many of the fact's units make one of those that are written."""
         del reader
         return 1
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Compare the fact, or the look-up where filters ask for one."""
-        return self.test.sql(self._looked_up(scope) if self.filters else self._fact(scope))
+        return self.test.sql(self._looked_up(scope) if self.filters else self.fact(scope))
 
+    @classmethod
     @abstractmethod
-    def _fact(self, scope: Scope) -> ColumnElement[Any]:
-        """SQL: the number over all orders, from the facts."""
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """SQL: the number over all orders, from the facts; NULL without data."""
 
+    @classmethod
     @abstractmethod
-    def _measure(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
         """SQL: the number as an aggregate over some orders."""
+
+    @classmethod
+    def of_measure(cls, scope: Scope, measured: ColumnElement[Any]) -> ColumnElement[Any]:
+        """SQL: the number, from the aggregate that ``measure`` gives."""
+        del scope
+        return measured
 
     def _looked_up(self, scope: Scope) -> ColumnElement[Any]:
         order = orders.alias("o")
-        found = (
-            select(self._measure(scope, order))
-            .where(order.c.customer_id == scope.facts.c.customer_id, *self.filters.where(scope, order))
-            .correlate(scope.facts, scope.days)
-            .scalar_subquery()
-        )
-        number = self._from_aggregate(scope, found)
-        if not self.filters.of_items or (self.filters.wants_an_item and not self.test.tells_none_from_unknown()):
-            return number
-        return case((_has_items(scope), number), else_=null())
+        measured = self._over(scope, order).correlate(scope.facts, scope.days).scalar_subquery()
+        found = self.of_measure(scope, measured)
+        if not self.filters.of_items or (self.filters.wants_an_item and not self._must_tell_apart()):
+            return found
+        return case((self._has_items(scope), found), else_=null())
 
-    def _from_aggregate(self, scope: Scope, found: ColumnElement[Any]) -> ColumnElement[Any]:
-        del scope
-        return found
+    def _over(self, scope: Scope, order: Any) -> Select[Any]:
+        """SQL: the number over the orders that pass."""
+        mine = order.c.customer_id == scope.facts.c.customer_id
+        return select(self.measure(scope, order)).where(mine, *self._passing(scope, order))
 
-    def sentence(self) -> str:
+    def _passing(self, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
+        return self.filters.where(scope, order)
+
+    def _must_tell_apart(self) -> bool:
+        return self.none_is_zero and self.test.tells_none_from_unknown()
+
+    @staticmethod
+    def _has_items(scope: Scope) -> ColumnElement[bool]:
+        """SQL: some order of the guest carries items; else nothing is known of products and categories."""
+        known = orders.alias("known")
+        return _carries_items(scope, known, counts(known, scope.as_of))
+
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"has {self.test.sentence(self.scale)} {self.noun}{self.filters.sentence()}"
+        return phrase(
+            "has {number} {what}{which}",
+            number=self.test.sentence(self.scale),
+            what=self.noun,
+            which=self.filters.sentence(),
+        )
 
 
-def _has_items(scope: Scope) -> ColumnElement[bool]:
-    """SQL: some order of the guest carries items; else nothing is known of products and categories."""
-    any_order, item = orders.alias("known"), order_items.alias("ki")
+def no_test(reader: Reader) -> None:
+    """Note that a number is asked for and not compared with anything."""
+    reader.problem(
+        phrase('"{word}" has filters but no test', word=reader.at[-1]),
+        "no-test",
+        key=True,
+        hint=phrase("say how many: at_least: 1"),
+    )
+
+
+def _carries_items(scope: Scope, order: Any, *tests: ColumnElement[bool]) -> ColumnElement[bool]:
+    item = order_items.alias("ki")
     return (
         select(item.c.id)
-        .select_from(item.join(any_order, any_order.c.id == item.c.order_id))
-        .where(any_order.c.customer_id == scope.facts.c.customer_id, counts(any_order, scope.as_of))
+        .select_from(item.join(order, order.c.id == item.c.order_id))
+        .where(order.c.customer_id == scope.facts.c.customer_id, *tests)
         .correlate(scope.facts)
         .exists()
     )
 
 
-class Orders(_Counted):
+class Orders(Counted):
     """How many orders."""
 
-    about = "How many orders the guest has placed; each order counts, several a day too."
-    noun = "orders"
+    about = phrase("How many orders the guest has placed; each order counts, several a day too.")
+    noun = phrase("orders")
     example = "orders:\n  within: 1 year\n  at_least: 3"
 
-    def _fact(self, scope: Scope) -> ColumnElement[Any]:
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Give the count in the facts."""
         return scope.facts.c.orders
 
-    def _measure(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Count orders."""
         del scope
         return func.count(order.c.id)
 
 
-class Visits(_Counted):
+class Visits(Counted):
     """How many business days with an order."""
 
-    about = "On how many days the guest has ordered; two orders on one day are one visit."
-    noun = "visits"
-    example = "visits:\n  within: 60 days\n  at_least: 4"
+    about = phrase("On how many days the guest has ordered; two orders on one day are one visit.")
+    noun = phrase("visits")
+    example = "visits:\n  within: 60 days\n  weekday: weekend\n  at_least: 4"
 
-    def _fact(self, scope: Scope) -> ColumnElement[Any]:
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Give the count in the facts."""
         return scope.facts.c.visits
 
-    def _measure(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Count days."""
         del scope
         return func.count(distinct(order.c.day))
 
 
-class Spend(_Counted):
+class Spend(Counted):
     """How much money, in the home's currency."""
 
-    about = "How much the guest has spent, in your currency, after discounts and refunds."
-    noun = "spent"
+    about = phrase("How much the guest has spent, in your currency, after discounts and refunds.")
+    noun = phrase("spent")
     example = "spend:\n  within: 1 year\n  at_least: 50"
 
     @classmethod
-    def _scale(cls, reader: Reader) -> int:
+    def units(cls, reader: Reader) -> int:
+        """Money is kept in minor units."""
         return reader.around.minor_units
 
-    def _fact(self, scope: Scope) -> ColumnElement[Any]:
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Give the sum in the facts."""
         return scope.facts.c.spend
 
-    def _measure(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Add up what was paid and kept."""
         return func.coalesce(func.sum(net_total(order, scope.as_of)), 0)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"has spent {self.test.sentence(self.scale)}{self.filters.sentence()}"
+        return phrase("has spent {amount}{which}", amount=self.test.sentence(self.scale), which=self.filters.sentence())
 
 
-class DaysSinceOrder(_Counted):
+class AverageOrder(Counted):
+    """What an order comes to."""
+
+    about = phrase("What the guest pays for an order on average, in your currency; no order, no average.")
+    noun = phrase("for an order on average")
+    example = "average_order:\n  within: 6 months\n  at_least: 12.50"
+    none_is_zero = False
+
+    @classmethod
+    def units(cls, reader: Reader) -> int:
+        """Money is kept in minor units."""
+        return reader.around.minor_units
+
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Divide the sum in the facts by the count."""
+        return cast(scope.facts.c.spend, Double) / func.nullif(scope.facts.c.orders, 0)
+
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Divide what was paid and kept by the number of orders."""
+        return cast(func.sum(net_total(order, scope.as_of)), Double) / func.nullif(func.count(order.c.id), 0)
+
+    def sentence(self) -> Phrase:
+        """Say it in English."""
+        return phrase(
+            "pays {amount} for an order on average{which}",
+            amount=self.test.sentence(self.scale),
+            which=self.filters.sentence(),
+        )
+
+
+class Refunds(Counted):
+    """How many orders were given back."""
+
+    about = phrase("How many of the guest's orders were refunded or voided, whole or in part.")
+    noun = phrase("refunded orders")
+    example = "refunds:\n  within: 90 days\n  at_most: 1"
+
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Give the count in the facts."""
+        return scope.facts.c.refunds
+
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Count orders."""
+        del scope
+        return func.count(order.c.id)
+
+    def _passing(self, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
+        return self.filters.given_back(scope, order)
+
+    @staticmethod
+    def _has_items(scope: Scope) -> ColumnElement[bool]:
+        known = orders.alias("known")
+        return _carries_items(scope, known, known.c.ordered_at <= scope.as_of)
+
+
+class DaysSinceOrder(Counted):
     """Business days since the last order."""
 
-    about = "How many days ago the guest last ordered; a guest who never did fails every test but is_not."
-    noun = "days since the last order"
+    about = phrase("How many days ago the guest last ordered; a guest who never did fails every test but is_not.")
+    noun = phrase("days since the last order")
     example = "days_since_order:\n  more_than: 30"
+    none_is_zero = False
 
-    def _fact(self, scope: Scope) -> ColumnElement[Any]:
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Count from the last day in the facts."""
         return scope.today - scope.facts.c.last_order_day
 
-    def _measure(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Give the day of the last of some orders."""
         del scope
         return func.max(order.c.day)
 
-    def _from_aggregate(self, scope: Scope, found: ColumnElement[Any]) -> ColumnElement[Any]:
-        return scope.today - found
+    @classmethod
+    def of_measure(cls, scope: Scope, measured: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Count from that day."""
+        return scope.today - measured
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"last ordered{self.filters.sentence()} {self.test.sentence()} days ago"
+        return phrase(
+            "last ordered{which} {number} days ago", which=self.filters.sentence(), number=self.test.sentence()
+        )
+
+
+class MeanGap(Counted):
+    """Days between visits."""
+
+    about = phrase("How many days lie between two visits, the mean of the last ten gaps; it takes two visits.")
+    noun = phrase("days between visits")
+    example = "mean_gap:\n  at_most: 7"
+    none_is_zero = False
+
+    @classmethod
+    def fact(cls, scope: Scope) -> ColumnElement[Any]:
+        """Divide the sum of gaps in the facts by their number."""
+        return cast(scope.facts.c.gap_days, Double) / func.nullif(scope.facts.c.gaps, 0)
+
+    @classmethod
+    def measure(cls, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """Divide the time between the first and the last of at most eleven visits by the gaps between them."""
+        del scope
+        return cast(func.max(order.c.day) - func.min(order.c.day), Double) / func.nullif(func.count() - 1, 0)
+
+    def _over(self, scope: Scope, order: Any) -> Select[Any]:
+        mine = order.c.customer_id == scope.facts.c.customer_id
+        lately = select(order.c.day).distinct().where(mine, *self._passing(scope, order))
+        lately = lately.order_by(order.c.day.desc()).limit(RECENT_GAPS + 1).correlate(scope.facts, scope.days)
+        return select(self.measure(scope, lately.subquery("lately")))
+
+    def sentence(self) -> Phrase:
+        """Say it in English."""
+        return phrase(
+            "has {number} days between visits{which} on average",
+            number=self.test.sentence(),
+            which=self.filters.sentence(),
+        )

@@ -14,6 +14,7 @@ from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, Severity, errors
 from engine.language.templates import Template
 from engine.language.yamlfile import Document, Path
+from engine.vocabulary.mentions import Kind, Mention, texts_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Surroundings:
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     loyalty: Loyalty = field(default_factory=Loyalty)
     broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
+    mentions: list[Mention] = field(default_factory=list, compare=False)  #: names of the data, as they are read
 
     @property
     def minor_units(self) -> int:
@@ -83,6 +85,19 @@ class Reader:
         known = listed(sorted(names)) if names else phrase("none yet")
         self.problem(message, code, hint=phrase("{where}: {names}", where=where, names=known))
         return False
+
+    def names(self, kind: Kind, *, made: bool = False, never: bool = False) -> None:
+        """Remember the names of the data in the text test here, so that ``validate`` can look for them.
+
+        ``made``: the rule gives the name itself. ``never``: the test holds for guests who never had it.
+        """
+        self.around.mentions.extend(
+            Mention(self.document, at, kind, name, made=made, never=never) for at, name in texts_of(self.data, self.at)
+        )
+
+    def mention(self, kind: Kind, name: str) -> None:
+        """Remember a name of the data that stands in the key here."""
+        self.around.mentions.append(Mention(self.document, self.at, kind, name, on_key=True))
 
     def is_shaped(self, schema: Mapping[str, Any]) -> bool:
         """Tell whether the value here has the right shape, without noting anything: the whole file's check did."""

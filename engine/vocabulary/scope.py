@@ -6,13 +6,14 @@ scope works it out for every zone in use and carries the answers in one small ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, column, select, table
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, bindparam, column, select, table
 
 from engine.database.sql import EpochSeconds, values_cte
 from engine.database.tables import customer_facts, customers
@@ -49,6 +50,7 @@ class Scope:
         self._names: list[str] = ["zone_id", "today"]
         self._values: list[list[int]] = [[zone.id, self.today_in(zone).toordinal()] for zone in self.zones]
         self._asked: dict[str, ColumnElement[int]] = {}
+        self._keys: dict[str, CTE] = {}
         self.days = table(f"days{self.called}", column("zone_id", BigInteger), column("today", BigInteger))
 
     def today_in(self, zone: Zone) -> date:
@@ -79,6 +81,20 @@ class Scope:
         be added to what is asked of it. Of guests themselves (city, tags that are gone, consent) there is no history.
         """
         return replace(self, moment=moment, facts=facts, everyone=everyone, called="_then", watermark=None)
+
+    def keys_of_today(self, name: str, work_out: Callable[[date], Iterable[int]]) -> Select[Any]:
+        """Give a select of the whole numbers that ``work_out`` makes of the guest's today, to be tested with ``IN``."""
+        if name not in self._keys:
+            rows = [(zone.id, key) for zone in self.zones for key in work_out(self.today_in(zone))]
+            self._keys[name] = values_cte(f"{name}{self.called}", ("zone_id", "key"), rows)
+        keys = self._keys[name]
+        return select(keys.c.key).where(keys.c.zone_id == self.facts.c.zone_id).correlate(self.facts)
+
+    def of_everybody(self) -> Scope:
+        """Give the same surroundings for a select of its own over all guests: its facts are another alias."""
+        other = copy(self)
+        other.facts = self.everyone.alias("r")
+        return other
 
     def instant(self, asked: str, work_out: Callable[[date], date], at: datetime | None = None) -> ColumnElement[int]:
         """SQL: the instant (epoch seconds) at which a day begins: the one that ``work_out`` makes of the guest's today.

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.operations.ops import UpgradeOps
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Engine, Inspector, Text, insert, inspect, select, update
+from sqlalchemy import Column, Engine, Inspector, Text, column, insert, inspect, select, table, update
 
 from engine.database import migrations
 from engine.database.engines import DatabaseUnavailable, open_db, without_foreign_keys
@@ -163,7 +163,8 @@ def test_rows_that_point_at_nothing_after_a_migration_undo_it(tmp_path: Path, mo
         create()
         from alembic import op
 
-        op.execute(insert(stores).values(source="x", external_id="1", name="A", name_key="a", zone_id=7, attributes={}))
+        row = {"source": "x", "external_id": "1", "name": "A", "name_key": "a", "zone_id": 7, "attributes": "{}"}
+        op.execute(insert(table("stores", *map(column, row))).values(row))
 
     monkeypatch.setattr(decisions, "create", create_badly)
     db = open_db(f"sqlite:///{tmp_path}/regulars.db")

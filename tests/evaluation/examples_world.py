@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from earlier import coupon, event
 from small_world import Cafe, at
 
 NOW = at("2026-05-04 10:00")
@@ -56,6 +57,37 @@ def _with_a_friend(cafe: Cafe) -> int:
     return guest
 
 
+def _with_a_coupon(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    coupon(cafe, guest, days_ago(1))
+    return guest
+
+
+def _at_a_tasting(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    event(cafe, guest, days_ago(9), "Tasting")
+    return guest
+
+
+def _refunded(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.refund(cafe.order(guest, days_ago(5)), days_ago(4))
+    return guest
+
+
+def _rated_well(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.rating(guest, days_ago(9), 2)
+    cafe.rating(guest, days_ago(1), 5)
+    return guest
+
+
+def _lately_rated(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    cafe.rating(guest, days_ago(1), 2)
+    return guest
+
+
 GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "lapsed"): lambda cafe: comes(cafe, 100),
     ("triggers", "at_risk"): lambda cafe: comes(cafe, *range(20, 40, 2)),
@@ -69,7 +101,23 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "expiring"): _with_points_that_expire,
     ("triggers", "enters"): _newly_regular,
     ("conditions", "orders"): lambda cafe: comes(cafe, 5, 6, 7),
-    ("conditions", "visits"): lambda cafe: comes(cafe, 5, 6, 7, 8),
+    ("conditions", "visits"): lambda cafe: comes(cafe, 1, 2, 8, 9),
+    ("conditions", "average_order"): lambda cafe: comes(cafe, 5, total=1250),
+    ("conditions", "refunds"): _refunded,
+    ("conditions", "mean_gap"): lambda cafe: comes(cafe, 5, 12),
+    ("conditions", "favourite"): lambda cafe: comes(cafe, 5, 6, items=(("Latte", "Coffee"),)),
+    ("conditions", "rank"): lambda cafe: comes(cafe, 5),
+    ("conditions", "ratings"): _lately_rated,
+    ("conditions", "last_rating"): _rated_well,
+    ("conditions", "average_rating"): _lately_rated,
+    ("conditions", "coupons"): _with_a_coupon,
+    ("conditions", "messages"): lambda cafe: cafe.guest(),
+    ("conditions", "events"): _at_a_tasting,
+    ("conditions", "gender"): lambda cafe: cafe.guest(gender="F"),
+    ("conditions", "age"): lambda cafe: cafe.guest(birthday=504, birthday_year=2008),
+    ("conditions", "joined_days"): lambda cafe: cafe.guest(joined=days_ago(365)),
+    ("conditions", "birthday_month"): lambda cafe: cafe.guest(birthday=531),
+    ("conditions", "attribute.<name>"): lambda cafe: cafe.guest(attributes={"vip_level": "Gold"}),
     ("conditions", "spend"): lambda cafe: comes(cafe, 5, total=9000),
     ("conditions", "days_since_order"): lambda cafe: comes(cafe, 40),
     ("conditions", "points"): _with_points,
@@ -90,6 +138,9 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("filters", "channel"): lambda cafe: comes(cafe, 5, channel="takeaway"),
     ("filters", "product"): lambda cafe: comes(cafe, 5, items=(("Oat latte", "Coffee"),)),
     ("filters", "category"): lambda cafe: comes(cafe, 5, items=(("Soup", "Lunch"),)),
+    ("filters", "weekday"): lambda cafe: comes(cafe, 1),
+    ("filters", "hours"): lambda cafe: comes(cafe, 5),
+    ("filters", "total"): lambda cafe: comes(cafe, 5, total=5000),
     **{
         ("numbers", word): (lambda cafe: comes(cafe, 5, 6, 7))
         for word in ("at_least", "at_most", "equals", "between", "one_of")

@@ -14,6 +14,7 @@ from typing import Any
 from engine.language.problems import Problem, errors, to_text
 from engine.language.rule import Rule
 from engine.language.yamlfile import parse
+from engine.vocabulary.attributes import PATTERN
 from engine.vocabulary.reading import Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.validate import rule_from
@@ -70,6 +71,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "date-or-match": ("2025-12-31", "2026-01-15", "2026-02-28", "match"),
     "clock-range": ("08:00-19:00", "11:30-14:00"),
     "schedule": ("every 15 minutes",),
+    "weekday": ("mon", "sat", "weekdays", "weekend"),
     "share": ("10%", "50%", "0.5%"),
     "slug": ("a-rule",),
     "validity": ("14 days", "month end", "2027-01-31"),
@@ -176,7 +178,7 @@ class Draft:
 
 
 #: By the nearest key above, or by the pattern: names that an owner is free to choose.
-KEYS: dict[str, tuple[str, ...]] = {}
+KEYS: dict[str, tuple[str, ...]] = {PATTERN: ("attribute.level", "attribute.seats")}
 
 
 def _nearest(known: Mapping[str, tuple[Any, ...]], path: Path, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:

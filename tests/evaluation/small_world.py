@@ -39,6 +39,7 @@ from engine.database.tables import (
 from engine.evaluation.register import zones_in_use
 from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
+from engine.intake.values import week_clock
 from engine.language.keys import make_key
 from engine.language.problems import to_text
 from engine.language.rule import Rule
@@ -223,8 +224,9 @@ class Cafe:
         items: tuple[tuple[str, str], ...] = (),
         store: int | None = None,
         channel: str | None = None,
+        clock: str = CHICAGO,
     ) -> int:
-        """Add an order (``guest`` None: a walk-in) with items of (product, category)."""
+        """Add an order (``guest`` None: a walk-in), items as (product, category), on the clock of the store."""
         zone = ZoneInfo(self._guest_zones.get(guest or 0, CHICAGO))
         order = self._insert(
             orders,
@@ -234,6 +236,7 @@ class Cafe:
             store_id=store,
             ordered_at=when,
             day=business_day(when, zone, DAY_STARTS).toordinal(),
+            clock=week_clock(int(when.timestamp()), ZoneInfo(clock), DAY_STARTS),
             total=total,
             channel=channel and text_key(channel),
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import typing
+import zoneinfo
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,10 +15,15 @@ down_revision = "0001"
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+_CHUNK = 5_000
+
+
 def upgrade() -> None:
     _guests()
     _decisions()
     _firings()
+    _keys()
+    _clocks()
 
 
 def _guests() -> None:
@@ -138,3 +147,90 @@ def _decisions() -> None:
             comment="email, sms, coupon, points, tag, alert, webhook",
             existing_comment="email, sms, coupon, alert (later: points, tag, webhook)",
         )
+
+
+# What rules compare, beside what a file says. Rows that are there get it worked out here, once.
+
+
+def _keys() -> None:
+    op.add_column("stores", sa.Column("external_key", sa.Text(), comment="text_key(external_id)"))
+    op.add_column("customers", sa.Column("gender_key", sa.Text(), comment="text_key(gender)"))
+    op.add_column(
+        "customers",
+        sa.Column("attribute_keys", sa.JSON(), comment="text_keys(attributes): what rules compare"),
+    )
+    op.add_column("ratings", sa.Column("platform_key", sa.Text(), comment="text_key(platform)"))
+    op.add_column("events", sa.Column("name_key", sa.Text(), comment="text_key(name): what rules are compared with"))
+    op.add_column("events", sa.Column("data_keys", sa.JSON(), comment="text_keys(data)"))
+    op.drop_index(op.f("ix_events_name_events_at"), "events")
+    op.create_index(op.f("ix_events_name_key_events_at"), "events", ["name_key", "at"])
+    _fold("stores", {"external_id": "external_key"}, {})
+    _fold("customers", {"gender": "gender_key"}, {"attributes": "attribute_keys"})
+    _fold("ratings", {"platform": "platform_key"}, {})
+    _fold("events", {"name": "name_key"}, {"data": "data_keys"})
+
+
+def _fold(name: str, texts: dict[str, str], objects: dict[str, str]) -> None:
+    columns = [sa.column(each, sa.Text()) for pair in texts.items() for each in pair]
+    columns += [sa.column(each, sa.JSON()) for pair in objects.items() for each in pair]
+    table = sa.table(name, sa.column("id"), *columns)
+    write = sa.update(table).where(table.c.id == sa.bindparam("its_id"))
+    write = write.values({key: sa.bindparam(f"its_{key}", type_=table.c[key].type) for key in _new(texts, objects)})
+    for rows in _in_chunks(sa.select(table), table.c.id):
+        op.get_bind().execute(
+            write,
+            [
+                {"its_id": row["id"]}
+                | {f"its_{key}": None if row[of] is None else _key(row[of]) for of, key in texts.items()}
+                | {
+                    f"its_{key}": {one: _key(said) for one, said in (row[of] or {}).items()}
+                    for of, key in objects.items()
+                }
+                for row in rows
+            ],
+        )
+
+
+def _new(texts: dict[str, str], objects: dict[str, str]) -> list[str]:
+    return [*texts.values(), *objects.values()]
+
+
+def _key(value: typing.Any) -> str:
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return " ".join(text.split()).casefold()
+
+
+def _in_chunks(asked: sa.Select[typing.Any], number: sa.ColumnElement[int]) -> typing.Iterator[typing.Any]:
+    last = 0
+    while True:
+        page = asked.where(number > last).order_by(number).limit(_CHUNK)
+        rows = op.get_bind().execute(page).mappings().all()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1]["id"]
+
+
+def _clocks() -> None:
+    """An order without a store, whose clock would be the home's, gets the guest's: the home is not known here."""
+    comment = "on the store's clock, else the home's: weekday of the business day (Monday 0) * 1440 + minute"
+    op.add_column("orders", sa.Column("clock", sa.Integer(), comment=comment))
+    orders = sa.table("orders", *map(sa.column, ("id", "customer_id", "store_id", "ordered_at", "day", "clock")))
+    stores, guests, zones = (
+        sa.table(name, *map(sa.column, ("id", "zone_id", "name"))) for name in ("stores", "customers", "zones")
+    )
+    joined = orders.outerjoin(stores, stores.c.id == orders.c.store_id)
+    joined = joined.outerjoin(guests, guests.c.id == orders.c.customer_id)
+    joined = joined.join(zones, zones.c.id == sa.func.coalesce(stores.c.zone_id, guests.c.zone_id))
+    asked = sa.select(orders.c.id, orders.c.ordered_at, orders.c.day, zones.c.name.label("zone")).select_from(joined)
+    write = sa.update(orders).where(orders.c.id == sa.bindparam("its_id")).values(clock=sa.bindparam("its_clock"))
+    for rows in _in_chunks(asked, orders.c.id):
+        op.get_bind().execute(write, [{"its_id": row["id"], "its_clock": _clock(row)} for row in rows])
+
+
+def _clock(row: typing.Any) -> int:
+    local = dt.datetime.fromtimestamp(row["ordered_at"], zoneinfo.ZoneInfo(row["zone"]))
+    weekday: int = (row["day"] - 1) % 7
+    return weekday * 1440 + local.hour * 60 + local.minute

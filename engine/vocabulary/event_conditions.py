@@ -1,0 +1,97 @@
+"""Which events are meant, and the condition that counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import ColumnElement, func, select
+
+from engine.database.sql import json_text
+from engine.database.tables import events
+from engine.language.phrases import Phrase, listed, phrase
+from engine.vocabulary.activity_conditions import Happened, of_guest
+from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
+from engine.vocabulary.reading import Reader
+from engine.vocabulary.scope import Scope
+
+_DATA_NAMES: JsonSchema = {"pattern": '^[^"\\\\]+$', "x-says": phrase("a name without quotation marks")}
+
+
+@dataclass(frozen=True)
+class EventTest:
+    """Which events are meant: by name, and by what the columns of their file say."""
+
+    name: TextTest | None = None
+    where: Mapping[str, TextTest] = field(default_factory=dict)
+
+    @classmethod
+    def schema(cls) -> dict[str, JsonSchema]:
+        """Give the settings ``name`` and ``where``."""
+        where = phrase("Only events whose columns say so: {example}.", example="{kind: tasting}")
+        return {
+            "name": text_tests(phrase("The event's name")) | {"description": phrase("Only events of this name.")},
+            "where": {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": _DATA_NAMES,
+                "additionalProperties": text_tests(phrase("The column of the event")),
+                "description": where,
+            },
+        }
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read what stands in the map here."""
+        data = reader.data if isinstance(reader.data, Mapping) else {}
+        if "name" in data:
+            reader.under("name").names("event")
+        return cls(
+            TextTest.read(data["name"]) if "name" in data else None,
+            {name: TextTest.read(test) for name, test in data.get("where", {}).items()},
+        )
+
+    def sql(self, event: Any) -> list[ColumnElement[bool]]:
+        """SQL: an event of ``events`` (or an alias) is one of these."""
+        tests = [] if self.name is None else [self.name.sql(event.c.name_key)]
+        return tests + [test.sql(json_text(event.c.data_keys, name)) for name, test in self.where.items()]
+
+    def sentence(self) -> Phrase:
+        """Say it in English, with a blank before it."""
+        said = [] if self.name is None else [phrase(' "{names}"', names=self.name.sentence())]
+        where = (phrase("{name} {test}", name=name, test=test.sentence()) for name, test in self.where.items())
+        if self.where:
+            said.append(phrase(" with {tests}", tests=listed(where, " and ")))
+        return listed(said, "")
+
+
+@dataclass(frozen=True)
+class Events(Happened):
+    """How many events."""
+
+    about: ClassVar[str] = phrase("How many events of the guest there were, such as a tasting or a page visited.")
+    noun: ClassVar[Phrase] = phrase("events")
+    example: ClassVar[str] = "events:\n  name: tasting\n  within: 1 year\n  at_least: 1"
+    event: EventTest = EventTest()
+
+    @classmethod
+    def more(cls) -> dict[str, JsonSchema]:
+        """Which events."""
+        return EventTest.schema()
+
+    @classmethod
+    def asked(cls, reader: Reader, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Read which are meant."""
+        del data
+        return {"event": EventTest.read(reader)}
+
+    def number(self, scope: Scope) -> ColumnElement[Any]:
+        """Count events."""
+        event = events.alias("ev")
+        tests = [event.c.customer_id == scope.facts.c.customer_id, *self.period.where_at(scope, event.c.at)]
+        return of_guest(scope, select(func.count(event.c.id)).where(*tests, *self.event.sql(event)))
+
+    def which(self) -> Phrase:
+        """Say which are meant."""
+        return listed([self.event.sentence(), self.period.sentence()], "")
