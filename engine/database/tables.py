@@ -51,7 +51,7 @@ from engine.database.engine_tables import (
     runs,
     switch,
 )
-from engine.database.facts_table import customer_facts
+from engine.database.facts_tables import customer_facts
 from engine.database.metadata import metadata
 
 __all__ = [
