@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -74,6 +74,11 @@ class Cells:
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
+    @property
+    def names(self) -> Iterable[str]:
+        """Give the names of all columns."""
+        return self._places
+
     def __getitem__(self, name: str) -> str:
         """Give the cell without outer blanks; empty where the file has no such column."""
         place = self._places.get(name)
@@ -86,10 +91,26 @@ class LineNumbers:
     def __init__(self) -> None:
         self._last: OrderedDict[str, int] = OrderedDict()
 
+    def begin(self, sale: str) -> None:
+        """Count the lines of the sale from 1, again where it is told of twice."""
+        self._last.pop(sale, None)
+        self._keep(sale, 0)
+
+    def knows(self, sale: str) -> bool:
+        """Tell whether the sale was begun, not too long ago."""
+        return sale in self._last
+
+    def forget(self, sale: str) -> None:
+        """Have the sale not begun: its lines are passed over."""
+        self._last.pop(sale, None)
+
     def next(self, sale: str) -> str:
         """Give the number of the sale's next line, from 1."""
         number = self._last.pop(sale, 0) + 1
+        self._keep(sale, number)
+        return str(number)
+
+    def _keep(self, sale: str, number: int) -> None:
         self._last[sale] = number
         if len(self._last) > _SALES_IN_MIND:
             self._last.popitem(last=False)
-        return str(number)

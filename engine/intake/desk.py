@@ -64,15 +64,15 @@ class Desk:
     order: DateOrder | None = None
     is_till: bool = False  #: refunds may not name their sale, nor guests have ids
     touched: set[int] = field(default_factory=set)  #: customers whose facts are to be made anew
-    _refused: dict[tuple[int, str], Row] = field(default_factory=dict)
+    _refused: dict[int, tuple[str, Row]] = field(default_factory=dict)
 
     def refuse(self, row: Row, reason: str) -> None:
-        """Leave a row out, with the reason."""
-        self._refused[row.line, reason] = row
+        """Leave a row out, with the reason; of several the first, the others follow from it."""
+        self._refused.setdefault(row.line, (reason, row))
 
     def tell_refused(self) -> None:
         """Report what was refused since the last time, in the order of the file."""
-        for (line, reason), row in sorted(self._refused.items(), key=lambda item: item[0]):
+        for line, (reason, row) in sorted(self._refused.items()):
             self.report.refused += 1
             if len(self.report.refusals) < SHOWN:
                 self.report.refusals.append((line, reason))

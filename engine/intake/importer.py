@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -135,13 +136,15 @@ def _layout(
 
 
 def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:
-    writer = _WRITERS[layout.kind](desk)
+    writers = {layout.kind: _WRITERS[layout.kind](desk)}
     for batch in _batches(desk, opened, layout):
-        writer.write(batch)
+        for kind in sorted(batch, key=list(_WRITERS).index):  # an order before its lines
+            writers.setdefault(kind, _WRITERS[kind](desk)).write(batch[kind])
         desk.tell_refused()
         if progress:
             progress(opened.bytes_read, opened.size)
-    writer.finish()
+    for writer in writers.values():
+        writer.finish()
     desk.tell_refused()
     if progress:
         progress(opened.size, opened.size)
@@ -149,9 +152,11 @@ def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None
         raise FileError("the file is still being written: nothing of it is taken in until it is whole")
 
 
-def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]:
+def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[dict[str, list[Row]]]:
+    """Yield the records of some rows, by kind."""
     width = len(opened.header)
-    batch: list[Row] = []
+    batch: defaultdict[str, list[Row]] = defaultdict(list)
+    held = 0
     for line, cells in opened.rows():
         desk.report.rows += 1
         try:
@@ -159,12 +164,14 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[list[Row]]
                 raise RowError(_misshapen(cells, width))  # noqa: TRY301
             if any("\0" in cell for cell in cells):
                 raise RowError("the row holds a zero byte: the file was damaged; export it again")  # noqa: TRY301
-            batch.extend(Row(line, cells, record.values) for record in layout.records(cells))
+            for record in layout.records(cells):
+                batch[record.kind].append(Row(line, cells, record.values))
+                held += 1
         except RowError as error:
             desk.refuse(Row(line, cells, {}), str(error))
-        if len(batch) >= BATCH:
+        if held >= BATCH:
             yield batch
-            batch = []
+            batch, held = defaultdict(list), 0
     if batch:
         yield batch
 

@@ -1,7 +1,7 @@
 """``config/mappings/NAME.yaml``: how the columns of a till that Regulars does not know are called, and how it writes.
 
-A mapping named as a till (``csv``, ``square``, ``loyverse``) is used for that till's files by itself, and one whose
-columns a file has, all of them, for a file that is otherwise not known.
+A mapping named as a till (``csv``, ``square``, ``loyverse``, ``toast``, ``shopify``) is used for that till's files by
+itself, and one whose columns a file has, all of them, for a file that is otherwise not known.
 """
 
 from __future__ import annotations

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from connectors import loyverse, square
 from connectors.csvfile import CsvFile, FileError
 from connectors.dates import DateOrder, UndecidedDateError, order_of
+from connectors.loyverse import LOYVERSE
 from connectors.numbers import DecimalSign, Numbers
 from connectors.records import Layout, Record
+from connectors.shopify import SHOPIFY
+from connectors.square import SQUARE
+from connectors.toast import TOAST
 from engine.intake.kinds import KINDS, OF_TELLING, REFUSED_LINE, REFUSED_REASON, TELLING
 from engine.intake.mapping import CSV, Mapping
 
-_TILLS: Final[tuple[Callable[[Sequence[str]], Layout | None], ...]] = (square.layout, loyverse.layout)
+_TILLS: Final = (SQUARE, LOYVERSE, TOAST, SHOPIFY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ def recognise(
         FileError: its columns are those of nothing known, or a column that must be there is missing.
     """
     if mapping is None or not mapping.columns:
-        for of_till in _TILLS:
-            found = of_till(header)
+        for till in _TILLS:
+            found = till.layout(header)
             if found is not None and kind in {None, found.kind}:
                 return found
     names = _names(header, mapping)

@@ -14,10 +14,11 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import column, func, select, table
+from sqlalchemy import BigInteger, cast, column, func, null, select, table
 
 from engine.database.consent import block_reason, lock_endpoint, record_consent
 from engine.database.tables import consents, customers, endpoints
+from engine.language.compliance import ImpliedTerms
 from tests.intake.conftest import Home, csv
 
 pytestmark = pytest.mark.parametrize("db", ["postgres"], indirect=True)
@@ -69,7 +70,9 @@ class Beside:
         with self.home.db.begin() as conn:
             lock_endpoint(conn, endpoint_id)
             reached = select(endpoints.c.id).where(endpoints.c.id == endpoint_id).scalar_subquery()
-            return conn.scalar(select(block_reason(reached, purpose="marketing", topic=None)))
+            nobody = cast(null(), BigInteger)
+            why = block_reason(reached, nobody, purpose="marketing", topic=None, implied=ImpliedTerms())
+            return conn.scalar(select(why))
 
 
 @pytest.fixture

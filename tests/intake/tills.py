@@ -1,4 +1,4 @@
-"""Folders as Square and Loyverse export them: their header names, generated rows, columns in any order."""
+"""Folders as tills export them: their header names, generated rows, columns in any order."""
 
 from __future__ import annotations
 
