@@ -128,9 +128,9 @@ def validate(root: Path, files: tuple[str, ...], shape: str, *, again: bool) -> 
     if again:
         if shape != "text":
             raise click.UsageError("--watch is for a person who looks on: it prints text only.")
-        watch(root, files, os.environ, language(), say=say, sleep=time.sleep)
+        watch(root, files, os.environ, language(), clock=clock, say=say, sleep=time.sleep)
         return 0
-    problems = check(root, files, os.environ)
+    problems = check(root, files, os.environ, clock().date())
     say(printed(problems, shape, language()))
     return int(any(problem.is_error for problem in problems))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +23,12 @@ from engine.vocabulary.home import check_home
 CHECKED: Final = ("config", "rules", "templates")
 
 
-def check(root: Path, files: Sequence[str], environ: Mapping[str, str]) -> list[Problem]:
+def check(root: Path, files: Sequence[str], environ: Mapping[str, str], today: date) -> list[Problem]:
     """Give the problems of the whole home, or of ``files``: paths from here or from the home, files or folders.
 
     Raises ``MistypedError`` for a path that is not there or not in the home.
     """
-    problems = ordered([*check_home(root, environ), *_without_rules(root), *_templates_on_trial(root, environ)])
+    problems = ordered([*check_home(root, environ, today), *_without_rules(root), *_templates_on_trial(root, environ)])
     if not files:
         return problems
     wanted = [_in_home(root, name) for name in files]
@@ -71,6 +72,7 @@ def watch(
     environ: Mapping[str, str],
     language: str,
     *,
+    clock: Callable[[], datetime],
     say: Callable[..., None],
     sleep: Callable[[float], object],
 ) -> None:
@@ -79,7 +81,7 @@ def watch(
         for changed in changes(lambda: state(root, CHECKED), sleep):
             if changed:
                 say(f"\n{said(heading(changed), language)}\n")
-            say(printed(check(root, files, environ), "text", language))
+            say(printed(check(root, files, environ, clock().date()), "text", language))
             say(f"{said(watching(), language)}\n", err=True)
     except KeyboardInterrupt:
         say(f"\n{said(ended(), language)}\n", err=True)

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,9 +52,9 @@ class Finding:
         return {"verdict": _MARKS[self.verdict], "about": self.about, "said": self.said}
 
 
-def examine_files(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+def examine_files(root: Path, environ: Mapping[str, str], today: date) -> Iterator[Finding]:
     """Look at what can be looked at without a sound config or a database."""
-    problems = check_home(root, environ)
+    problems = check_home(root, environ, today)
     wrong, odd = len(errors(problems)), len(problems) - len(errors(problems))
     if wrong:
         yield Finding("bad", "files", f"{counted(wrong, 'problem')} in what you wrote: `regulars validate` shows them")
@@ -115,7 +115,7 @@ class Doctor:
 
     def findings(self) -> Iterator[Finding]:
         """Give everything that can be looked at: a sick config or database hides what rests on it."""
-        yield from examine_files(self.root, self.environ)
+        yield from examine_files(self.root, self.environ, self.clock().date())
         try:
             home = load_home(self.root, self.environ)
         except (ProblemsError, KeyFileError):

@@ -75,7 +75,7 @@ def opened(root: Path, environ: Mapping[str, str], clock: Clock, language: str =
     Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database, and
     ``StrangeKeyError`` where the two do not belong together.
     """
-    home = load_home(root, environ)
+    home = load_home(root, environ, clock().date())
     db = open_db(home.config.database_url)
     try:
         migrate(db)

@@ -65,8 +65,11 @@ class Journeys:
         for row in rows:  # the version of the match is among them: what it had, one of them has
             files.setdefault(row.template, {}).update(row.files)
         then = {name: Template(name, texts) for name, texts in files.items()}
+        calendar = around.calendar.with_names(_festival_of(body))
         offers = {name: _stand_in(name) for name in _named(body, "offer")}
-        return replace(around, templates={**around.templates, **then}, offers={**offers, **around.offers})
+        return replace(
+            around, templates={**around.templates, **then}, offers={**offers, **around.offers}, calendar=calendar
+        )
 
 
 def policy_of(home: Home, journeys: Journeys) -> Policy:
@@ -112,6 +115,13 @@ def _named_in(steps: Sequence[Mapping[str, Any]], setting: str) -> Iterator[str]
                 yield settings[setting]
             elif isinstance(settings, str) and first.get(word, "template") == setting and word not in {"wait", "tag"}:
                 yield settings
+
+
+def _festival_of(body: Mapping[str, Any]) -> list[str]:
+    """Give the festival that the trigger names, if it does."""
+    settings = body["trigger"].get("festival")
+    name = settings.get("name") if isinstance(settings, Mapping) else settings
+    return [] if name is None else [name]
 
 
 def _stand_in(name: str) -> Offer:

@@ -43,6 +43,7 @@ _NUMBER_WORDS: Final = dict(
 _DURATION = re.compile(r"([0-9]{1,7}) ([a-z]+)")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%")
+_MONTH_DAY = re.compile(r"[0-9]{2}-[0-9]{2}")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 
 
@@ -173,6 +174,20 @@ def parse_date(text: str) -> date:
             )
         )
     return date(year, month, day)
+
+
+def parse_calendar_day(text: str) -> tuple[int | None, int, int]:
+    """Read ``2026-11-28``, or ``11-28`` for each year. ``ValueError`` explains any other text."""
+    if not _MONTH_DAY.fullmatch(text.strip()):
+        day = parse_date(text)
+        return day.year, day.month, day.day
+    try:
+        day = parse_date(f"2024-{text.strip()}")
+    except ValueError:
+        raise ValueError(
+            phrase('"{text}" is no day of a year; write month and day, such as 11-28', text=text)
+        ) from None
+    return None, day.month, day.day
 
 
 def parse_share(text: str) -> int:

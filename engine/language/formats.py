@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from engine.language.budgets import Budget
 from engine.language.contacts import mail_address, phone_number
-from engine.language.durations import Duration, parse_clock, parse_date, parse_share
+from engine.language.durations import Duration, parse_calendar_day, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, DAY_NAMES, DAYS, GROUPS, ClockRange, Hours
 from engine.language.phrases import Phrase, listed, meant, phrase, told
 from engine.language.schedules import Schedule
@@ -302,6 +302,7 @@ def parse_weekday(text: str) -> str:
 FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "budget": Budget.parse,
     "calendar-duration": parse_calendar_duration,
+    "calendar-day": parse_calendar_day,
     "clock": parse_clock,
     "clock-range": ClockRange.parse,
     "country": parse_country,
@@ -334,6 +335,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
 WANTS: Final[dict[str, Phrase]] = {
     "budget": phrase("a budget such as 500 a month"),
     "calendar-duration": phrase("a duration of whole days such as 6 months"),
+    "calendar-day": phrase("a day such as 2026-11-28, or 11-28 for each year"),
     "clock": phrase('a time of day such as "10:00"'),
     "clock-range": phrase("a range of hours such as 08:00-21:00"),
     "country": phrase("a country code such as US"),

@@ -41,7 +41,8 @@ VSCODE_SETTINGS: Final = """\
     "./config/schema/segments.json": "config/segments.yaml",
     "./config/schema/offers.json": "config/offers.yaml",
     "./config/schema/loyalty.json": "config/loyalty.yaml",
-    "./config/schema/compliance.json": "config/compliance/*.yaml"
+    "./config/schema/compliance.json": "config/compliance/*.yaml",
+    "./config/schema/calendar.json": "config/calendar.yaml"
   },
   "files.associations": {
     "*.mjml": "html"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import calendar as gregorian
 from collections.abc import Iterator
 from datetime import date, timedelta
-from functools import lru_cache
 from typing import Literal
 
 from sqlalchemy import CTE
 
 from engine.database.sql import values_cte
+from engine.language.lunar import lunar_day
 from engine.language.times import Duration
 from engine.vocabulary.occasions import firing_days
 from engine.vocabulary.scope import Scope
@@ -38,20 +38,16 @@ def solar_keys(day: date, leap_day: LeapDay) -> Iterator[int]:
         yield 229
 
 
-@lru_cache(maxsize=1000)
 def lunar_keys(day: date) -> tuple[tuple[int, int], ...]:
-    """Give the lunar months and days kept on ``day``, with the lunar year; it takes milliseconds, so it is kept.
+    """Give the lunar months and days whose birthday is kept on ``day``, with the lunar year.
 
-    A birthday on the 30th is kept on the 29th in a month that has no 30th; leap months are nobody's birthday month.
+    A birthday on the 30th is kept on the 29th where the month has no 30th. It is kept in the month of its number and
+    never in a leap month: so it is with a guest who was born in one, also in a year that has that leap month again.
     """
-    from lunar_python import Lunar, Solar
-
-    lunar: Lunar = Solar.fromYmd(day.year, day.month, day.day).getLunar()
-    month, number = lunar.getMonth(), lunar.getDay()
-    if month < 0:
+    lunar = lunar_day(day)
+    if lunar.month < 0:
         return ()
-    own = (month * 100 + number, lunar.getYear())
-    tomorrow = day + timedelta(days=1)
-    if number == 29 and Solar.fromYmd(tomorrow.year, tomorrow.month, tomorrow.day).getLunar().getDay() == 1:  # noqa: PLR2004 (the short month's end)
-        return own, (month * 100 + 30, lunar.getYear())
+    own = (lunar.month * 100 + lunar.day, lunar.year)
+    if lunar.day == 29 and lunar_day(day + timedelta(days=1)).day == 1:  # noqa: PLR2004 (the short month's end)
+        return own, (lunar.month * 100 + 30, lunar.year)
     return (own,)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from engine.database.tiers import TierPlan
+from engine.language.calendarfile import Calendar, load_calendar
 from engine.language.config import Config, load_config
 from engine.language.keys import load_key
 from engine.language.loyalty import Loyalty, load_loyalty
@@ -35,6 +37,7 @@ class Home:
     key: bytes = field(repr=False)
     offers: Mapping[str, Offer] = field(default_factory=dict)
     loyalty: Loyalty = field(default_factory=Loyalty)
+    calendar: Calendar = field(default_factory=Calendar)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -45,7 +48,7 @@ class Home:
     @property
     def around(self) -> Surroundings:
         """What the words of this home's rules may name."""
-        return Surroundings(self.config, self.offers, self.templates, self.segments, self.loyalty)
+        return Surroundings(self.config, self.offers, self.templates, self.segments, self.loyalty, self.calendar)
 
     @property
     def tier_plan(self) -> TierPlan | None:
@@ -61,14 +64,14 @@ class Home:
         return [problem for problem in self.problems if problem.path == rule_path]
 
 
-def load_home(root: Path, environ: Mapping[str, str]) -> Home:
-    """Read the home at ``root``.
+def load_home(root: Path, environ: Mapping[str, str], today: date | None = None) -> Home:
+    """Read the home at ``root``; ``today`` lets it tell festivals without a date before long.
 
     Raises:
         ProblemsError: the config is missing or wrong, so nothing can run; it carries every problem of the home.
         KeyFileError: ``regulars.key`` is missing or cannot be read.
     """
-    read = _read(root, environ)
+    read = _read(root, environ, today)
     if read.config is None or not read.sound:
         raise ProblemsError(ordered(read.problems))
     return Home(
@@ -77,6 +80,7 @@ def load_home(root: Path, environ: Mapping[str, str]) -> Home:
         key=load_key(root),
         offers=read.offers,
         loyalty=read.loyalty,
+        calendar=read.calendar,
         segments=read.segments,
         templates=read.templates,
         rules=read.rules,
@@ -86,9 +90,9 @@ def load_home(root: Path, environ: Mapping[str, str]) -> Home:
     )
 
 
-def check_home(root: Path, environ: Mapping[str, str]) -> list[Problem]:
+def check_home(root: Path, environ: Mapping[str, str], today: date | None = None) -> list[Problem]:
     """Give every problem of every file of the home at ``root``, sorted; nothing is needed but the files."""
-    return ordered(_read(root, environ).problems)
+    return ordered(_read(root, environ, today).problems)
 
 
 def names(root: Path, environ: Mapping[str, str]) -> Names:
@@ -96,12 +100,13 @@ def names(root: Path, environ: Mapping[str, str]) -> Names:
 
     Raises ``ProblemsError`` where there is no config that can be read.
     """
-    read = _read(root, environ)
+    read = _read(root, environ, None)
     if read.config is None:
         raise ProblemsError(ordered(read.problems))
     found: dict[str, Iterable[str]] = {
         "templates": read.templates,
         "offers": read.offers,
+        "festivals": read.calendar.names,
         "segments": read.segments,
         "topics": read.config.topics,
         "contacts": {*read.config.contacts, "store"},
@@ -117,6 +122,7 @@ class _Read:
     sound: bool = False
     offers: Mapping[str, Offer] = field(default_factory=dict)
     loyalty: Loyalty = field(default_factory=Loyalty)
+    calendar: Calendar = field(default_factory=Calendar)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -125,7 +131,7 @@ class _Read:
     broken: frozenset[str] = frozenset()
 
 
-def _read(root: Path, environ: Mapping[str, str]) -> _Read:
+def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
     read = _Read()
     read.config, document, read.problems = load_config(root, environ)
     if read.config is None or document is None:
@@ -138,7 +144,10 @@ def _read(root: Path, environ: Mapping[str, str]) -> _Read:
     read.offers = told(load_offers(root, read.config.business.currency))
     read.loyalty = told(load_loyalty(root, read.config.business.currency))
     read.templates = told(load_templates(root))
-    around = Surroundings(read.config, read.offers, read.templates, loyalty=read.loyalty)
+    read.calendar = told(load_calendar(root))
+    around = Surroundings(
+        read.config, read.offers, read.templates, loyalty=read.loyalty, calendar=read.calendar, today=today
+    )
     around = told(_load_segments(root, around))
     read.segments = around.segments
     exclude, found = _read_exclude(document, around)

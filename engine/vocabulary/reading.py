@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Literal
 
+from engine.language.calendarfile import Calendar
 from engine.language.check import check, did_you_mean
 from engine.language.config import Config
 from engine.language.loyalty import Loyalty
@@ -26,6 +28,8 @@ class Surroundings:
     templates: Mapping[str, Template] = field(default_factory=dict)
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     loyalty: Loyalty = field(default_factory=Loyalty)
+    calendar: Calendar = field(default_factory=Calendar)
+    today: date | None = None  #: where it is known, what lies behind or too far ahead is told
     broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
     mentions: list[Mention] = field(default_factory=list, compare=False)  #: names of the data, as they are read
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+from engine.language.calendarfile import CALENDAR_SCHEMA
 from engine.language.compliance_schema import COMPLIANCE_SCHEMA
 from engine.language.config import CONFIG_SCHEMA
 from engine.language.loyalty import LOYALTY_SCHEMA
@@ -221,6 +222,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "offers.json": lambda: OFFERS_SCHEMA,
     "loyalty.json": lambda: LOYALTY_SCHEMA,
     "compliance.json": lambda: COMPLIANCE_SCHEMA,
+    "calendar.json": lambda: CALENDAR_SCHEMA,
 }
 
 

@@ -15,6 +15,7 @@ from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.entering import Enters
 from engine.vocabulary.expiring import Expiring
+from engine.vocabulary.festivals import Festival
 from engine.vocabulary.firings import Joined, Ordered
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.periods import Every, OnDate
@@ -68,6 +69,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "at_risk": AtRisk,
     "birthday": Birthday,
     "anniversary": Anniversary,
+    "festival": Festival,
     "on_date": OnDate,
     "every": Every,
     "joined": Joined,

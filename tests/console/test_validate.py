@@ -12,7 +12,7 @@ import pytest
 from engine.console.checking import CHECKED, watch
 from engine.console.watching import PAUSE, changes, state
 
-from .conftest import Regulars
+from .conftest import NOW, Regulars
 
 BROKEN = "id: broken\ntrigger:\n  lapsed: 90 dayz\nactions:\n  - coupon: twenty-percent\n  - email: win-back\n"
 
@@ -169,7 +169,7 @@ def test_the_home_is_checked_again_when_a_file_changes_and_ctrl_c_ends_it(home: 
             raise KeyboardInterrupt
         step()
 
-    watch(home, (), {}, "en", say=lambda text, **_: said.append(text), sleep=sleep)
+    watch(home, (), {}, "en", clock=lambda: NOW, say=lambda text, **_: said.append(text), sleep=sleep)
     assert said[0] == "No problem found.\n"
     assert said[2] == "\nChanged: rules/broken.yaml\n"
     assert "[bad-duration]" in said[3]

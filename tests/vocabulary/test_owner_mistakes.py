@@ -20,6 +20,7 @@ PLACES = {
     "offers": "config/offers.yaml",
     "segments": "config/segments.yaml",
     "loyalty": "config/loyalty.yaml",
+    "calendar": "config/calendar.yaml",
 }
 HOME = {
     "config/regulars.yaml": """\
