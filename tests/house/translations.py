@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 ROOT = Path(__file__).parents[2]
 CATALOGUE = ROOT / "engine" / "language" / "translations" / "zh.po"
 #: Where phrases are made of what is given, not of templates in the code.
-_MACHINE = ROOT / "engine" / "language" / "phrases.py"
+_MACHINE = "engine/language/phrases.py"
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
@@ -27,13 +27,22 @@ def sources() -> list[Path]:
 def templates() -> dict[str, str]:
     """Give every template and the first place where it stands."""
     found: dict[str, str] = {}
+    for place, template in phrases():
+        if template is not None:
+            found.setdefault(template, place)
+    return found
+
+
+def put_together() -> list[str]:
+    """Give the places of templates that are put together at run time: no catalogue can hold those."""
+    return [place for place, template in phrases() if template is None and not place.startswith(_MACHINE)]
+
+
+def phrases() -> Iterator[tuple[str, str | None]]:
+    """Give place and template of every phrase in the code."""
     for file in sources():
         for line, template in templates_in(ast.parse(file.read_text(encoding="utf-8"))):
-            if template is not None:
-                found.setdefault(template, f"{file.relative_to(ROOT).as_posix()}:{line}")
-            elif file != _MACHINE:
-                raise ValueError(f"{file.relative_to(ROOT)}:{line}: the template of a phrase is not a plain text")
-    return found
+            yield f"{file.relative_to(ROOT).as_posix()}:{line}", template
 
 
 def templates_in(tree: ast.AST) -> Iterator[tuple[int, str | None]]:
@@ -78,6 +87,8 @@ def main() -> None:
     for template, place in used.items():
         if not known.get(template):
             print(f"#: {place}\nmsgid {quoted(template)}\nmsgstr {quoted('')}\n")  # noqa: T201
+    for place in put_together():
+        print(f"# put together at run time: {place}")  # noqa: T201
     for template in sorted(known.keys() - used.keys()):
         print(f"# not said any more: {quoted(template)}")  # noqa: T201
 
