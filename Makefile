@@ -6,13 +6,20 @@ READY := $(VENV)/.ready
 REAL_READY := $(VENV)/.real-ready
 EDITOR_READY := $(VENV)/.editor-ready
 
-.PHONY: demo test lint check bench real reference lock clean
+MINUTES ?= $(if $(HOURS),$(shell expr $(HOURS) \* 60),10)
+SEED ?= $(shell date +%s)
+
+.PHONY: demo test fuzz lint check bench real reference translations lock clean
 
 demo: $(READY)  ## a generated café: import, validate, preview, approve, run, read the log
 	$(BIN)/regulars demo
 
 test: lint $(EDITOR_READY)  ## lint, types, import contract, docs check and all tests, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+fuzz: $(READY)  ## random rules and cafés, and spoilt files, for long: HOURS=1 or MINUTES=30; a failure names its SEED
+	REGULARS_FUZZ=$(MINUTES) REGULARS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) REGULARS_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n 2 -q \
+		tests/vocabulary/test_mutated_files.py tests/evaluation/test_random_rules.py tests/evaluation/test_oracle.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -46,6 +53,9 @@ $(REAL_READY): $(READY)
 reference: $(READY)  ## the pages of the rule language, from the vocabulary
 	$(BIN)/regulars words --format markdown > docs/reference.md
 	$(BIN)/regulars --lang zh words --format markdown > docs/reference.zh.md
+
+translations: $(READY)  ## what of the program's phrases has no Chinese yet, as entries for the catalogue
+	$(BIN)/python tests/house/translations.py
 
 lock: $(READY)  ## renew the pins; the file names no registry
 	$(BIN)/python -m pip install --quiet uv
