@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from engine.console import schedule
 from engine.console.brakes import closed, silent
+from engine.console.country_files import about_the_law
 from engine.console.page import Page
 from engine.console.schemas import of_another_version
 from engine.console.session import Clock, Session, StrangeKeyError, opened
@@ -75,6 +76,9 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
         shut = {about for about, _, _ in closed(conn, session.zone, now)} | set(silent(conn, home.config, now))
     yield from _accounts(home, shut)
     yield from _links(home)
+    with session.look() as conn:
+        for verdict, said in about_the_law(conn, home.config, now.astimezone(session.zone).date()):
+            yield Finding(verdict, "law", said)
     with session.look() as conn:
         yield _data(conn, home, now)
         yield from _inbox(home)

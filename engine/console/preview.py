@@ -32,6 +32,7 @@ from engine.evaluation.compiler import FIRED
 from engine.evaluation.expiring import what_expires
 from engine.evaluation.queue import offer_terms
 from engine.language.codes import check_character
+from engine.language.compliance import Texts, with_texts
 from engine.language.contacts import Channel, channel_of, normalise
 from engine.language.keys import endpoint_hash
 from engine.language.rule import Rule, Step
@@ -70,6 +71,7 @@ class _About:
     email_id: int | None
     zone: ZoneInfo
     matched_at: datetime
+    country: str | None  #: whose law holds for the guest; None: the home's
 
 
 @dataclass
@@ -102,18 +104,27 @@ class Rehearsed:
                     told = asked_of(step, self._values(conn, step, about, issued))
                     yield replace(shown, told=json.dumps(told, ensure_ascii=False, indent=2))
                     continue
-                yield self._filled(shown, step, self._values(conn, step, about, issued))
+                yield self._filled(shown, step, about, self._values(conn, step, about, issued))
             except (RenderError, SecretError) as error:
                 yield replace(shown, problem=str(error))
 
-    def _filled(self, shown: Shown, step: Step, values: Mapping[str, Any]) -> Shown:
+    def _filled(self, shown: Shown, step: Step, about: _About, values: Mapping[str, Any]) -> Shown:
         template = self.session.home.templates[step.settings.template]
         wanted: list[str] = values["languages"]
         as_email = step.word == "email" or (step.word == "alert" and template.serves("email"))
         if as_email:
             subject = getattr(step.settings, "subject", None)
-            return replace(shown, email=self._renderer.email(template.files, values, wanted, subject=subject))
-        return replace(shown, sms=self._renderer.sms(template.files, values, wanted))
+            email = self._renderer.email(template.files, values, wanted, subject=subject)
+            return replace(shown, email=replace(email, subject=with_texts(self._required(step, about), email.subject)))
+        text = self._renderer.sms(template.files, values, wanted)
+        return replace(shown, sms=with_texts(self._required(step, about), text))
+
+    def _required(self, step: Step, about: _About) -> Texts:
+        """Give what the law wants to stand in the message."""
+        channel = step.settings.channel
+        if channel is None or self.rule.purpose != "marketing":
+            return Texts()
+        return self.session.home.config.law.texts(channel, about.country)
 
     def _values(self, conn: Connection, step: Step, about: _About, issued: Sequence[Issued]) -> Mapping[str, Any]:
         home = self.session.home
@@ -161,9 +172,9 @@ class Rehearsed:
         zone = ZoneInfo(facts.zone)
         if match is not None:
             fired = {name: getattr(match, name) for name in FIRED}
-            return _About(customer.id, match.store_id, fired, customer.email_id, zone, match.matched_at)
+            return _About(customer.id, match.store_id, fired, customer.email_id, zone, match.matched_at, facts.country)
         fired = supposed(conn, self.rule, customer, facts.last_order_id)
-        return _About(customer.id, facts.store_id, fired, customer.email_id, zone, self.at)
+        return _About(customer.id, facts.store_id, fired, customer.email_id, zone, self.at, facts.country)
 
 
 def previewed(session: Session, rule_name: str, customer: str, at: datetime) -> tuple[str, list[Shown]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -23,9 +22,10 @@ from engine.dispatch.present import Leaves
 from engine.dispatch.render import Renderer, style_of
 from engine.dispatch.values import about_several, read_values
 from engine.evaluation.expiring import what_expires
+from engine.language.compliance import Texts, with_texts
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
-from engine.language.times import Hours, first_instant, wall
+from engine.language.times import open_for
 from engine.vocabulary.home import Home
 from engine.vocabulary.webhook import Webhook
 
@@ -45,6 +45,7 @@ class Draft:
     subject: str | None = None
     told: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: all that a webhook is told
     seconds: int | None = None  #: how long a provider may go on trying; None: as long as it likes
+    country: str | None = None  #: whose law holds for the guest; None: the home's
 
 
 class NoRecipientError(Exception):
@@ -82,7 +83,8 @@ class Drafts:
             values=[self._values(conn, rule, each, at) for each in together],
             marketing=first.purpose == "marketing",
             subject=getattr(step.settings, "subject", None),
-            seconds=open_for(at, first.zone, self._home.config.hours["sms"]) if first.channel == "sms" else None,
+            seconds=self._open_for(first, at) if first.channel == "sms" else None,
+            country=first.country,
         )
 
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
@@ -101,11 +103,14 @@ class Drafts:
         values = draft.values[0] if first.channel != "alert" else about_several(draft.values)
         wanted: list[str] = values["languages"]
         sender = self._carriers.sender(draft.transport)
+        law = self._home.config.law
+        required = law.texts(draft.transport, draft.country) if draft.marketing else Texts()
         body: bytes | str
         if draft.transport == "email":
             config = self._home.config
+            rendered = self._renderer.email(draft.files, values, wanted, subject=draft.subject)
             body = email_bytes(
-                self._renderer.email(draft.files, values, wanted, subject=draft.subject),
+                replace(rendered, subject=with_texts(required, rendered.subject)),
                 sender=config.email.sender,
                 recipient=draft.recipient,
                 message_id=message_id(key, first.id, sender),
@@ -114,7 +119,7 @@ class Drafts:
                 business=config.business,
             )
         else:
-            body = self._renderer.sms(draft.files, values, wanted)
+            body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
         return Message(
             key=message_key(key, first.id),
             channel=draft.transport,
@@ -165,6 +170,11 @@ class Drafts:
             audience="staff" if claim.channel == "alert" else "guest",
         )
 
+    def _open_for(self, claim: Claim, at: datetime) -> int | None:
+        """Give for how many seconds the hours stay open: no provider goes on trying into the night."""
+        config = self._home.config
+        return open_for(at, claim.zone, config.law.opening(config.hours["sms"], "sms", claim.country, claim.purpose))
+
     def _content(self, conn: Connection, content_id: int | None) -> tuple[str, Mapping[str, str]]:
         """Give the template's name and files, of the version that was fixed at the match."""
         assert content_id is not None, "a message without a template's version"
@@ -205,25 +215,3 @@ class Drafts:
             if phone and has_sms:
                 return "sms", phone
         raise NoRecipientError
-
-
-def open_for(at: datetime, zone: ZoneInfo, hours: Hours) -> int | None:
-    """Give for how many seconds from ``at`` the hours stay open on the clock of ``zone``; None: they never close.
-
-    A provider must not go on trying into the night what was sent in the evening.
-    """
-    end = at
-    for _ in range(8):
-        local = wall(end, zone)
-        closings = [
-            closing
-            for offset in (-1, 0)
-            if (opened := hours.week[(day := local.date() + timedelta(days=offset)).weekday()]) is not None
-            and (opening := opened.on(day)[0]) <= local
-            and (closing := opened.on(day)[1]) > local
-            and opening < closing
-        ]
-        if not closings:
-            return int((end - at).total_seconds())
-        end = first_instant(max(closings), zone)
-    return None

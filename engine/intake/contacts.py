@@ -14,11 +14,13 @@ from engine.database.sql import upsert
 from engine.database.tables import consents, endpoints
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, Store, chunks
-from engine.language.contacts import Channel
+from engine.language.contacts import Channel, country_of_number
 from engine.language.keys import endpoint_hash
 
-#: When, in epoch seconds, and ``yes`` or ``no``.
-Word = tuple[int, str]
+#: What a cell says: ``implied`` is a yes that the guest did not say (a soft opt-in).
+Consent = Literal["yes", "no", "implied"]
+#: When, in epoch seconds, and what.
+Word = tuple[int, Consent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Said:
     """What a file says about marketing to one endpoint. ``at`` is epoch seconds, None where it names no date."""
 
     endpoint_id: int
-    state: Literal["yes", "no"]
+    state: Consent
     at: int | None
     source: str
     evidence: str
@@ -63,7 +65,12 @@ def endpoint_ids(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | 
     wanted = {(address.channel, address.hash): address for address in addresses}
     known = find_endpoints(desk, wanted.values())
     fresh = [
-        {"channel": address.channel, "hash": address.hash, "address": address.text}
+        {
+            "channel": address.channel,
+            "hash": address.hash,
+            "address": address.text,
+            "country": country_of_number(address.text) if address.channel == "sms" else None,
+        }
         for address in wanted.values()
         if address.hash not in known
     ]
@@ -87,7 +94,9 @@ def news(desk: Desk, statements: Sequence[Said]) -> list[bool]:
     """Tell of each statement whether it says something new, and hold the endpoints of those that do.
 
     A dated word is new where the word in force at its date was another. A word without a date speaks for the day of the
-    import: an undated yes counts only where the endpoint has no word on record at all, so it never undoes a no.
+    import: an undated yes counts only where the endpoint has no word on record at all, so it never undoes a no; but it
+    may turn an implied yes into one that the guest said. An implied one never takes the place of a said one, and one
+    with a later date than the last is a new enquiry.
 
     To be asked before customers are written: who locks both, as the fence does, takes endpoints first. What a guest
     said elsewhere in the meantime is read again once it can no longer change; the others' endpoints stay free.
@@ -117,13 +126,21 @@ def _new(desk: Desk, statements: Iterable[Said], history: Mapping[int, Sequence[
     for said in statements:
         known = words[said.endpoint_id]
         at = _at(desk, said)
-        earlier = [state for when, state in known if when <= at]
-        undoes = said.at is None and said.state == "yes" and bool(known)
-        found.append(not undoes and earlier[-1:] != [said.state])
+        earlier = [word for word in known if word[0] <= at]
+        found.append(_says_more(said, known, earlier[-1] if earlier else None))
         if found[-1]:
             known.append((at, said.state))
             known.sort(key=lambda word: word[0])
     return found
+
+
+def _says_more(said: Said, known: Sequence[Word], before: Word | None) -> bool:
+    if said.at is None and said.state != "no" and known:
+        return said.state == "yes" and all(state == "implied" for _, state in known)
+    if said.state == "implied" and before is not None:
+        when, state = before
+        return state == "no" or (state == "implied" and said.at is not None and said.at > when)
+    return before is None or before[1] != said.state
 
 
 def _at(desk: Desk, said: Said) -> int:
@@ -135,12 +152,13 @@ def _history(desk: Desk, endpoint_ids: Collection[int]) -> dict[int, list[Word]]
     found: dict[int, list[Word]] = {endpoint: [] for endpoint in endpoint_ids}
     for chunk in chunks(sorted(endpoint_ids), CHUNK):
         words = (
-            select(consents.c.endpoint_id, consents.c.at, consents.c.state)
+            select(consents.c.endpoint_id, consents.c.at, consents.c.state, consents.c.basis)
             .where(consents.c.endpoint_id.in_(chunk), consents.c.topic.is_(None))
             .order_by(consents.c.at, consents.c.id)
         )
         for row in desk.conn.execute(words):
-            found[row.endpoint_id].append((int(row.at.timestamp()), row.state))
+            implied = row.state == "yes" and row.basis == "implied"
+            found[row.endpoint_id].append((int(row.at.timestamp()), "implied" if implied else row.state))
     return found
 
 
@@ -149,8 +167,8 @@ def _row(desk: Desk, said: Said, customer_id: int) -> dict[str, Any]:
         "endpoint_id": said.endpoint_id,
         "customer_id": customer_id,
         "topic": None,
-        "basis": "express",
-        "state": said.state,
+        "basis": "implied" if said.state == "implied" else "express",
+        "state": "no" if said.state == "no" else "yes",
         "at": _at(desk, said),
         "source": said.source,
         "evidence": said.evidence,

@@ -12,7 +12,7 @@ from connectors.records import RowError
 from engine.database.sql import upsert
 from engine.database.tables import customers, tags
 from engine.intake import values
-from engine.intake.contacts import Address, Said, append, endpoint_ids, news, read_address
+from engine.intake.contacts import Address, Consent, Said, append, endpoint_ids, news, read_address
 from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
 from engine.intake.guest_cells import attributes, language
 from engine.intake.guest_cells import tags as read_tags
@@ -39,7 +39,7 @@ class Person:
     external_id: str
     store: Store | None
     addresses: dict[str, Address | None] = field(default_factory=dict)  #: "email" and "phone", where the file has them
-    said: dict[str, Literal["yes", "no"]] = field(default_factory=dict)  #: by column
+    said: dict[str, Consent] = field(default_factory=dict)  #: by column
     said_at: int | None = None
     columns: dict[str, Any] = field(default_factory=dict)
 

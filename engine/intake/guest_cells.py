@@ -52,7 +52,7 @@ def _typed(desk: Desk, name: str, text: str) -> Any:
             number = values.decimal(text, name, desk.numbers)
             return int(number) if number == int(number) else float(number)
         case "yes_no":
-            return _YES_NO[values.consent(text, name) or "no"]
+            return _YES_NO[values.yes_no(text, name) or "no"]
         case "date":
             day = values.birthday(text, "solar", desk.order, None, name)
             if day is None:

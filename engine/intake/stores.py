@@ -82,9 +82,9 @@ class Stores:
         }
 
     def _tell(self, store_id: int, before: Any, after: Any) -> None:
-        """What a store says of its guests has changed: their clock, and which store is theirs."""
+        """What a store says of its guests has changed: their clock, their country, and which store is theirs."""
         desk = self._desk
-        if before["closed_on"] != after["closed_on"] or before["zone_id"] != after["zone_id"]:
+        if any(before[column] != after[column] for column in ("closed_on", "zone_id", "country")):
             own = select(customers.c.id).where(customers.c.store_id == store_id)
             visitors = select(orders.c.customer_id).where(
                 orders.c.store_id == store_id, orders.c.customer_id.is_not(None)

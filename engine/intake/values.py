@@ -72,8 +72,16 @@ def email(text: str) -> str:
     return address
 
 
-def consent(text: str, column: str) -> Literal["yes", "no"] | None:
-    """Read yes, no or nothing; anything else is refused, for consent is never guessed."""
+def consent(text: str, column: str) -> Literal["yes", "no", "implied"] | None:
+    """Read what a guest said to marketing: yes, no or nothing; or ``implied``, that the guest bought and said nothing.
+
+    Anything else is refused, for consent is never guessed.
+    """
+    return "implied" if text.casefold() == "implied" else yes_no(text, column)
+
+
+def yes_no(text: str, column: str) -> Literal["yes", "no"] | None:
+    """Read yes, no or nothing; anything else is refused."""
     word = text.casefold()
     if not word:
         return None

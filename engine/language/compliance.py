@@ -294,7 +294,7 @@ def _meaning(document: Document, country: str) -> list[Problem]:
             unknown = _unknown_fields(given.get(name, ""))
             if unknown:
                 said = phrase('"{name}" holds {unknown}, which nothing fills in', name=name, unknown=listed(unknown))
-                cure = phrase("There is {known}.", known=listed((f"{{{each}}}" for each in FILLED), " and "))
+                cure = phrase("There is {known}.", known=listed(f"{{{each}}}" for each in FILLED))
                 problems.append(document.problem(("texts", channel, name), said, "unknown-placeholder", hint=cure))
     return problems
 

@@ -54,3 +54,11 @@ def phone_number(text: str, country: str | None = None) -> str:
             raise ValueError(phrase("lacks the area code"))
         case _:
             raise ValueError(phrase("is too short or too long for a number of its country"))
+
+
+def country_of_number(number: str) -> str | None:
+    """Give the country of an E.164 number, two letters; None where it is of no one country (or no real number)."""
+    import phonenumbers
+
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    return region if region and region.isalpha() else None

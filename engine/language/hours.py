@@ -115,7 +115,13 @@ class Hours:
     def __str__(self) -> str:
         if len(set(self.week)) == 1:
             return str(self.week[0])
-        return ", ".join(f"{name} {opened}" for name, opened in zip(DAYS, self.week, strict=True) if opened)
+        said, rest = [], dict(zip(DAYS, self.week, strict=True))
+        for group, days in GROUPS.items():
+            alike = {self.week[day] for day in days}
+            if len(alike) == 1:
+                said += [f"{group} {opened}" for opened in alike if opened]
+                rest = {name: opened for name, opened in rest.items() if DAYS.index(name) not in days}
+        return ", ".join([*said, *(f"{name} {opened}" for name, opened in rest.items() if opened)])
 
 
 @dataclass(frozen=True, slots=True)

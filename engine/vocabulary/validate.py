@@ -21,6 +21,7 @@ from engine.language.times import (
 from engine.language.yamlfile import Document
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.conditions import read_conditions
+from engine.vocabulary.lawful import check_law
 from engine.vocabulary.loyalty_actions import check_points
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
@@ -179,7 +180,9 @@ def _send(reader: Reader, steps: Iterable[Step]) -> Send:
     )
     for channel in sorted({step.settings.channel for step in steps} - {None}):
         hours = reader.around.config.hours[channel]
-        if not windows_meet(hours, send.between, send.on):
+        if windows_meet(hours, send.between, send.on):
+            check_law(reader, channel, send)
+        else:
             reader.under("send").problem(
                 phrase(
                     '"send" and the hours for {channel} in config/regulars.yaml ({hours}) never meet',

@@ -13,9 +13,8 @@ from connectors.file import FileConnector
 from connectors.sms_twilio import TwilioConnector
 from connectors.smtp import SmtpConnector
 from engine.dispatch.channels import CannotSendError, Channels
-from engine.dispatch.drafting import open_for
 from engine.language.config import EmailConfig, SmsConfig, load_config
-from engine.language.times import Hours
+from engine.language.times import Hours, open_for
 
 from .world import CHICAGO, CONFIG, Clock
 

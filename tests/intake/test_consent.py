@@ -121,3 +121,33 @@ class TestErasure:
         home.erase("csv", "C1")
         report = home.take(csv("entry_id,customer_id,at,points", "1,C1,2026-03-01,5"))
         assert (report.erased, report.new, report.refused) == (1, 0, 0)
+
+
+class TestImplied:
+    """A soft opt-in: the guest bought and did not refuse."""
+
+    @pytest.mark.parametrize(
+        ("said", "words_then"),
+        [
+            (["implied,", "implied,"], [("yes", "implied")]),
+            (["implied,2026-01-01", "implied,2026-01-01"], [("yes", "implied")]),
+            (["implied,2026-01-01", "implied,2026-03-01"], [("yes", "implied"), ("yes", "implied")]),  # asked again
+            (["implied,2026-03-01", "implied,2026-01-01"], [("yes", "implied"), ("yes", "implied")]),
+            (["implied,2026-01-01", "yes,"], [("yes", "implied"), ("yes", "express")]),
+            (["implied,2026-01-01", "yes,2026-02-01"], [("yes", "implied"), ("yes", "express")]),
+            (["yes,2026-01-01", "implied,2026-02-01"], [("yes", "express")]),  # said goes before implied
+            (["no,2026-01-01", "implied,"], [("no", "express")]),
+            (["implied,2026-01-01", "no,"], [("yes", "implied"), ("no", "express")]),
+            (["no,2026-01-01", "implied,", "yes,"], [("no", "express")]),
+        ],
+    )
+    def test_it_never_takes_the_place_of_what_was_said(self, home: Home, said: list[str], words_then: list[str]):
+        for word in said:
+            home.take(csv(HEADER, f"1,ann@example.com,{word},"))
+            home.later(hours=1)
+        found = sorted(home.rows(consents, "at", "state", "basis"))
+        assert [(state, basis) for _, state, basis in found] == words_then
+
+    def test_an_attribute_is_yes_or_no(self, home: Home):
+        report = home.take(csv("customer_id,vegan", "1,implied"))
+        assert report.refused == 1

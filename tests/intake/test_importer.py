@@ -8,7 +8,17 @@ import pytest
 from sqlalchemy import select
 
 from connectors import csvfile
-from engine.database.tables import customers, endpoints, imports, order_items, orders, products, ratings, stores
+from engine.database.tables import (
+    customer_facts,
+    customers,
+    endpoints,
+    imports,
+    order_items,
+    orders,
+    products,
+    ratings,
+    stores,
+)
 from tests.intake.conftest import Home, csv
 
 STORES = csv(
@@ -266,3 +276,16 @@ def test_every_import_is_on_record(home: Home):
     assert (last.name, last.kind, last.source, last.at) == ("events.csv", "events", "csv", home.now)
     assert last.counts["rows"] == 1
     assert len(last.sha256) == 32
+
+
+def test_the_country_of_a_guest_is_that_of_the_phone_number_else_of_the_store(home: Home):
+    home.take(csv("store_id,name,country", "S1,Mill Lane,FR", "S2,Quay,"))
+    header = "customer_id,store_id,email,phone"
+    people = ["1,S1,,+14165550123", "2,S1,ann@example.com,", "3,S2,bo@example.com,", "4,S1,,+8613800138000"]
+    home.take(csv(header, *people))
+    assert home.rows(customer_facts, "country") == ["CA", "FR", None, "CN"]
+    assert set(home.rows(endpoints, "channel", "country")) == {("sms", "CA"), ("sms", "CN"), ("email", None)}
+    home.take(csv(header, "1,S1,,+12025550123", "4,S1,,"))
+    assert home.rows(customer_facts, "country") == ["US", "FR", None, "FR"]
+    home.take(csv("store_id,name,country", "S1,Mill Lane,DE"))
+    assert home.rows(customer_facts, "country") == ["US", "DE", None, "DE"]

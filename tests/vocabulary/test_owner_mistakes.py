@@ -71,7 +71,8 @@ NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def problems_of(name: str, root: Path) -> list[Problem]:
-    place = PLACES.get(name.partition("-")[0], f"rules/{name}.yaml")
+    kind, _, rest = name.partition("-")
+    place = f"config/compliance/{rest}.yaml" if kind == "country" else PLACES.get(kind, f"rules/{name}.yaml")
     for shown, text in {**HOME, place: (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")}.items():
         (root / shown).parent.mkdir(parents=True, exist_ok=True)
         (root / shown).write_text(text, encoding="utf-8")

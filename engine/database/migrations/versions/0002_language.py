@@ -9,6 +9,8 @@ import zoneinfo
 import sqlalchemy as sa
 from alembic import op
 
+from engine.language.contacts import country_of_number
+
 revision = "0002"
 down_revision = "0001"
 
@@ -26,6 +28,21 @@ def upgrade() -> None:
     _clocks()
 
 
+def _countries() -> None:
+    """Give every phone number that is known its country, as the import does from now on."""
+    rows = sa.table("endpoints", sa.column("id"), sa.column("channel"), sa.column("address"), sa.column("country"))
+    numbers = sa.select(rows.c.id, rows.c.address).where(rows.c.channel == "sms", rows.c.address.is_not(None))
+    conn = op.get_bind()
+    found = [
+        {"its_id": row.id, "its_country": country}
+        for row in conn.execute(numbers)
+        if (country := country_of_number(row.address)) is not None
+    ]
+    if found:
+        write = sa.update(rows).where(rows.c.id == sa.bindparam("its_id"))
+        conn.execute(write.values(country=sa.bindparam("its_country")), found)
+
+
 def _guests() -> None:
     op.add_column(
         "endpoints",
@@ -35,6 +52,7 @@ def _guests() -> None:
             comment="of a phone number; NULL: an email address, or a number of no one country",
         ),
     )
+    _countries()
     op.create_index(op.f("ix_customers_source_customers_referred_by"), "customers", ["source", "referred_by"])
     op.create_table(
         "customer_dates",
