@@ -9,8 +9,6 @@ import zoneinfo
 import sqlalchemy as sa
 from alembic import op
 
-from engine.language.contacts import country_of_number
-
 revision = "0002"
 down_revision = "0001"
 
@@ -36,11 +34,18 @@ def _countries() -> None:
     found = [
         {"its_id": row.id, "its_country": country}
         for row in conn.execute(numbers)
-        if (country := country_of_number(row.address)) is not None
+        if (country := _country(row.address)) is not None
     ]
     if found:
         write = sa.update(rows).where(rows.c.id == sa.bindparam("its_id"))
         conn.execute(write.values(country=sa.bindparam("its_country")), found)
+
+
+def _country(number: str) -> str | None:
+    import phonenumbers
+
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    return region if region and region.isalpha() else None
 
 
 def _guests() -> None:
