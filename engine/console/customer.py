@@ -97,6 +97,7 @@ def _person(conn: Connection, customer: Row[Any]) -> dict[str, Any]:
     figures = ("orders", "visits", "spend", "refunds", "points")
     return {
         **{"customer" if name == "external_id" else name: getattr(customer, name) for name in own},
+        "tier": customer.tier if facts is None or facts.tier_key == customer.tier_key else facts.tier_key,
         "birthday": birthday,
         "birthday_calendar": customer.birthday_calendar if birthday else None,
         "joined_at": _value(facts.joined_at if facts is not None else customer.joined_at),

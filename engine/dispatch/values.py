@@ -83,7 +83,7 @@ def read_values(
     zone. A customer who is erased or unknown gives empty values: the fence decides about sending.
     """
     business = home.config.business
-    guest = _guest(conn, customer_id, as_of)
+    guest = _guest(conn, home, customer_id, as_of)
     store = _store(conn, store_id)
     zone = guest.pop("zone") or str(business.timezone)
     wanted = [guest["language"], store["language"], business.language]
@@ -127,14 +127,13 @@ def about_several(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**each[0], "matches": [{name: values[name] for name in _OF_A_MATCH} for values in each]}
 
 
-def _guest(conn: Connection, customer_id: int, as_of: datetime) -> dict[str, Any]:
+def _guest(conn: Connection, home: Home, customer_id: int, as_of: datetime) -> dict[str, Any]:
     row = conn.execute(_guest_statement(), {"customer": customer_id, "as_of": as_of}).one_or_none()
     said = _columns(row) if row is not None else {}
     labels = conn.scalars(_TAGS, {"customer": customer_id}).all()
     return {
-        **{
-            name: said.get(name) for name in ("name", "email", "phone", "language", "city", "company", "gender", "tier")
-        },
+        **{name: said.get(name) for name in ("name", "email", "phone", "language", "city", "company", "gender")},
+        "tier": _tier(home, said),
         "first_name": said.get("first_name") or said.get("name"),
         "tags": list(labels) if said else [],
         "joined": _day(said.get("joined_day")),
@@ -146,6 +145,15 @@ def _guest(conn: Connection, customer_id: int, as_of: datetime) -> dict[str, Any
         "points": said.get("points") or 0,
         "zone": said.get("zone"),
     }
+
+
+def _tier(home: Home, said: Mapping[str, Any]) -> str | Mapping[str, str] | None:
+    """Give the tier's name: that of config/loyalty.yaml, where it has tiers, else as the customers' file writes it."""
+    tiers = home.loyalty.tiers
+    if tiers is None:
+        return said.get("tier")
+    level = tiers.level(said.get("tier_key"))
+    return None if level is None else level.name
 
 
 @cache
@@ -160,6 +168,7 @@ def _guest_statement() -> Select[Any]:
             customers.c.company,
             customers.c.gender,
             customers.c.tier,
+            customer_facts.c.tier_key,
             customers.c.attributes,
             email.c.address.label("email"),
             phone.c.address.label("phone"),

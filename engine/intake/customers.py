@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, exists, or_, select, update
 
 from connectors.records import RowError
 from engine.database.sql import upsert
 from engine.database.tables import customers, tags
+from engine.database.tiers import plan_of
 from engine.intake import values
 from engine.intake.contacts import Address, Consent, Said, append, endpoint_ids, news, read_address
 from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
@@ -19,6 +20,7 @@ from engine.intake.guest_cells import tags as read_tags
 from engine.intake.guests import Guests
 from engine.intake.ids import CONTACT
 from engine.intake.own_dates import write_dates
+from engine.intake.tier_notes import note_changes
 from engine.intake.upserts import Merged, find, ids, merge
 from engine.intake.zoning import follow_stores, move_days
 from engine.language.textkey import text_key, text_keys
@@ -50,6 +52,7 @@ class Customers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._guests = Guests(desk)
+        self._told: bool | None = None  #: tiers were told before this file
 
     def write(self, rows: Sequence[Row]) -> None:
         """Take a batch in."""
@@ -186,6 +189,7 @@ class Customers:
         known = find(desk, customers, people)
         said = self._news(people, known)
         rows = {key: self._row(person, known.get(key)) for key, person in people.items()}
+        told = self._tiers_are_told()
         quiet = merge(desk, customers, rows, counted=False)
         internal = ids(desk, customers, people)
         append(desk, ((statement, internal[key]) for key, statement in said))
@@ -194,6 +198,13 @@ class Customers:
         written = {internal[key]: rows[key]["attributes"] for key in (*quiet.new, *quiet.before)}
         write_dates(desk.conn, desk.config, written)
         desk.touched.update(written)
+        if told:
+            moves = {
+                internal[key]: (before["tier_key"], rows[key]["tier_key"], rows[key]["zone_id"])
+                for key, before in quiet.before.items()
+                if before["tier_key"] != rows[key].get("tier_key", before["tier_key"])
+            }
+            note_changes(desk, moves)
         moved = [
             internal[key]
             for key, before in quiet.before.items()
@@ -231,6 +242,17 @@ class Customers:
             store = desk.stores[before["store_id"]]
         kept = before["zone_id"] if before is not None and not before["own_zone"] else desk.home_zone
         return {"zone_id": store.zone_id if store else kept, "own_zone": False}
+
+    def _tiers_are_told(self) -> bool:
+        """Tell whether the till has ever told tiers: the first file that does changes nobody's.
+
+        Where config/loyalty.yaml has tiers, those of files are nothing that a rule speaks of.
+        """
+        desk, c = self._desk, customers.c
+        if self._told is None:
+            told = desk.conn.scalar(select(exists().where(c.source == desk.source, c.tier_key.is_not(None))))
+            self._told = bool(told) and plan_of(desk.conn) is None
+        return self._told
 
     def _news(self, people: Mapping[str, Person], known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Said]]:
         """Give what is new about consent, and whose it is."""

@@ -25,6 +25,7 @@ from engine.vocabulary.reading import Reader
 from engine.vocabulary.referrals import Referred
 from engine.vocabulary.returns import Anniversary, Birthday
 from engine.vocabulary.scope import Scope
+from engine.vocabulary.tier_changed import TierChanged
 
 
 class Trigger(Protocol):
@@ -75,6 +76,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "joined": Joined,
     "ordered": Ordered,
     "reached": Reached,
+    "tier_changed": TierChanged,
     "rated": Rated,
     "low_rating": LowRating,
     "referred": Referred,

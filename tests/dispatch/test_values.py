@@ -23,7 +23,9 @@ from engine.dispatch.coupons import Issued
 from engine.dispatch.render import Renderer
 from engine.dispatch.values import about_several, read_values
 from engine.language.config import load_config
+from engine.language.loyalty import Level, Loyalty, Tiers
 from engine.language.placeholders import NAMES, ListOf
+from engine.language.times import Duration
 
 from .world import NOW
 
@@ -51,7 +53,7 @@ def home(tmp_path_factory):
     (root / "config" / "regulars.yaml").write_text(CONFIG, encoding="utf-8")
     config, _, problems = load_config(Path(root), {})
     assert config is not None, problems
-    return SimpleNamespace(config=config)
+    return SimpleNamespace(config=config, loyalty=Loyalty())
 
 
 def read(cafe, home, guest, **changes):
@@ -164,6 +166,16 @@ def test_an_erased_guest_raises_nothing_and_leaves_no_trace(cafe, home, regular)
     values = read(cafe, home, regular.guest)
     assert not any(values["customer"].values())
     assert read(cafe, home, SimpleNamespace(id=10**6))["customer"] == values["customer"]
+
+
+def test_the_tier_is_called_as_the_loyalty_file_calls_it(cafe, home, regular):
+    levels = (Level("silver", "Silver", 0), Level("gold", {"en": "Gold", "zh": "金卡"}, 50_000))
+    home.loyalty = Loyalty(tiers=Tiers("spend", Duration.parse("1 year"), levels))
+    assert read(cafe, home, regular.guest)["customer"]["tier"] is None
+    for key, name in (("silver", "Silver"), ("gold", {"en": "Gold", "zh": "金卡"})):
+        with cafe.db.begin() as conn:
+            conn.execute(update(customer_facts).values(tier_key=key))
+        assert read(cafe, home, regular.guest)["customer"]["tier"] == name
 
 
 def test_staff_read_in_the_homes_language_and_zone(cafe, home, regular):

@@ -7,6 +7,9 @@ from datetime import timedelta
 
 from earlier import coupon, event
 from small_world import Cafe, at
+from sqlalchemy import insert
+
+from engine.database.tables import tier_changes
 
 NOW = at("2026-05-04 10:00")
 
@@ -48,6 +51,14 @@ def _with_points_that_expire(cafe: Cafe) -> int:
 def _rated(cafe: Cafe, score: float = 1) -> int:
     guest = cafe.guest()
     cafe.rating(guest, days_ago(1), score)
+    return guest
+
+
+def _rose(cafe: Cafe) -> int:
+    guest = cafe.guest(tier="Gold")
+    day = {"day": days_ago(2).toordinal(), "from_key": "silver", "to_key": "gold", "kind": "none"}
+    with cafe.db.begin() as conn:
+        conn.execute(insert(tier_changes).values(customer_id=guest, **day))
     return guest
 
 
@@ -95,6 +106,7 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "joined"): lambda cafe: cafe.guest(joined=days_ago(2)),
     ("triggers", "ordered"): lambda cafe: comes(cafe, 10),
     ("triggers", "reached"): lambda cafe: comes(cafe, 1, total=50_000),
+    ("triggers", "tier_changed"): _rose,
     ("triggers", "rated"): lambda cafe: _rated(cafe, 5),
     ("triggers", "low_rating"): _rated,
     ("triggers", "referred"): _with_a_friend,

@@ -112,7 +112,7 @@ def _store_happenings(conn: Connection, world: World) -> None:
         for e in world.events
     ])  # fmt: skip
     _insert(conn, tier_changes, [
-        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "at": at, "from_key": before and text_key(before),
+        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "from_key": before and text_key(before),
          "to_key": after and text_key(after), "kind": "none"}
         for who, at, before, after in world.tier_changes
     ])  # fmt: skip
