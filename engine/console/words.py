@@ -28,6 +28,7 @@ REASONS: Final[Mapping[str, str]] = {
     "came_back": "the guest came back",
     "used": "nothing is left of what was about to expire",
     "stop_if": "what the rule names under stop_if was true by then",
+    "budget": "the budget of the period is spent",
     "only_if": "what the step asks under only_if did not hold by then",
     "stopped": "the red button is pressed (regulars start)",
     "erased": "the guest was erased",

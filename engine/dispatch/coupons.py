@@ -140,6 +140,25 @@ def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetim
     return False
 
 
+def keep_in(conn: Connection, claim: Claim, at: datetime) -> None:
+    """Block the messages behind a coupon that no budget has room for: they would show what nobody has drawn."""
+    later, between = dispatches.alias("later"), dispatches.alias("between")
+    behind = select(later.c.id).where(
+        later.c.match_id == claim.match_id,
+        later.c.step > claim.step,
+        later.c.channel.in_(CARRIED),
+        ~select(between.c.id)
+        .where(
+            between.c.match_id == claim.match_id,
+            between.c.channel == "coupon",
+            between.c.step > claim.step,
+            between.c.step < later.c.step,
+        )
+        .exists(),
+    )
+    move(conn, "pending", "blocked", dispatches.c.id.in_(behind), who="engine", now=at, actor="engine", reason="budget")
+
+
 def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime, draw: Callable[[], str]) -> None:
     row = update(coupons).where(coupons.c.id == coupon_id, coupons.c.code.is_(None))
     for _ in range(TRIES):

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Select, bindparam, null, select
 from engine.database.consent import Purpose, block_reason, lock_endpoint
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
+from engine.dispatch.budgets import Budgets
+from engine.dispatch.budgets import lock as lock_budgets
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
 from engine.dispatch.outbox import State, move, stopped
@@ -59,6 +61,7 @@ class Policy:
     why_stopped: Callable[[Connection, Rule, Claim, datetime], str | None]
     law: Compliance = field(default_factory=Compliance)
     implied: Callable[[Channel, datetime], ImpliedTerms] = lambda _channel, _at: ImpliedTerms()
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ class LostLease(Exception):  # noqa: N818 (nothing went wrong: somebody else hol
     """The lease ran out and another worker took over: nothing may be sent, nothing written."""
 
 
-def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verdict:
-    """Ask everything about one dispatch at ``at``; writes nothing and locks nothing."""
+def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime, *, segments: int = 1) -> Verdict:
+    """Ask everything about one dispatch at ``at``; writes nothing and locks nothing. ``segments``: of an SMS."""
     rule = policy.rule(conn, claim.version_id)
     refused = _permission(conn, claim, rule, policy, at)
     if refused is not None:
@@ -91,7 +94,21 @@ def decide(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> Verd
     why = policy.why_stopped(conn, rule, claim, at)
     if why is not None:
         return Verdict("cancelled", why)
-    return _when(conn, claim, rule, policy, at)
+    verdict = _when(conn, claim, rule, policy, at)
+    return _budget(conn, claim, rule, policy, at, segments) or verdict if verdict.passed else verdict
+
+
+def _budget(  # noqa: PLR0917 (what every question at the fence is given)
+    conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime, segments: int
+) -> Verdict | None:
+    """Tell what becomes of a dispatch for which a budget has no room; None where there is room."""
+    renewed = policy.budgets.renewed(conn, rule, claim, at, segments)
+    if renewed is None:
+        return None
+    due = renewed
+    if claim.to_guest is not None:
+        due = _slot(claim, rule, policy, renewed)
+    return Verdict("pending", "budget", due) if due < claim.expires_at else Verdict("blocked", "budget")
 
 
 def _permission(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: datetime) -> Verdict | None:
@@ -134,13 +151,8 @@ def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: dateti
         return Verdict("handoff")
     if claim.purpose == "marketing" and policy.law.unsendable(channel, claim.country):
         return Verdict("blocked", "no_refusal_number")
-    opening = policy.law.opening(policy.hours[channel], channel, claim.country, claim.purpose)
-
-    def slot(earliest: datetime) -> datetime:
-        return next_slot(earliest, claim.zone, opening, rule.send.between, rule.send.on)
-
     try:
-        due = slot(at)
+        due = _slot(claim, rule, policy, at)
     except ValueError:  # the home's hours were changed since, and leave this rule no moment of the week
         return Verdict("expired", "never_open")
     if due > at:
@@ -153,13 +165,27 @@ def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: dateti
         limits = policy.limits
         free = first_free_day(today, handed, per_day=limits.marketing_per_day, per_week=limits.marketing_per_week)
         if free > today:
-            due = slot(start_of(date.fromordinal(free), claim.zone, policy.day_starts))
+            due = _slot(claim, rule, policy, start_of(date.fromordinal(free), claim.zone, policy.day_starts))
             return Verdict("pending", "capped", due) if due < claim.expires_at else Verdict("blocked", "capped")
     return Verdict("handoff", day=today)
 
 
+def _slot(claim: Claim, rule: Rule, policy: Policy, earliest: datetime) -> datetime:
+    """Give the first open moment for a message to a guest. ``ValueError`` where there is none in the week."""
+    channel = claim.to_guest
+    assert channel is not None, "staff and the database know no hours"
+    opening = policy.law.opening(policy.hours[channel], channel, claim.country, claim.purpose)
+    return next_slot(earliest, claim.zone, opening, rule.send.between, rule.send.on)
+
+
 def carry_out(
-    conn: Connection, claim: Claim, verdict: Verdict, now: datetime, *, content_hash: bytes | None = None
+    conn: Connection,
+    claim: Claim,
+    verdict: Verdict,
+    now: datetime,
+    *,
+    content_hash: bytes | None = None,
+    segments: int | None = None,
 ) -> None:
     """Write the verdict on the row. Raises ``LostLease`` where the lease is no longer ours."""
     values: dict[str, object] = {} if verdict.passed else {"rescues": 0}
@@ -167,6 +193,7 @@ def carry_out(
         values |= {"due_at": verdict.due_at}
     elif verdict.passed:
         values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
+        values |= {"segments": segments}
     if not move(
         conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
     ):
@@ -174,13 +201,20 @@ def carry_out(
 
 
 def pass_fence(
-    conn: Connection, together: Sequence[Claim], policy: Policy, at: datetime, *, content_hash: bytes
+    conn: Connection,
+    together: Sequence[Claim],
+    policy: Policy,
+    at: datetime,
+    *,
+    content_hash: bytes,
+    segments: int | None = None,
 ) -> list[tuple[Claim, Verdict]]:
     """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
 
     Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
     became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
     both. Raises ``LostLease``; then the caller rolls back.
+    ``segments`` is how many SMS the message is billed as.
     """
     for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
         lock_endpoint(conn, endpoint_id)
@@ -191,8 +225,10 @@ def pass_fence(
         .order_by(customers.c.id)
         .with_for_update(key_share=True)
     )
-    verdicts = [(each, decide(conn, each, policy, at)) for each in together]
+    if any(policy.budgets.concern(policy.rule(conn, each.version_id), each) for each in together):
+        lock_budgets(conn)
+    verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]
     against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]
     for each, verdict in against or verdicts:
-        carry_out(conn, each, verdict, at, content_hash=content_hash)
+        carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments)
     return against

@@ -18,6 +18,7 @@ from engine.database.ledger import settle
 from engine.database.sql import upsert
 from engine.database.tables import customer_facts, customers, order_items, orders, points, products, tags
 from engine.dispatch import coupons
+from engine.dispatch.budgets import lock as lock_budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
 from engine.dispatch.outbox import move
@@ -66,14 +67,21 @@ class _Doing:
 
     def do(self, claim: Claim) -> Verdict:
         """Do one step, unless something stands against it; give what became of it."""
+        if claim.channel == "coupon" and self.policy.budgets.concern(
+            self.policy.rule(self.conn, claim.version_id), claim
+        ):
+            lock_budgets(self.conn)
         verdict = decide(self.conn, claim, self.policy, self.at)
         if verdict.passed:
             why = self._done(claim)
             verdict = Verdict("sent") if why is None else Verdict("cancelled", why)
         if verdict.after == "sent":
-            move(self.conn, "claimed", "sent", claim.mine(), who="holder", now=self.at)
+            handed = {"handed_at": self.at}  # for budgets
+            move(self.conn, "claimed", "sent", claim.mine(), who="holder", now=self.at, values=handed)
         else:
             carry_out(self.conn, claim, verdict, self.at)
+        if claim.channel == "coupon" and verdict.after == "blocked" and verdict.reason == "budget":
+            coupons.keep_in(self.conn, claim, self.at)
         return verdict
 
     def _done(self, claim: Claim) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from engine.database.tables import contents, rule_versions, rules
+from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
 from engine.evaluation.stop import Kept, why_stopped
@@ -94,6 +95,12 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
         day_starts=home.config.day_starts,
         rule=journeys.rule,
         why_stopped=stopped,
+        budgets=Budgets(
+            home.config.limits.budget,
+            home.config.business.timezone,
+            home.config.day_starts,
+            home.config.business.minor_units,
+        ),
         law=home.config.law,
         implied=home.config.implied,
     )

@@ -31,6 +31,7 @@ from engine.dispatch.mime import MessageError
 from engine.dispatch.outbox import State
 from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
+from engine.language.sms import segments
 
 BATCH = 50
 STEPS = 200
@@ -293,7 +294,16 @@ class _Fence:
             self.at = self.desk.now()
             try:
                 with self.desk.db.begin() as conn:
-                    self.against = pass_fence(conn, self.together, self.desk.policy, self.at, content_hash=fingerprint)
+                    self.against = pass_fence(
+                        conn,
+                        self.together,
+                        self.desk.policy,
+                        self.at,
+                        content_hash=fingerprint,
+                        segments=segments(body).count
+                        if self.message.channel == "sms" and isinstance(body, str)
+                        else None,
+                    )
             except LostLease:
                 return False
             except OperationalError as error:

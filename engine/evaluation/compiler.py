@@ -51,6 +51,9 @@ class Rows:
     run: int
 
 
+#: Of the guests whom the config's ``holdout`` keeps from all marketing. No rule's id has a blank.
+HOLDOUT_SALT = "holdout of the home"
+
 #: What can fire: the columns of ``Candidates`` and of ``matches``.
 FIRED = ("order_id", "rating_id", "event_id", "friend_id")
 #: The columns of ``matches`` that the statement fills, in its order.
@@ -73,15 +76,21 @@ MATCH_COLUMNS = (
 )
 
 
-def compile_rule(rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = ()) -> Select[Any]:
+def compile_rule(
+    rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = (), *, holdout: int = 0
+) -> Select[Any]:
     """Give the rule's matches at the scope's moment, one row each, with the columns ``MATCH_COLUMNS``.
 
-    ``exclude`` are the conditions of the config under which a guest never gets marketing.
+    ``exclude`` are the conditions of the config under which a guest never gets marketing; ``holdout`` is the share, in
+    hundredths of a percent, of the guests who get none so that all rules can be compared with none.
     """
     found = rule.trigger.candidates(scope)
     excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
     judged = _judged(rule, _ranked(rule, _permission(rule, scope, _candidates(rule, scope, rows, found, excluded))))
-    verdict = case((judged.c.reason.is_not(None), "refused"), (judged.c.bucket < rule.holdout, "control"), else_="act")
+    controls = [(judged.c.bucket < rule.holdout, "control")]
+    if holdout and rule.purpose == "marketing":
+        controls.insert(0, (bucket(judged.c.customer_id, HOLDOUT_SALT) < holdout, "control"))
+    verdict = case((judged.c.reason.is_not(None), "refused"), *controls, else_="act")
     fixed: dict[str, ColumnElement[Any]] = {
         "rule_id": literal(rows.rule, BigInteger),
         "run_id": literal(rows.run, BigInteger),
@@ -94,9 +103,11 @@ def compile_rule(rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition,
     return select(*columns).where(true())
 
 
-def write_matches(conn: Connection, rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = ()) -> None:
+def write_matches(
+    conn: Connection, rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = (), *, holdout: int = 0
+) -> None:
     """Write the rule's matches. The unique key (rule, customer, occasion) lets none in twice, whoever else runs."""
-    chosen = compile_rule(rule, scope, rows, exclude)
+    chosen = compile_rule(rule, scope, rows, exclude, holdout=holdout)
     conn.execute(
         upsert(conn, matches)
         .from_select(MATCH_COLUMNS, chosen)

@@ -287,6 +287,7 @@ def _write_coupons(conn: Connection, queue: Queue, step: Step) -> None:
             dispatches.c.customer_id,
             literal(step.settings.offer),
             literal(terms, coupons.c.terms.type),
+            literal(queue.offers[step.settings.offer].worth, BigInteger),
         )
         .select_from(dispatches.join(matches, matches.c.id == dispatches.c.match_id))
         .where(
@@ -297,7 +298,7 @@ def _write_coupons(conn: Connection, queue: Queue, step: Step) -> None:
         )
         .order_by(dispatches.c.id)
     )
-    conn.execute(insert(coupons).from_select(["dispatch_id", "customer_id", "offer", "terms"], rows))
+    conn.execute(insert(coupons).from_select(["dispatch_id", "customer_id", "offer", "terms", "worth"], rows))
 
 
 def offer_terms(offer: Offer, settings: Coupon) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class _Evaluation:
             watermark=row.watermark,
             implied=self.implied,
         )
-        write_matches(conn, rule, scope, rows, home.exclude)
+        write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
         verdicts = self._verdicts(conn, row.id)
         act = sum(count for verdict, _, count in verdicts if verdict == "act")
         held = self._brake(rule, row, act)

@@ -75,6 +75,11 @@ OFFERS_SCHEMA: Final[dict[str, Any]] = {
                 "items": {"type": ["string", "integer"]},
                 "description": phrase("Only at these stores, by their store_id; at all if left out."),
             },
+            "worth": {
+                "type": "number",
+                "format": "money",
+                "description": phrase("What it costs you when it is used, for budgets; the amount, if it is one."),
+            },
             "till": {
                 "type": "string",
                 "minLength": 1,
@@ -100,6 +105,7 @@ class Offer:
     minimum_spend: int | None
     stores: tuple[str, ...]
     till: str | None
+    worth: int | None = None  #: what it costs the home when it is used, in minor units; None: nobody said
 
 
 def load_offers(root: Path, currency: str) -> tuple[dict[str, Offer], list[Problem]]:
@@ -181,5 +187,6 @@ def _offer(document: Document, key: str, currency: str) -> tuple[Offer | None, l
         minimum_spend=money("minimum_spend"),
         stores=tuple(str(store) for store in terms.get("stores", ())),
         till=terms.get("till"),
+        worth=money("worth") if "worth" in terms else money("amount"),
     )
     return offer, problems

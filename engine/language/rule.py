@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from engine.language.budgets import Budget, Kind
 from engine.language.times import ClockRange, Duration, Schedule
 
 Purpose = Literal["marketing", "service"]
@@ -75,10 +76,11 @@ class Active:
 
 @dataclass(frozen=True)
 class Limits:
-    """Brakes: how soon again, and how many before a person must approve."""
+    """Brakes: how soon again, how many before a person must approve, and how much a day or a month."""
 
     again_after: Duration | None = None
     max_matches: int | None = None
+    budget: Mapping[Kind, Budget] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

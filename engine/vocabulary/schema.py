@@ -13,6 +13,7 @@ from functools import cache
 from engine.language.calendarfile import CALENDAR_SCHEMA
 from engine.language.compliance_schema import COMPLIANCE_SCHEMA
 from engine.language.config import CONFIG_SCHEMA
+from engine.language.config_schema import BUDGET_SCHEMA
 from engine.language.loyalty import LOYALTY_SCHEMA
 from engine.language.offers import OFFERS_SCHEMA
 from engine.language.phrases import phrase
@@ -75,6 +76,7 @@ _LIMITS: JsonSchema = {
             "format": "duration",
             "description": phrase("Not again to the same guest or address before this long."),
         },
+        "budget": BUDGET_SCHEMA,
         "max_matches": {
             "type": "integer",
             "minimum": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from engine.language.budgets import KINDS, Budget
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.problems import Problem, errors
 from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
@@ -58,6 +59,7 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     check_points(reader, once_each(steps), trigger)
     _check_purpose(reader, steps)
     _check_topic(reader)
+    _check_budget(reader, steps)
     send = _send(reader, steps) if _is_shaped(reader, "send") else Send()
     active = _active(reader) if _is_shaped(reader, "active") else Active()
     if errors(reader.problems) or trigger is None or document.spoilt:
@@ -215,7 +217,26 @@ def _active(reader: Reader) -> Active:
 def _limits(data: Mapping[str, Any], trigger: Any) -> Limits:
     given = data.get("limits", {})
     again = Duration.parse(given["again_after"]) if "again_after" in given else trigger.again_after
-    return Limits(again_after=again, max_matches=given.get("max_matches"))
+    budget = {kind: Budget.parse(given["budget"][kind]) for kind in KINDS if kind in given.get("budget", {})}
+    return Limits(again_after=again, max_matches=given.get("max_matches"), budget=budget)
+
+
+def _check_budget(reader: Reader, steps: Iterable[Step]) -> None:
+    """What a coupon is worth must be known where there is a budget for it, the rule's own or the home's."""
+    limits = reader.data.get("limits")
+    budget = limits.get("budget") if isinstance(limits, Mapping) else None
+    own = isinstance(budget, Mapping) and "coupon_value" in budget
+    if not own and "coupon_value" not in reader.around.config.limits.budget:
+        return
+    for step in once_each(steps):
+        offer = reader.around.offers.get(getattr(step.settings, "offer", ""))
+        if isinstance(step.settings, Coupon) and offer is not None and offer.worth is None:
+            reader.under(*step.at, "coupon").problem(
+                phrase('nobody says what the offer "{offer}" is worth, and there is a budget for it', offer=offer.key),
+                "no-worth",
+                key=True,
+                hint=phrase('add "worth:" to it in config/offers.yaml: what it costs you when it is used'),
+            )
 
 
 def same_ids(rules: Iterable[tuple[Document, str]]) -> list[Problem]:

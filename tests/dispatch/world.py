@@ -29,6 +29,7 @@ from engine.database.tables import (
     stores,
     zones,
 )
+from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk
 from engine.dispatch.drafting import Drafts
@@ -100,6 +101,7 @@ class Cafe:
     rules: dict[int, Rule] = field(default_factory=dict)
     why_stopped: Callable[[Connection, Rule, Claim, datetime], str | None] = lambda *_: None
     caps: Caps = field(default_factory=Caps)
+    budgets: Budgets = field(default_factory=Budgets)
     hours: dict[str, Hours] = field(
         default_factory=lambda: {
             "email": Hours.parse("08:00-21:00"),
@@ -117,6 +119,7 @@ class Cafe:
             day_starts=time(4),
             rule=lambda _, version_id: self.rules[version_id],
             why_stopped=self.why_stopped,
+            budgets=self.budgets,
         )
 
     def _insert(self, table: Any, **values: Any) -> int:
