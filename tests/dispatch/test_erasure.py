@@ -14,6 +14,7 @@ from engine.database.tables import (
     audit,
     consents,
     coupons,
+    customer_dates,
     customer_facts,
     customers,
     dispatches,
@@ -201,8 +202,11 @@ def test_the_other_guest_keeps_everything(cafe, home):
 
 def test_no_row_says_who_it_was_and_the_books_still_add_up(cafe, home):
     guest = full_life(cafe, home)
+    with cafe.db.begin() as conn:
+        conn.execute(insert(customer_dates).values(customer_id=guest.id, name="wedding", year=2020, md=504))
     erase(cafe.db, home, guest.id, now=NOW, actor="Ana")
     with cafe.db.begin() as conn:
+        assert conn.execute(select(customer_dates)).all() == []
         everything = str([conn.execute(select(table)).all() for table in metadata.sorted_tables])
         assert conn.scalar(select(orders.c.total).where(orders.c.customer_id == guest.id)) == 1250
         row = conn.execute(select(customers).where(customers.c.id == guest.id)).one()
