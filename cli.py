@@ -339,8 +339,8 @@ def customer_show(session: Session, who: str, shape: str, as_of: str | None) -> 
 
 @customer.command("consent")
 @click.argument("who", metavar="ID")
-@click.option("--email", type=click.Choice(["yes", "no"]))
-@click.option("--sms", type=click.Choice(["yes", "no"]))
+@click.option("--email", type=click.Choice(["yes", "no", "implied"]))
+@click.option("--sms", type=click.Choice(["yes", "no", "implied"]))
 @click.option("--topic", metavar="TOPIC", help="Of the config; all marketing if left out.")
 @by_option
 @in_home

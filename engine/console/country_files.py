@@ -24,7 +24,7 @@ def about_the_law(conn: Connection, config: Config, today: date) -> Iterator[tup
     known = [law.countries[country] for country in counting if country in law.countries]
     unknown = [country for country in counting if country not in law.countries]
     if known:
-        said = ", ".join(f"{each.country} of {each.as_of}{'' if each.shipped else ' (yours)'}" for each in known)
+        said = ", ".join(f"{each.country} of {each.as_of}" for each in known)
         doubts = "; ".join(filter(None, map(_doubts, known)))
         yield "good", f"files count for {said}{f'; not sure: {doubts}' if doubts else ''}; this is no legal advice"
     for country in unknown:
@@ -33,7 +33,9 @@ def about_the_law(conn: Connection, config: Config, today: date) -> Iterator[tup
         rests = "implied consent counts for nobody" if country == law.home else "the rules of your own country are kept"
         yield "care", f"there is no file on the law of {what}: {rests}; {where}"
     for each in known:
-        if (today - each.as_of).days > _OLD:
+        if each.newer is not None:
+            yield "care", f"{each.path} is of {each.as_of}; Regulars comes with one of {each.newer}: compare the two"
+        elif (today - each.as_of).days > _OLD:
             yield "care", f"{each.path} was last compared with the law on {each.as_of}: have it looked at again"
         if each.lacks_number("sms"):
             cure = f"add own: refusal_number to {COMPLIANCE_FOLDER}/{each.country.lower()}.yaml in your home"

@@ -258,6 +258,13 @@ def _when(iso: str | None, zone: ZoneInfo) -> str:
     return "" if iso is None else moment(datetime.fromisoformat(iso), zone)
 
 
+_ALLOWED: Final = {
+    "yes": "is allowed",
+    "no": "has ended",
+    "implied": "is allowed as far as the law of the guest's country knows implied consent",
+}
+
+
 def consent(
     session: Session,
     name: str,
@@ -269,7 +276,7 @@ def consent(
     """Record what the guest said, all of it or nothing; give a sentence for each channel, each on its line."""
     topics, now = session.home.config.topics, session.clock()
     if not any(said.values()):
-        raise MistypedError("give --email or --sms, with yes or no")
+        raise MistypedError("give --email or --sms, with yes, no or implied")
     if topic is not None and topic not in topics:
         raise unknown("topic", topic, topics)
     told = []
@@ -278,17 +285,25 @@ def consent(
         for channel, word in said.items():
             if word is None:
                 continue
-            state: Literal["yes", "no"] = "yes" if word == "yes" else "no"
+            state: Literal["yes", "no"] = "no" if word == "no" else "yes"
             endpoint_id = customer.email_id if channel == "email" else customer.sms_id
             endpoint = conn.execute(select(endpoints).where(endpoints.c.id == endpoint_id)).one_or_none()
             shown_channel = "email address" if channel == "email" else "phone number"
             if endpoint is None:
                 raise Refusal(f"this guest has no {shown_channel}; nothing was changed")
             record_consent(
-                conn, endpoint.id, state, at=now, source="staff", topic=topic, customer_id=customer.id, evidence=by
+                conn,
+                endpoint.id,
+                state,
+                at=now,
+                source="staff",
+                basis="implied" if word == "implied" else "express",
+                topic=topic,
+                customer_id=customer.id,
+                evidence=by,
             )
             about = f"marketing about {topic}" if topic else "marketing"
-            told.append(f"{channel}: {about} {'is allowed' if state == 'yes' else 'has ended'}.")
+            told.append(f"{channel}: {about} {_ALLOWED[word]}.")
             if endpoint.suppressed_at is not None:
                 told.append(f"{channel}: nothing goes there all the same: {reason(endpoint.suppressed_why)}.")
             others = conn.scalars(

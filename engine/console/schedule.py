@@ -18,7 +18,8 @@ from engine.console.page import Column, Page
 from engine.console.session import Session
 from engine.console.words import moment
 from engine.database.tables import dispatches, rules, runs
-from engine.language.hours import is_open
+from engine.language.contacts import Channel
+from engine.language.hours import Hours, Opening, is_open
 from engine.language.rule import Rule
 from engine.language.schedules import Schedule
 from engine.language.times import business_day
@@ -195,9 +196,13 @@ def _ever_open(home: Home, rule: Rule, started: Sequence[datetime], sent_on: Col
     channels = {channel for step in rule.steps if (channel := step.settings.channel)}
     return all(
         channel in sent_on
-        or any(is_open(at, zone, home.config.hours[channel], rule.send.between, rule.send.on) for at in started)
+        or any(is_open(at, zone, _hours(home, rule, channel), rule.send.between, rule.send.on) for at in started)
         for channel in channels
     )
+
+
+def _hours(home: Home, rule: Rule, channel: Channel) -> Hours | Opening:
+    return home.config.law.opening(home.config.hours[channel], channel, None, rule.purpose)
 
 
 def _span(gap: timedelta) -> str:

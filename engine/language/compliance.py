@@ -6,9 +6,10 @@ legal advice: every value has its source, says how sure it is, and may be correc
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,6 +27,7 @@ from engine.language.yamlfile import find, load
 
 COMPLIANCE_FOLDER: Final = "config/compliance"
 CHANNELS: Final[tuple[Channel, ...]] = ("email", "sms")
+_AS_OF: Final = re.compile(r"^as_of: ([0-9]{4}-[0-9]{2}-[0-9]{2})", re.MULTILINE)
 Sure = Literal["high", "medium", "low"]
 
 
@@ -76,6 +78,7 @@ class CountryLaw:
     texts: Mapping[Channel, Texts] = field(default_factory=dict)
     refusal_number: str = ""
     doubts: tuple[Doubt, ...] = ()
+    newer: date | None = None  #: of the shipped file, where that is newer than the home's own
 
     def lacks_number(self, channel: Channel) -> bool:
         """Whether a required text wants the refusal number, and nobody gave it."""
@@ -219,9 +222,17 @@ def load_compliance(root: Path, home: str, business: str) -> tuple[Compliance, l
                 law, more = _law(document, file.stem.upper(), shipped=shipped)
                 found += more
                 if law is not None:
-                    countries[law.country] = law
+                    newer = None if shipped else _as_of_shipped(file.name)
+                    countries[law.country] = replace(law, newer=newer if newer and newer > law.as_of else None)
             problems.extend(found)
     return Compliance(home, business, countries), ordered(problems)
+
+
+def _as_of_shipped(name: str) -> date | None:
+    """Give the date of the shipped file of that name, without reading the rest."""
+    shipped = shipped_files() / COMPLIANCE_FOLDER / name
+    found = _AS_OF.search(shipped.read_text(encoding="utf-8")) if shipped.exists() else None
+    return date.fromisoformat(found[1]) if found else None
 
 
 def _law(document: Document, country: str, *, shipped: bool) -> tuple[CountryLaw | None, list[Problem]]:

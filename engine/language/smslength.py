@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language import codes
+from engine.language.compliance import Texts, with_texts
 from engine.language.phrases import phrase
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem, whole_file
@@ -51,8 +52,11 @@ _CHINESE_DAY: Final = "2026年5月14日"
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
-def check_length(text: str, shown: str) -> list[Problem]:
-    """Warn of an SMS that takes more than one segment: each one is paid for."""
+def check_length(text: str, shown: str, required: Texts) -> list[Problem]:
+    """Warn of an SMS that takes more than one segment: each one is paid for.
+
+    ``required`` is what the law of the home's country wants to stand in it: it is added.
+    """
     from jinja2 import TemplateError
 
     from engine.language.sms import segments
@@ -61,7 +65,7 @@ def check_length(text: str, shown: str) -> list[Problem]:
         rendered = _environment().from_string(text).render(_sample_values(_CHINESE.search(text) is not None))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
         return []  # the sample does not suit this template; its length is counted at the preview
-    size = segments(" ".join(rendered.split()))
+    size = segments(with_texts(required, " ".join(rendered.split())))
     if size.count <= 1:
         return []
     message = phrase(

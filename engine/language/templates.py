@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from engine.language.compliance import Texts
 from engine.language.markup import check_mjml
 from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, errors, whole_file
@@ -30,6 +31,7 @@ _FILE = re.compile(
     r"(?P<stem>subject|email|sms)(?:\.(?P<language>[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<ending>txt|html|mjml)"
 )
 _FILES: Final = ("subject.txt", "email.mjml", "email.html", "email.txt", "sms.txt")
+_NOTHING: Final = Texts()
 #: For providers that take only templates of their own; read by the connectors that need it.
 _PROVIDER: Final = "provider.yaml"
 _OF_WORD: Final[Mapping[str, tuple[str, ...]]] = {
@@ -118,8 +120,11 @@ def choose(files: Iterable[str], stem: str, endings: tuple[str, ...], chain: Ite
     return None
 
 
-def load_templates(root: Path) -> tuple[dict[str, Template], list[Problem]]:
-    """Read every template of the home at ``root``. One with errors is there too, marked ``broken``."""
+def load_templates(root: Path, required: Texts = _NOTHING) -> tuple[dict[str, Template], list[Problem]]:
+    """Read every template of the home at ``root``. One with errors is there too, marked ``broken``.
+
+    ``required`` is what the law of the home's country wants to stand in an advertising SMS: it counts for its length.
+    """
     templates: dict[str, Template] = {}
     problems: list[Problem] = []
     try:
@@ -140,13 +145,13 @@ def load_templates(root: Path) -> tuple[dict[str, Template], list[Problem]]:
             message = phrase("a template's name has letters, digits, - and _ only")
             problems.append(whole_file(shown, message, "template-name"))
         else:
-            template, found = load_template(root, entry.name)
+            template, found = load_template(root, entry.name, required)
             problems.extend(found)
             templates[entry.name] = template
     return templates, problems
 
 
-def load_template(root: Path, name: str) -> tuple[Template, list[Problem]]:
+def load_template(root: Path, name: str, required: Texts = _NOTHING) -> tuple[Template, list[Problem]]:
     """Read the template ``templates/<name>/``: what could be read of it, and every problem."""
     folder = f"{FOLDER}/{name}"
     files: dict[str, str] = {}
@@ -171,7 +176,7 @@ def load_template(root: Path, name: str) -> tuple[Template, list[Problem]]:
         problems.extend(found)
         if text is not None:
             files[entry.name] = text
-    names, found = _check(files, folder)
+    names, found = _check(files, folder, required)
     problems.extend(found)
     problems.extend(_check_set(files, folder))
     return Template(name, files, names, broken=bool(errors(problems))), problems
@@ -194,7 +199,7 @@ def _read(file: Path, shown: str) -> tuple[str | None, list[Problem]]:
     return text.replace("\r\n", "\n").replace("\r", "\n"), []
 
 
-def _check(files: Mapping[str, str], folder: str) -> tuple[dict[str, frozenset[str]], list[Problem]]:
+def _check(files: Mapping[str, str], folder: str, required: Texts) -> tuple[dict[str, frozenset[str]], list[Problem]]:
     names: dict[str, set[str]] = {}
     problems: list[Problem] = []
     for file, text in files.items():
@@ -209,7 +214,7 @@ def _check(files: Mapping[str, str], folder: str) -> tuple[dict[str, frozenset[s
         if name.ending == "mjml":
             problems.extend(check_mjml(text, shown))
         elif name.stem == "sms":
-            problems.extend(check_length(text, shown))
+            problems.extend(check_length(text, shown, required))
         if not text.strip():
             problems.append(whole_file(shown, phrase("the file is empty"), "template-empty"))
     return {stem: frozenset(used) for stem, used in names.items()}, problems

@@ -143,7 +143,7 @@ def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
 
     read.offers = told(load_offers(root, read.config.business.currency))
     read.loyalty = told(load_loyalty(root, read.config.business.currency))
-    read.templates = told(load_templates(root))
+    read.templates = told(load_templates(root, read.config.law.texts("sms", None)))
     read.calendar = told(load_calendar(root))
     around = Surroundings(
         read.config, read.offers, read.templates, loyalty=read.loyalty, calendar=read.calendar, today=today

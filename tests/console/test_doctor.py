@@ -222,3 +222,25 @@ def test_a_sentence_ends_once(at_home: Regulars, home: Path):
     (home / "regulars.db").write_bytes(b"this is no database at all" * 100)
     said = at_home("doctor").stdout
     assert "then restore it from a backup.\n" in said
+
+
+def test_the_country_files_that_count_are_named_with_their_age_and_doubts(
+    at_home: Regulars, home: Path, database: Engine
+):
+    ((verdict, said),) = found(at_home)["law"]
+    assert verdict == "ok"
+    assert said.startswith("files count for US of 2026-11-22; not sure: US hours.sms medium")
+    assert said.endswith("this is no legal advice")
+    with database.begin() as conn:
+        for number, country in enumerate(("FR", "KR", "PT"), start=1):
+            conn.execute(update(customer_facts).where(customer_facts.c.customer_id == number).values(country=country))
+    (home / "config" / "compliance" / "fr.yaml").write_text("country: FR\nas_of: 2024-11-22\n", encoding="utf-8")
+    (home / "config" / "compliance" / "us.yaml").write_text("country: US\nas_of: 2099-01-01\n", encoding="utf-8")
+    told = [said for verdict, said in found(at_home)["law"] if verdict == "look"]
+    assert told == [
+        "there is no file on the law of your guests' country PT: the rules of your own country are kept; write "
+        "config/compliance/pt.yaml with your lawyer",
+        "config/compliance/fr.yaml is of 2024-11-22; Regulars comes with one of 2026-11-22: compare the two",
+        "no advertising by SMS goes to guests of KR, for want of a free number: add own: refusal_number to "
+        "config/compliance/kr.yaml in your home",
+    ]

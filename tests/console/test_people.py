@@ -65,6 +65,9 @@ def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
     ran("run", "--as-of", "2026-05-09T10:00")
     (row,) = lines(ran("log", "--format", "json", "--customer", "G1", "--channel", "sms"))
     assert (row["state"], row["reason"]) == ("blocked", "no_consent")
+    assert ran("customer", "consent", "G1", "--sms", "implied").stdout.startswith(
+        "sms: marketing is allowed as far as the law of the guest's country knows implied consent.\n"
+    )
     assert ran("customer", "consent", "G1", "--email", "yes", "--topic", "offers").stdout == (
         "email: marketing about offers is allowed.\n"
     )
@@ -73,7 +76,7 @@ def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["G1"], 2, "Give --email or --sms, with yes or no."),
+        (["G1"], 2, "Give --email or --sms, with yes, no or implied."),
         (["G4", "--sms", "yes", "--email", "no"], 1, "This guest has no phone number; nothing was changed."),
         (["G1", "--email", "no", "--topic", "ofers"], 2, 'There is no topic "ofers" - did you mean "offers"?'),
         (["G77", "--email", "no"], 2, 'There is no guest "G77".'),

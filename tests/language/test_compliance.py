@@ -16,6 +16,7 @@ from engine.language.compliance_schema import COMPLIANCE_SCHEMA
 from engine.language.hours import Hours, goes_beyond, is_public_holiday
 from engine.language.problems import to_text
 from engine.language.sms import segments
+from engine.language.smslength import check_length
 from engine.language.times import is_open, next_slot, open_for
 from engine.language.yamlfile import load
 
@@ -150,3 +151,18 @@ def test_without_the_number_for_refusals_a_korean_sms_cannot_be_sent(tmp_path: P
     law = law_of("US", tmp_path)
     assert not law.unsendable("sms", "KR")
     assert with_texts(law.texts("sms", "KR"), "봄") == "(광고) Corner Café 봄 무료수신거부 080-123-4567"
+
+
+def test_a_file_that_nobody_looked_at_for_long_is_known_to_be_older_than_the_shipped_one(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "compliance"
+    folder.mkdir(parents=True)
+    for country, day in (("fr", "2020-01-01"), ("de", "2099-01-01"), ("it", "2020-01-01")):
+        (folder / f"{country}.yaml").write_text(f"country: {country.upper()}\nas_of: {day}\n", encoding="utf-8")
+    newer = {country: law.newer for country, law in law_of("FR", tmp_path).countries.items() if not law.shipped}
+    assert newer == {"FR": TODAY, "DE": None, "IT": None}
+
+
+def test_an_sms_is_measured_with_what_the_law_adds() -> None:
+    text, british = "x" * 140, law_of("GB").texts("sms", None)
+    assert check_length(text, "sms.txt", Texts()) == []
+    assert [problem.code for problem in check_length(text, "sms.txt", british)] == ["sms-length"]
