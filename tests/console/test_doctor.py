@@ -238,9 +238,13 @@ def test_the_country_files_that_count_are_named_with_their_age_and_doubts(
     (home / "config" / "compliance" / "us.yaml").write_text("country: US\nas_of: 2099-01-01\n", encoding="utf-8")
     told = [said for verdict, said in found(at_home)["law"] if verdict == "look"]
     assert told == [
-        "there is no file on the law of your guests' country PT: the rules of your own country are kept; write "
-        "config/compliance/pt.yaml with your lawyer",
+        (
+            "there is no file on the law of your guests' country PT: the rules of your own country are kept; write "
+            "config/compliance/pt.yaml with your lawyer"
+        ),
         "config/compliance/fr.yaml is of 2024-11-22; Regulars comes with one of 2026-11-22: compare the two",
-        "no advertising by SMS goes to guests of KR, for want of a free number: add own: refusal_number to "
-        "config/compliance/kr.yaml in your home",
+        (
+            "no advertising by SMS goes to guests of KR, for want of a free number: add own: refusal_number to "
+            "config/compliance/kr.yaml in your home"
+        ),
     ]
