@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.console.exits import MistypedError
+from engine.console.in_the_data import names_not_in_the_data
 from engine.console.page import colored
 from engine.console.watching import changes, ended, heading, state, watching
 from engine.dispatch.trial import try_out
@@ -17,7 +18,7 @@ from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import Problem, errors, ordered, to_github, to_json, to_text, whole_file
 from engine.language.templates import load_templates
 from engine.language.yamlfile import find
-from engine.vocabulary.home import check_home
+from engine.vocabulary.home import checked_home
 
 #: Folders of a home whose files are checked.
 CHECKED: Final = ("config", "rules", "templates")
@@ -28,7 +29,9 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str], today: d
 
     Raises ``MistypedError`` for a path that is not there or not in the home.
     """
-    problems = ordered([*check_home(root, environ, today), *_without_rules(root), *_templates_on_trial(root, environ)])
+    checked = checked_home(root, environ, today)
+    unknown = names_not_in_the_data(checked)
+    problems = ordered([*checked.problems, *unknown, *_without_rules(root), *_templates_on_trial(root, environ)])
     if not files:
         return problems
     wanted = [_in_home(root, name) for name in files]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -13,16 +13,17 @@ from engine.language.calendarfile import Calendar, load_calendar
 from engine.language.config import Config, load_config
 from engine.language.keys import load_key
 from engine.language.loyalty import Loyalty, load_loyalty
-from engine.language.offers import Offer, load_offers
-from engine.language.phrases import phrase
+from engine.language.offers import OFFERS_FILE, Offer, load_offers
 from engine.language.problems import Problem, ProblemsError, errors, ordered
 from engine.language.rule import Rule
 from engine.language.templates import Template, load_templates
 from engine.language.textkey import text_key
 from engine.language.yamlfile import Document, find, load
-from engine.vocabulary.conditions import Condition, Segment, read_conditions
+from engine.vocabulary.conditions import Condition, read_conditions
+from engine.vocabulary.mentions import Kind, Mention
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import Names, config_schema, segments_schema
+from engine.vocabulary.segments import used_in, wrong_ones
 from engine.vocabulary.validate import rule_from, same_ids
 
 SEGMENTS_FILE = "config/segments.yaml"
@@ -95,6 +96,42 @@ def check_home(root: Path, environ: Mapping[str, str], today: date | None = None
     return ordered(_read(root, environ, today).problems)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What the files of a home say of themselves, and which names of the data they speak of."""
+
+    problems: Sequence[Problem]
+    database_url: str = field(default="", repr=False)  #: "" where the config cannot be read
+    mentions: Sequence[Mention] = ()
+    made: Mapping[Kind, Iterable[str]] = field(default_factory=dict)  #: names that the files make themselves
+
+
+def checked_home(root: Path, environ: Mapping[str, str], today: date | None = None) -> Checked:
+    """Give every problem, and what else ``validate`` has to look for."""
+    read = _read(root, environ, today)
+    if read.config is None or not read.config.sound:
+        return Checked(ordered(read.problems))
+    loyalty = read.loyalty
+    made: dict[Kind, Iterable[str]] = {
+        "attribute": read.config.attributes,
+        "ledger": loyalty.ledgers,
+        "tier": [] if loyalty.tiers is None else [level.key for level in loyalty.tiers.levels],
+    }
+    mentions = [*read.mentions, *_stores_of_offers(root)]
+    return Checked(ordered(read.problems), read.config.database_url, mentions, made)
+
+
+def _stores_of_offers(root: Path) -> Iterator[Mention]:
+    """Yield the stores that offers name: their file is read before anything else of the vocabulary."""
+    document = load(root / OFFERS_FILE, OFFERS_FILE)[0] if (root / OFFERS_FILE).exists() else None
+    if document is None:
+        return
+    for key, offer in document.data.items():
+        stores = offer.get("stores") if isinstance(offer, dict) else None
+        for index, name in enumerate(stores if isinstance(stores, list) else ()):
+            yield Mention(document, (key, "stores", index), "store", str(name))
+
+
 def names(root: Path, environ: Mapping[str, str]) -> Names:
     """Give the names that the home at ``root`` has made, as far as its files can be read.
 
@@ -129,6 +166,7 @@ class _Read:
     exclude: tuple[Condition, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     broken: frozenset[str] = frozenset()
+    mentions: list[Mention] = field(default_factory=list)
 
 
 def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
@@ -148,6 +186,7 @@ def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
     around = Surroundings(
         read.config, read.offers, read.templates, loyalty=read.loyalty, calendar=read.calendar, today=today
     )
+    read.mentions = around.mentions
     around = told(_load_segments(root, around))
     read.segments = around.segments
     exclude, found = _read_exclude(document, around)
@@ -182,6 +221,7 @@ def _load_rules(root: Path, around: Surroundings) -> tuple[tuple[Rule, ...], fro
             problems.extend(found)
             if isinstance(document.data, dict) and isinstance(document.data.get("id"), str):
                 documents.append((document, document.data["id"]))
+                around.mentions.append(Mention(document, ("id",), "rule", document.data["id"], made=True))
         if rule is None or unread:
             broken.add(shown)
         else:
@@ -213,42 +253,8 @@ def _load_segments(root: Path, around: Surroundings) -> tuple[Surroundings, list
             segments[name] = read_conditions(reader.under(name, "conditions"))
         if not shaped or errors(reader.problems[before:]) or document.is_spoilt((name,)):
             broken.add(name)
-    cycle = _cycle(segments)
-    if cycle:
-        reader.under(cycle[0]).problem(
-            phrase("segments go round in a circle: {path}", path=" -> ".join(cycle)), "segment-cycle", key=True
-        )
-        broken.update(cycle)
-    while more := {name for name in segments if name not in broken and broken & set(_segments_in(segments[name]))}:
+    broken |= wrong_ones(reader, segments)
+    while more := {name for name in segments if name not in broken and broken & set(used_in(segments[name]))}:
         broken |= more
     sound = {name: members for name, members in segments.items() if name not in broken}
     return replace(around, segments=sound, broken_segments=frozenset(broken)), [*problems, *reader.problems]
-
-
-def _cycle(segments: Mapping[str, tuple[Condition, ...]]) -> list[str]:
-    """Give a path of segments that comes back to its beginning, or nothing."""
-
-    def walk(name: str, path: list[str]) -> list[str]:
-        if name in path:
-            return [*path[path.index(name) :], name]
-        for used in _segments_in(segments.get(name, ())):
-            found = walk(used, [*path, name])
-            if found:
-                return found
-        return []
-
-    for name in segments:
-        found = walk(name, [])
-        if found:
-            return found
-    return []
-
-
-def _segments_in(members: tuple[Condition, ...]) -> list[str]:
-    found: list[str] = []
-    for member in members:
-        if isinstance(member, Segment):
-            found.append(member.name)
-        for group in getattr(member, "members", ()):
-            found.extend(_segments_in(group))
-    return found

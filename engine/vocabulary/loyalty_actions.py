@@ -156,6 +156,8 @@ class Tag:
         """Read ``vip`` or the settings."""
         given = reader.settings("add")
         add, remove = (_keys(given.get(word)) for word in ("add", "remove"))
+        for each in add:
+            reader.setting("add").mention("tag", each, made=True)
         for each in sorted(set(add) & set(remove)):
             reader.under("remove").problem(
                 phrase('"{tag}" is added and removed in one step', tag=each), "both", hint=phrase("keep one of them")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Self
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement
 
 from engine.database.tables import ratings
 from engine.language.phrases import Phrase, phrase
@@ -71,6 +71,8 @@ class _Rating:
                 ),
                 "empty-range",
             )
+        if "source" in given:
+            reader.under("source").names("rating source")
         return cls(
             None if at_most is None else float(at_most),
             None if at_least is None else float(at_least),
@@ -87,7 +89,7 @@ class _Rating:
         if self.at_least is not None:
             where.append(rating.c.score >= self.at_least)
         if self.source is not None:
-            where.append(self.source.sql(func.lower(rating.c.platform)))
+            where.append(self.source.sql(rating.c.platform_key))
         return exactly(
             scope.guest().join(rating, rating.c.customer_id == scope.facts.c.customer_id),
             rating.c.rated_at,

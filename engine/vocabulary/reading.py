@@ -99,9 +99,9 @@ class Reader:
             Mention(self.document, at, kind, name, made=made, never=never) for at, name in texts_of(self.data, self.at)
         )
 
-    def mention(self, kind: Kind, name: str) -> None:
-        """Remember a name of the data that stands in the key here."""
-        self.around.mentions.append(Mention(self.document, self.at, kind, name, on_key=True))
+    def mention(self, kind: Kind, name: str, *, made: bool = False) -> None:
+        """Remember a name of the data that stands in the key here; ``made`` as for ``names``."""
+        self.around.mentions.append(Mention(self.document, self.at, kind, name, on_key=True, made=made))
 
     def is_shaped(self, schema: Mapping[str, Any]) -> bool:
         """Tell whether the value here has the right shape, without noting anything: the whole file's check did."""
