@@ -2,7 +2,8 @@
 
 Schemas are JSON Schema draft-07 without ``oneOf`` and ``anyOf``. They may carry annotations of ours, none of which
 changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people
-try: word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words) and ``x-secret`` (never repeat the value).
+try: word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words), ``x-secret`` (never repeat the value) and
+``x-words`` (the names here are words of the language, which may stand in another part of the file by mistake).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.document import Document, Path
 from engine.language.formats import FORMATS, fits
-from engine.language.phrases import Phrase, meant, phrase, told
+from engine.language.phrases import Phrase, listed, meant, phrase, told
 from engine.language.problems import Problem, ordered
 from engine.language.wording import did_you_mean, found, nearest, one_of, section_hint, short, type_hint, types, wanted
-from engine.language.yamlerrors import colon_trouble
+from engine.language.yamlerrors import FULL_WIDTH_COMMA, FULL_WIDTH_COMMA_CURE, colon_trouble
 
 if TYPE_CHECKING:
     from jsonschema import Draft7Validator
@@ -206,8 +207,10 @@ class _Check:
     def not_one_of(self, error: _Difference, path: Path) -> None:
         allowed = error.schema["enum"] if "enum" in error.schema else [error.schema["const"]]
         value = error.instance
-        shown, near = found(value), None
-        if isinstance(value, str):
+        shown, near, hint = found(value), None, phrase("Known: {words}.", words=one_of(allowed))
+        if isinstance(value, str) and FULL_WIDTH_COMMA.search(value):
+            shown, hint = phrase('"{word}"', word=short(value)), FULL_WIDTH_COMMA_CURE
+        elif isinstance(value, str):
             near = error.schema.get("x-also", {}).get(value) or nearest(
                 value, [one for one in allowed if isinstance(one, str)]
             )
@@ -215,7 +218,7 @@ class _Check:
         message = phrase(
             "{found} is not known for {name}{meant}", found=shown, name=self._name(path), meant=meant(near)
         )
-        self._say(path, message, "not-one-of", phrase("Known: {words}.", words=one_of(allowed)))
+        self._say(path, message, "not-one-of", hint)
 
     def bad_format(self, error: _Difference, path: Path) -> None:
         message = phrase("{name}: {said}", name=self._name(path), said=self._cause(error))
@@ -330,7 +333,18 @@ class _Check:
             return phrase(
                 '"{word}" belongs to "{section}": write it below "{section}:", indented.', word=key, section=inside[0]
             )
-        return ""
+        return self._word_of(key) if above[-1].get("x-words") else ""
+
+    def _word_of(self, key: str) -> str:
+        """Say it of a word of another part of a rule, such as a trigger that stands among the conditions."""
+        parts = self.schema.get("properties", {})
+        words = {part: _resolve(self.schema, parts[part]) for part in parts}
+        words |= {part: _resolve(self.schema, inner["items"]) for part, inner in words.items() if "items" in inner}
+        found = [part for part, inner in words.items() if inner.get("x-words") and key in inner["properties"]]
+        if not found:
+            return ""
+        where = listed((phrase('"{word}"', word=part) for part in found), " or ")
+        return phrase('"{word}" is a word of {sections}, and does not stand here.', word=key, sections=where)
 
 
 _TELLERS: Final[dict[str, Callable[[_Check, _Difference, Path], None]]] = {

@@ -44,6 +44,15 @@ _EXAMPLES: Final = listed(
         "monthly on 1 at 08:00",
     )
 )
+_CHINESE: Final = {
+    **dict.fromkeys(("每天", "每日"), "daily"),
+    "工作日": "weekdays",
+    **{
+        f"每{week}{day}": f"{name.lower()}s"
+        for week in ("周", "星期")
+        for day, name in zip("一二三四五六日", DAY_NAMES, strict=True)
+    },
+}
 _SAID: Final[dict[str, Phrase]] = {
     "daily": phrase("every day"),
     "weekdays": phrase("Monday to Friday"),
@@ -218,6 +227,9 @@ class Schedule:
 
 def _nearest(words: str) -> str:
     """Give the nearest right spelling, or nothing."""
+    for chinese, english in _CHINESE.items():
+        words = words.replace(chinese, f"{english} ")
+    words = " ".join(words.split())
     every = re.fullmatch(r"(?:every|each) (?:([0-9]+) ?)?([a-z]+)", words)
     if every:
         unit = get_close_matches(every.group(2), ("minutes", "hours", "minute", "hour"), n=1, cutoff=0.5)

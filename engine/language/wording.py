@@ -22,6 +22,12 @@ _SIGNS: Final = {
     "<": "less_than",
 }
 
+#: What people write for true and false.
+_TRUTHS: Final = {
+    **dict.fromkeys(("yes", "y", "on", "true", "是", "开", "对"), "true"),
+    **dict.fromkeys(("no", "n", "off", "false", "否", "关", "不"), "false"),
+}
+
 _TYPE_WORDS: Final[Mapping[str, Phrase]] = {
     "string": phrase("a text"),
     "integer": phrase("a whole number"),
@@ -113,6 +119,8 @@ def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
     if isinstance(value, str):
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
         said = _with_words(schema, value, key) or (_write_number(label, number) if number else "")
+        truth = _TRUTHS.get(value.strip().casefold()) if "boolean" in allowed else None
+        said = phrase("Write: {yaml}", yaml=f"{label}{truth}") if truth else said
     elif isinstance(value, dict):
         said = _entries_hint(value) if "array" in allowed else ""
     elif "string" in allowed and "enum" not in schema and not isinstance(value, list):

@@ -61,6 +61,8 @@ _FULL_WIDTH: Final[Said] = (
     "full-width-colon",
     phrase("Switch the keyboard to English and type the colon again, with a space after it."),
 )
+FULL_WIDTH_COMMA: Final = re.compile("[，、；]")
+FULL_WIDTH_COMMA_CURE: Final = phrase('Between two entries of a list stands the "," of an English keyboard.')
 
 
 def forbidden(char: str) -> Said:
@@ -103,6 +105,12 @@ def key_type(key: str, value: object) -> Said:
 def odd_space(key: str) -> Said:
     """Say that a name begins with a space that is none to YAML, as copying from a web page brings."""
     name = key.strip().strip("".join(ODD_SPACES))
+    if key[0] == "\u3000":
+        return (
+            phrase('before "{name}" stands the full-width space of a Chinese or Japanese keyboard', name=name),
+            "odd-space",
+            phrase("Switch the keyboard to English and type plain spaces."),
+        )
     return (
         phrase('before "{name}" stands a space that is no plain space (U+{code:04X})', name=name, code=ord(key[0])),
         "odd-space",

@@ -162,7 +162,7 @@ class Split:
             "description": cls.about,
             "additionalProperties": {
                 "type": "object",
-                "x-name": "a branch",
+                "x-name": phrase("a branch"),
                 "additionalProperties": False,
                 "required": ["share", "actions"],
                 "description": phrase("One branch: its share of the guests, and what is done for them."),
@@ -252,8 +252,9 @@ def action_schema() -> JsonSchema:
     properties: dict[str, Any] = {word: settings_schema(word) for word in ACTIONS}
     return {
         "type": "object",
-        "x-name": "a step",
+        "x-name": phrase("a step"),
         "minProperties": 1,
+        "x-words": True,
         "additionalProperties": False,
         "properties": properties,
     }

@@ -216,6 +216,7 @@ def conditions_schema() -> JsonSchema:
         "x-name": phrase("conditions"),
         "x-also": _OTHER_WORDS,
         "minProperties": 1,
+        "x-words": True,
         "additionalProperties": False,
         "properties": {word: made.schema() for word, made in CONDITIONS.items() if word != ATTRIBUTE},
         "patternProperties": {PATTERN: Attribute.schema()},

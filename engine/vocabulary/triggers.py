@@ -89,6 +89,7 @@ def trigger_schema() -> JsonSchema:
     """Give the schema of ``trigger``. Exactly one is checked in Python: ``maxProperties`` hides completion."""
     return {
         "type": "object",
+        "x-words": True,
         "additionalProperties": False,
         "description": "What makes a guest a candidate; exactly one.",
         "properties": {word: made.schema() for word, made in TRIGGERS.items()},

@@ -129,7 +129,7 @@ DIFFERENCES = {
     "comma": ("factor: 0,5\n", 9, "wrong-type", '"factor" wants a number, not the text "0,5"', "Write: factor: 0.5"),
     "broken number": ("priority: 3.0\n", 11, "wrong-type", '"priority" wants a whole number, not the number 3.0', ""),
     "truth as text": ("about: true\n", 8, "wrong-type", '"about" wants a text, not the value true', 'Write: about: "true"'),
-    "text as truth": ("active: yes\n", 9, "wrong-type", '"active" wants true or false, not the text "yes"', ""),
+    "text as truth": ("active: yes\n", 9, "wrong-type", '"active" wants true or false, not the text "yes"', "Write: active: true"),
     "list for text": ("about: [a]\n", 1, "wrong-type", '"about" wants a text, not a list', ""),
     "section for number": ("priority:\n  a: 1\n", None, "wrong-type", '"priority" wants a whole number, not a section', ""),
     "text for section": ("conditions: orders\n", 13, "wrong-type", '"conditions" wants a section, its lines indented below it, not the text "orders"', 'Write "orders:" on a line of its own, indented below "conditions:".'),

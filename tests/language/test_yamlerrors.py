@@ -55,7 +55,12 @@ MISTAKES = {
     "escape": ('a: "\\d"\n', (1, 5), "bad-escape", "\\d means nothing inside double quotes"),
     "no name": (": a\n", (1, 1), "key-type", "a setting's name is missing before the colon"),
     "odd space": ("a:\n\u00a0\u00a0b: 1\n", (2, 1), "odd-space", 'before "b" stands a space that is no plain space'),
-    "ideographic space": ("a: 1\n\u3000b: 1\n", (2, 1), "odd-space", "a space that is no plain space (U+3000)"),
+    "ideographic space": (
+        "a: 1\n\u3000b: 1\n",
+        (2, 1),
+        "odd-space",
+        "the full-width space of a Chinese or Japanese keyboard",
+    ),
     "two documents": ("a: 1\n---\nb: 2\n", (2, 1), "second-document", "a second document begins here"),
     "merge": ("<<: {a: 1}\n", (1, 1), "alias", "merging with << cannot be used here"),
     "tag": ("a: !now x\n", (1, 4), "tag", "a tag (a word that begins with !) cannot be used here"),

@@ -13,12 +13,11 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from random import Random
 
 import pytest
 from mutations import mutated
-from test_owner_mistakes import HOME, PLACES
+from test_owner_mistakes import FILES, HOME, NAMES, place_of
 
 from engine.language.phrases import LANGUAGES, said
 from engine.language.problems import Problem, errors, to_github, to_json, to_text
@@ -29,10 +28,9 @@ from engine.vocabulary.validate import rule_from
 
 SECONDS = float(os.environ.get("REGULARS_FUZZ_SECONDS", "0"))
 FIRST = int(os.environ.get("REGULARS_FUZZ_SEED", "0"))
-SHARES, FILES = 2, 350
+SHARES, LOOKS = 2, 350
 #: What the issue allows a file; a machine that is busy with other tests gets more time than that.
 LONGEST, LARGEST = 2.0, 200 * 2**20
-MISTAKES = Path(__file__).parents[1] / "mistakes"
 
 
 def shipped() -> list[tuple[str, str]]:
@@ -44,10 +42,7 @@ def shipped() -> list[tuple[str, str]]:
 
 def mistakes() -> list[tuple[str, str]]:
     """Give the owners' mistakes: where each stands in a home, and its text."""
-    return [
-        (PLACES.get(file.stem.partition("-")[0], f"rules/{file.stem}.yaml"), file.read_text(encoding="utf-8"))
-        for file in sorted(MISTAKES.glob("*.yaml"))
-    ]
+    return [(place_of(name), FILES[name].read_bytes().decode("utf-8", "replace")) for name in NAMES]
 
 
 SHIPPED, MISTAKEN = shipped(), mistakes()
@@ -121,7 +116,7 @@ def seeds(share: int) -> Iterator[int]:
     """Give the numbers of the files to look at: so many, or as long as there is time."""
     end = time.monotonic() + SECONDS / SHARES
     for number in count(FIRST * SHARES + share, SHARES):
-        if (time.monotonic() >= end) if SECONDS else number >= (FIRST * SHARES) + FILES * SHARES:
+        if (time.monotonic() >= end) if SECONDS else number >= (FIRST * SHARES) + LOOKS * SHARES:
             return
         yield number
 

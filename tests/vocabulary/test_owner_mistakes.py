@@ -22,6 +22,8 @@ PLACES = {
     "loyalty": "config/loyalty.yaml",
     "calendar": "config/calendar.yaml",
 }
+#: Where the mistake is the file's name.
+OTHER_NAMES = {"saved-as-txt": "rules/saved-as-txt.yaml.txt"}
 HOME = {
     "config/regulars.yaml": """\
 business:
@@ -67,15 +69,25 @@ endless:
     "templates/receipt/email.txt": "You paid {{ order.total }}",
 }
 ENDINGS = {"en": ".txt", "zh": ".zh.txt"}
-NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+FILES = {file.stem: file for ending in ("yaml", "html") for file in FOLDER.glob(f"*.{ending}")}
+NAMES = sorted(FILES)
+
+
+def place_of(name: str) -> str:
+    """Give the place in a home where a mistake stands."""
+    kind, _, rest = name.partition("-")
+    if FILES[name].suffix == ".html":
+        return "templates/letter/email.html"
+    if kind == "country":
+        return f"config/compliance/{rest}.yaml"
+    return PLACES.get(kind, OTHER_NAMES.get(name, f"rules/{name}.yaml"))
 
 
 def problems_of(name: str, root: Path) -> list[Problem]:
-    kind, _, rest = name.partition("-")
-    place = f"config/compliance/{rest}.yaml" if kind == "country" else PLACES.get(kind, f"rules/{name}.yaml")
-    for shown, text in {**HOME, place: (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")}.items():
+    files = {shown: text.encode() for shown, text in HOME.items()} | {place_of(name): FILES[name].read_bytes()}
+    for shown, raw in files.items():
         (root / shown).parent.mkdir(parents=True, exist_ok=True)
-        (root / shown).write_text(text, encoding="utf-8")
+        (root / shown).write_bytes(raw)
     return check_home(root, {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_owner_mistakes import HOME, NAMES, PLACES, problems_of
+from test_owner_mistakes import HOME, NAMES, place_of, problems_of
 
 from engine.language.keys import make_key
 from engine.language.problems import errors
@@ -22,7 +22,7 @@ def loaded(root: Path, files: dict[str, str]):
     return load_home(root, {})
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.partition("-")[0] not in PLACES])
+@pytest.mark.parametrize("name", [name for name in NAMES if place_of(name).startswith("rules/")])
 def test_a_rule_with_an_error_is_broken_and_not_among_those_that_run(name: str, tmp_path: Path) -> None:
     problems = problems_of(name, tmp_path)
     make_key(tmp_path)
