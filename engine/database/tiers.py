@@ -244,6 +244,33 @@ def write_changes(conn: Connection, plan: TierPlan, customer_ids: Sequence[int],
         conn.execute(insert(tier_changes), fresh)
 
 
+class Shortfall(NamedTuple):
+    """A tier that falls by itself: on which day, to which one, and what is missing to keep it (minor units, visits)."""
+
+    tier: str
+    day: int
+    after: str | None
+    missing: int
+
+
+def shortfall(conn: Connection, plan: TierPlan | None, customer_id: int, as_of: datetime) -> Shortfall | None:
+    """Tell when the customer's tier falls, and what would keep it; None for one that does not fall.
+
+    The facts stand at ``as_of``.
+    """
+    f = customer_facts.c
+    row = conn.execute(select(f.tier_key, f.tier_rests_on).where(f.customer_id == customer_id)).one_or_none()
+    if plan is None or row is None or row.tier_rests_on is None:
+        return None
+    day = plan.leaves(row.tier_rests_on)
+    edge = plan.edge(date.fromordinal(day))
+    kept = sum(
+        worth for _, _, days in _histories(conn, plan, [customer_id], as_of) for each, worth in days if each > edge
+    )
+    after = next((key for key, mark in reversed(plan.marks) if kept >= mark), plan.base)
+    return Shortfall(row.tier_key, day, after, dict(plan.levels)[row.tier_key] - kept)
+
+
 def _histories(
     conn: Connection, plan: TierPlan, customer_ids: Iterable[int], as_of: datetime
 ) -> Iterator[tuple[int, ZoneInfo, list[tuple[int, int]]]]:

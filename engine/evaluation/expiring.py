@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam
 
 from engine.database.sql import Id
+from engine.database.tiers import Shortfall, shortfall
 from engine.evaluation.stop import scope_of_match, zone_of
 from engine.language.codes import shown
 from engine.language.rule import Rule
@@ -45,9 +46,28 @@ def what_expires(
                 "qr": code,
             }
         )
+    missing = shortfall(conn, home.tier_plan, customer_id, as_of) if rule.trigger.what == "tier" else None
     return {
+        **_of_tier(home, missing),
         "what": rule.trigger.what,
         "total": sum(item["amount"] for item in items),
         "day": items[0]["day"] if items else None,
         "items": items,
+    }
+
+
+def _of_tier(home: Home, short: Shortfall | None) -> dict[str, Any]:
+    """Give what a template may say of a tier that falls: its name, the one below, and what would keep it."""
+    tiers = home.loyalty.tiers
+
+    def name(key: str | None) -> Any:
+        level = None if tiers is None else tiers.level(key)
+        return None if level is None else level.name
+
+    by = None if tiers is None or short is None else tiers.by
+    return {
+        "tier": None if short is None else name(short.tier),
+        "next_tier": None if short is None else name(short.after),
+        "missing_spend": short.missing if short is not None and by == "spend" else None,
+        "missing_visits": short.missing if short is not None and by == "visits" else None,
     }

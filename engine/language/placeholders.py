@@ -92,6 +92,10 @@ _EXPIRING: Final[Mapping[str, Shape]] = {
     "what": "text",
     "total": "number",
     "day": "day",
+    "tier": "text",
+    "next_tier": "text",
+    "missing_spend": "money",
+    "missing_visits": "number",
     "items": ListOf({"name": "text", "amount": "number", "day": "day", "code": "text", "qr": "image"}),
 }
 _OF_A_MATCH: Final[Mapping[str, Shape]] = {

@@ -6,6 +6,7 @@ Its occasion is the first of them to run out, and a template has them all. ``WHA
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final, Protocol, Self
@@ -30,9 +31,11 @@ from sqlalchemy import (
 from engine.database.counting import unused
 from engine.database.sql import EpochSeconds, least_of
 from engine.database.tables import coupons, points
+from engine.language.loyalty import Tiers
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration, business_day
 from engine.vocabulary.comparisons import JsonSchema
+from engine.vocabulary.expiring_tier import ExpiringTier
 from engine.vocabulary.occasions import ONE_DAY, Candidates
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
@@ -66,7 +69,7 @@ class Expiring:
     """Something runs out."""
 
     about: ClassVar[str] = phrase(
-        "Something of the guest runs out soon: points, or a coupon that has not been redeemed. "
+        "Something of the guest runs out soon: points, a coupon that has not been redeemed, or the tier. "
         "Several at once are one message."
     )
     once_for: ClassVar[Phrase] = phrase("first thing to run out")
@@ -80,6 +83,7 @@ class Expiring:
     within: Duration
     at_least: int
     offer: str | None
+    tiers: Tiers | None = None  #: of the home, for ``what: tier``
 
     @classmethod
     def schema(cls) -> JsonSchema:
@@ -128,7 +132,9 @@ class Expiring:
                 phrase("offer"), offer, reader.around.offers, "unknown-offer", phrase("config/offers.yaml has")
             )
         within = some_time(reader, "within", Duration.parse(given.get("within", "7 days")), "7 days")
-        return cls(what, within, given.get("at_least", 1), offer)
+        if what == "tier":
+            _check_tier(reader, given, within)
+        return cls(what, within, given.get("at_least", 1), offer, reader.around.loyalty.tiers)
 
     @property
     def again_after(self) -> Duration:
@@ -165,6 +171,22 @@ class Expiring:
             return at + self.within.delta()
         days = ((zone, business_day(at, zone.info, scope.day_starts)) for zone in scope.zones)
         return max((scope.start(self.within.after(day) + ONE_DAY, zone) for zone, day in days), default=at)
+
+
+def _check_tier(reader: Reader, given: Mapping[str, Any], within: Duration) -> None:
+    """A tier falls on a day, is one thing, and is known beforehand only where the home works it out."""
+    if reader.around.loyalty.tiers is None and reader.around.loyalty.sound:
+        reader.setting("what").problem(
+            phrase('when a tier falls is known only of the "tiers" in config/loyalty.yaml'),
+            "no-tiers",
+            hint=phrase("write them there"),
+        )
+    if not within.is_calendar:
+        message = phrase('"within" counts days here, not {unit}', unit=within.unit)
+        reader.under("within").problem(message, "wrong-unit", hint=phrase("such as {duration}", duration="14 days"))
+    if "at_least" in given:
+        message = phrase('"at_least" goes with points and coupons, and this is about the tier')
+        reader.under("at_least").problem(message, "at-least-of-tier", key=True)
 
 
 class _Things(ABC):
@@ -299,4 +321,4 @@ class _Coupons(_Things):
 
 
 #: What can run out.
-WHAT: Final[dict[str, Expirable]] = {"points": _Points(), "coupon": _Coupons()}
+WHAT: Final[dict[str, Expirable]] = {"points": _Points(), "coupon": _Coupons(), "tier": ExpiringTier()}

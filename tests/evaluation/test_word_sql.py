@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from engine.database.tables import orders
 from engine.evaluation.compiler import Rows, compile_rule
 from engine.evaluation.permission import bucket, too_soon
 from engine.language.compliance import ImpliedTerms
+from engine.language.loyalty import Level, Loyalty, Tiers
+from engine.language.times import Duration
 from engine.vocabulary.conditions import CONDITIONS, all_hold
 from engine.vocabulary.filters import FILTER_SCHEMA
 from engine.vocabulary.scope import Scope, Zone
@@ -35,10 +38,17 @@ from engine.vocabulary.triggers import TRIGGERS
 
 FILE, WHOLE = (Path(__file__).with_name(name) for name in ("word_sql.txt", "whole_rule_sql.txt"))
 NOW, MATCHED = at("2026-05-04 10:00"), at("2026-05-02 11:00")
-HOME = home_of(
-    f"{CONFIG}attributes:\n  wedding: date\n  child_birthday: date\n  seats: number\n  vegan: yes_no\n"
-    "exclude:\n  any:\n    - tag: [staff, friend]\n",
-    "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
+HOME = replace(
+    home_of(
+        f"{CONFIG}attributes:\n  wedding: date\n  child_birthday: date\n  seats: number\n  vegan: yes_no\n"
+        "exclude:\n  any:\n    - tag: [staff, friend]\n",
+        "regulars:\n  conditions:\n    visits:\n      at_least: 4\n",
+    ),
+    loyalty=Loyalty(
+        tiers=Tiers(
+            "spend", Duration.parse("1 year"), (Level("silver", "Silver", 20_000), Level("gold", "Gold", 50_000))
+        )
+    ),
 )
 GUESTS = "SELECT f.customer_id FROM customer_facts AS f JOIN days ON f.zone_id = days.zone_id"
 DIALECTS: dict[str, Dialect] = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
