@@ -120,7 +120,14 @@ def _trigger_entries() -> Iterator[Entry]:
             notes.append(phrase("Templates see: {names}.", names=listed(sorted(made.gives))))
         if made.absence:
             notes.append(phrase("Waits for fresh data, and stops by itself when the guest comes back."))
-        yield _entry(word, made.schema(), made, notes)
+        yield _entry(word, made.schema(), made, [*notes, *_known(made.schema())])
+
+
+def _known(schema: JsonSchema) -> Iterator[Phrase]:
+    """Say which names Regulars knows by itself: festivals."""
+    for part in schema.get("properties", {}).values():
+        if "x-names" in part and "examples" in part:
+            yield phrase("Known: {words}.", words=listed(part["examples"]))
 
 
 def _entry(word: str, schema: JsonSchema, made: Any, notes: Sequence[str] = ()) -> Entry:
