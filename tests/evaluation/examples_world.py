@@ -12,6 +12,12 @@ from sqlalchemy import insert
 from engine.database.tables import tier_changes
 
 NOW = at("2026-05-04 10:00")
+#: When the example of a trigger with a date of its own fires.
+MOMENTS = {"festival": at("2026-05-05 10:00"), "on_date": at("2026-12-06 10:00")}
+#: Triggers that fire for all guests alike.
+OF_EVERYBODY = {"festival", "on_date", "every"}
+#: The system that the example of `webhook` tells.
+WEBHOOK = "webhooks:\n  loyalty-app:\n    connector: file"
 
 
 def days_ago(days: int):
@@ -103,6 +109,10 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "lapsed"): lambda cafe: comes(cafe, 100),
     ("triggers", "at_risk"): lambda cafe: comes(cafe, *range(20, 40, 2)),
     ("triggers", "birthday"): lambda cafe: cafe.guest(birthday=511),
+    ("triggers", "anniversary"): lambda cafe: cafe.guest(joined=at("2024-05-07 10:00")),
+    ("triggers", "festival"): lambda cafe: cafe.guest(),
+    ("triggers", "on_date"): lambda cafe: cafe.guest(),
+    ("triggers", "every"): lambda cafe: cafe.guest(),
     ("triggers", "joined"): lambda cafe: cafe.guest(joined=days_ago(2)),
     ("triggers", "ordered"): lambda cafe: comes(cafe, 10),
     ("triggers", "reached"): lambda cafe: comes(cafe, 1, total=50_000),
