@@ -17,7 +17,15 @@ from engine.language.zones import changes, first_instant, instants, wall
 
 _MIDNIGHT: Final = 24 * 60
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAY_NAMES: Final = (
+    phrase("Monday"),
+    phrase("Tuesday"),
+    phrase("Wednesday"),
+    phrase("Thursday"),
+    phrase("Friday"),
+    phrase("Saturday"),
+    phrase("Sunday"),
+)
 GROUPS: Final[dict[str, frozenset[int]]] = {"weekdays": frozenset(range(5)), "weekend": frozenset({5, 6})}
 CLOSED: Final = "closed"
 _HORIZON: Final = 16  # two weeks and the days that a change of time can swallow

@@ -26,7 +26,9 @@ _AT_RISK_STAYS_OPEN = Duration.parse("60 days")
 class Lapsed:
     """Quiet for a while."""
 
-    about: ClassVar[str] = "The guest's last visit (of the kind the filters name) is this long ago, and not longer."
+    about: ClassVar[str] = phrase(
+        "The guest's last visit (of the kind the filters name) is this long ago, and not longer."
+    )
     once_for: ClassVar[Phrase] = phrase("last order")
     open_for: ClassVar[Phrase] = phrase("until up_to")
     again_for: ClassVar[Phrase | None] = phrase("as long as after")
@@ -48,8 +50,9 @@ class Lapsed:
             "description": cls.about,
             "x-also": {"late": "up_to"},
             "properties": {
-                "after": DURATION | {"description": "Quiet this long; 90 days if left out."},
-                "up_to": DURATION | {"description": "Longer than this is left alone; after + 30 days if left out."},
+                "after": DURATION | {"description": phrase("Quiet this long; 90 days if left out.")},
+                "up_to": DURATION
+                | {"description": phrase("Longer than this is left alone; after + 30 days if left out.")},
                 **FILTER_SCHEMA,
             },
         }
@@ -80,17 +83,23 @@ class Lapsed:
         """SQL: an order (of that kind) is known that the match did not know of, or was placed after it."""
         return _came_back(scope, self.filters, self.after)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        until = self.up_to or f"{_LAPSED_STAYS_OPEN} more"
-        return f"has no order{self.filters.sentence()} for {self.after}, up to {until}"
+        return phrase(
+            "has no order{which} for {after}, up to {until}",
+            which=self.filters.sentence(),
+            after=self.after,
+            until=self.up_to or phrase("{time} more", time=_LAPSED_STAYS_OPEN),
+        )
 
 
 @dataclass(frozen=True)
 class AtRisk:
     """Quiet for long, measured by the guest's own rhythm."""
 
-    about: ClassVar[str] = "The guest stays away much longer than usual: so many times the mean of the last ten gaps."
+    about: ClassVar[str] = phrase(
+        "The guest stays away much longer than usual: so many times the mean of the last ten gaps."
+    )
     once_for: ClassVar[Phrase] = phrase("last order")
     open_for: ClassVar[Phrase] = phrase("until up_to")
     again_for: ClassVar[Phrase | None] = phrase("60 days")
@@ -117,15 +126,18 @@ class AtRisk:
                 "times": {
                     "type": "number",
                     "exclusiveMinimum": 0,
-                    "description": "How many times the mean of the last ten gaps between visits; 3 if left out.",
+                    "description": phrase(
+                        "How many times the mean of the last ten gaps between visits; 3 if left out."
+                    ),
                 },
                 "min_visits": {
                     "type": "integer",
                     "minimum": 2,
-                    "description": "Guests with fewer visits have no rhythm yet; 5 if left out.",
+                    "description": phrase("Guests with fewer visits have no rhythm yet; 5 if left out."),
                 },
-                "at_least": DURATION | {"description": "Never earlier than this; 10 days if left out."},
-                "up_to": DURATION | {"description": "Longer than this is left alone; at_least + 60 days if left out."},
+                "at_least": DURATION | {"description": phrase("Never earlier than this; 10 days if left out.")},
+                "up_to": DURATION
+                | {"description": phrase("Longer than this is left alone; at_least + 60 days if left out.")},
             },
         }
 
@@ -157,12 +169,15 @@ class AtRisk:
         """SQL: an order is known that the match did not know of, or was placed after it."""
         return _came_back(scope, OrderFilters(), self.at_least)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        until = self.up_to or f"{_AT_RISK_STAYS_OPEN} more"
-        return (
-            f"has at least {self.min_visits} visits and stays away more than {self.times:g} times the usual gap, "
-            f"for {self.at_least}, up to {until}"
+        return phrase(
+            "has at least {visits} visits and stays away more than {times:g} times the usual gap, for {at_least}, "
+            "up to {until}",
+            visits=self.min_visits,
+            times=self.times,
+            at_least=self.at_least,
+            until=self.up_to or phrase("{time} more", time=_AT_RISK_STAYS_OPEN),
         )
 
 
@@ -172,11 +187,13 @@ def _check_range(reader: Reader, first: str, opens: Duration, closes: Duration |
     if closes is None or closes.after(anchor) > opens.after(anchor):
         return
     place = reader.setting("up_to")
-    place.problem(
-        f'"up_to" ({closes}) must be longer than "{first}" ({opens}): no day lies between them',
-        "empty-range",
-        hint='or leave "up_to" out',
+    said = phrase(
+        '"up_to" ({closes}) must be longer than "{first}" ({opens}): no day lies between them',
+        closes=closes,
+        first=first,
+        opens=opens,
     )
+    place.problem(said, "empty-range", hint=phrase('or leave "up_to" out'))
 
 
 def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnElement[bool]:

@@ -41,7 +41,7 @@ class Action(Protocol):
         """Read settings whose shape is right; problems of meaning are noted with the reader."""
         ...
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         ...
 

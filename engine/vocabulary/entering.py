@@ -98,7 +98,7 @@ class Enters:
         )
         return select(inside.c.customer_id).where(inside.c.customer_id.not_in(was_inside))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         return phrase('has come into the segment "{name}"', name=self.segment.name)
 

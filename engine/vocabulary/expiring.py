@@ -153,7 +153,7 @@ class Expiring:
         """SQL: each thing that the guest's match spoke of and that is still there, as ``Expirable.items``."""
         return WHAT[self.what].items(self, scope)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         return phrase("has {what} within {within}", what=WHAT[self.what].sentence(self), within=self.within)
 

@@ -125,7 +125,7 @@ class Festival:
         country = func.coalesce(own, self.home)
         return case({each: number for number, each in enumerate(countries, 1)}, value=country, else_=0)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         title = self.calendar.title(self.name)
         if self.days_before == 0:

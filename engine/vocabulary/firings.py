@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import ColumnElement, and_, distinct, func, literal, select
 
 from engine.database.tables import orders
-from engine.language.phrases import Phrase, phrase
+from engine.language.phrases import Phrase, listed, phrase
 from engine.language.times import Duration
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters
@@ -34,7 +34,7 @@ _ORDERED_STAYS_OPEN = "3 days"
 class Joined:
     """A new guest."""
 
-    about: ClassVar[str] = "The guest joined a while ago; once in a lifetime."
+    about: ClassVar[str] = phrase("The guest joined a while ago; once in a lifetime.")
     once_for: ClassVar[Phrase] = phrase("guest")
     open_for: ClassVar[Phrase] = phrase("7 days after ago, or within")
     again_for: ClassVar[Phrase | None] = None
@@ -56,8 +56,8 @@ class Joined:
             "description": cls.about,
             "x-also": {"late": "within"},
             "properties": {
-                "ago": DURATION | {"description": "Joined this long ago; at once if left out."},
-                "within": DURATION | {"description": "Stays open this long after that; 7 days if left out."},
+                "ago": DURATION | {"description": phrase("Joined this long ago; at once if left out.")},
+                "within": DURATION | {"description": phrase("Stays open this long after that; 7 days if left out.")},
             },
         }
 
@@ -82,16 +82,18 @@ class Joined:
             expired=days.c.expired,
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        return f"joined {self.ago} ago, and up to {self.within} before that"
+        return phrase("joined {ago} ago, and up to {within} before that", ago=self.ago, within=self.within)
 
 
 @dataclass(frozen=True)
 class Ordered:
     """An order was placed."""
 
-    about: ClassVar[str] = "The guest placed an order of the kind the filters name: any, the nth visit, or each nth."
+    about: ClassVar[str] = phrase(
+        "The guest placed an order of the kind the filters name: any, the nth visit, or each nth."
+    )
     once_for: ClassVar[Phrase] = phrase("order")
     open_for: ClassVar[Phrase] = phrase("3 days")
     again_for: ClassVar[Phrase | None] = None
@@ -118,14 +120,14 @@ class Ordered:
                 "count": {
                     "type": "integer",
                     "minimum": 1,
-                    "description": "Only the first order of the visit with this number: 1 is the first visit.",
+                    "description": phrase("Only the first order of the visit with this number: 1 is the first visit."),
                 },
                 "every": {
                     "type": "integer",
                     "minimum": 2,
-                    "description": "Only the first order of each visit with a multiple of this number.",
+                    "description": phrase("Only the first order of each visit with a multiple of this number."),
                 },
-                "ago": DURATION | {"description": "This long after the order; at once if left out."},
+                "ago": DURATION | {"description": phrase("This long after the order; at once if left out.")},
                 **late_setting(_ORDERED_STAYS_OPEN),
                 **FILTER_SCHEMA,
             },
@@ -137,7 +139,10 @@ class Ordered:
         given = reader.settings("count")
         if "count" in given and "every" in given:
             reader.under("every").problem(
-                '"count" and "every" cannot stand together', "both", key=True, hint="write one rule for each"
+                phrase('"count" and "every" cannot stand together'),
+                "both",
+                key=True,
+                hint=phrase("write one rule for each"),
             )
         ago = Duration.parse(given.get("ago", "0 minutes"))
         stays = stays_open if ago.is_calendar else exact_stay
@@ -189,12 +194,14 @@ class Ordered:
         )
         return [~not_first, visits == self.count if self.count is not None else visits % self.every == 0]
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
-        which = "an order"
+        what = phrase("an order")
         if self.count is not None:
-            which = f"the first order of visit {self.count}"
+            what = phrase("the first order of visit {number}", number=self.count)
         elif self.every is not None:
-            which = f"the first order of every visit number {self.every}, {self.every * 2}, {self.every * 3} ..."
-        when = f", {self.ago} ago" if self.ago.is_calendar or self.ago.delta() else ""
-        return f"placed {which}{self.filters.sentence()}{when}"
+            numbers = [self.every, self.every * 2, self.every * 3]
+            what = phrase("the first order of every visit number {numbers} ...", numbers=listed(numbers))
+        placed = phrase("placed {what}{which}", what=what, which=self.filters.sentence())
+        at_once = not self.ago.is_calendar and not self.ago.delta()
+        return placed if at_once else phrase("{placed}, {time} ago", placed=placed, time=self.ago)

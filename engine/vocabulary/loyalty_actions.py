@@ -101,7 +101,7 @@ class Points:
         multiple = self.loyalty.multiple(tier_key) if ledger is not None and ledger.multiples else Decimal(1)
         return int((self.add * count * multiple).to_integral_value(ROUND_FLOOR))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         many = abs(self.add)
         if self.add < 0:
@@ -168,7 +168,7 @@ class Tag:
                 place.problem(phrase("a tag is a word, without *"), "bad-tag", hint=phrase("such as big-spender"))
         return cls(add, remove)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         said = []
         if self.add:

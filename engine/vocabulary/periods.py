@@ -67,7 +67,7 @@ class OnDate:
         days = _open(scope, lambda day: self.on if self.on <= day else None, self.late.after)
         return _everybody(scope, days)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         return phrase("meets the conditions on {date}", date=self.on)
 
@@ -160,13 +160,13 @@ class Every:
             begins = earlier
         return begins
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         match self.period:
             case "day":
                 return phrase("gets a turn every day")
             case "week":
-                return phrase("gets a turn every week, from {day} on", day=phrase(DAY_NAMES[self.on]))
+                return phrase("gets a turn every week, from {day} on", day=DAY_NAMES[self.on])
             case "month":
                 return phrase("gets a turn every month, from day {day} on", day=self.on)
             case "quarter":

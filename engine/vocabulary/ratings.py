@@ -100,7 +100,7 @@ class _Rating:
             store_id=rating.c.store_id,
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         where = "" if self.source is None else phrase(" on {source}", source=self.source.sentence())
         return phrase(

@@ -254,7 +254,7 @@ class Reached:
             .subquery("crossed")
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         return phrase("{reaches}{times}{period}", reaches=self._reaches(), times=self._times(), period=self._period())
 

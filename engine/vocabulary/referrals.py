@@ -98,7 +98,7 @@ class Referred:
             friend_id=friend.c.id,
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         if self.orders == 1:
             return phrase("has referred a friend who has placed the first order")

@@ -90,7 +90,7 @@ class Birthday:
             expired=days.c.expired,
         )
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         if self.days_before == 0:
             return phrase("has a birthday today")
@@ -216,7 +216,7 @@ class Anniversary:
         )
         return select(own.c.customer_id, *_ends(days)).select_from(source).where(own.c.name.in_(names))
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         which = listed((phrase("joining") if name == JOINED else name for name in self.of), " or ")
         if self.days_before == 0:

@@ -120,7 +120,7 @@ class TierChanged:
                 rows.append((zone.id, day.toordinal(), of_day(day), closes, int(expired)))
         return values_cte("open_changes", _COLUMNS, rows)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English."""
         said: list[Any] = [
             phrase("{rose} to another tier", rose=_DIRECTIONS.get(self.direction or "", phrase("changed")))

@@ -37,7 +37,8 @@ def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, defau
     if value.is_calendar:
         return value
     place = reader.setting(word)
-    place.problem(f'"{place.at[-1]}" counts days, not {value.unit}', "wrong-unit", hint=f"such as {default}")
+    said = phrase('"{word}" counts days, not {unit}', word=place.at[-1], unit=value.unit)
+    place.problem(said, "wrong-unit", hint=phrase("such as {duration}", duration=default))
     return Duration.parse(default)
 
 
@@ -60,9 +61,8 @@ def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Dura
     """Check that an occasion stays open for some time: with a length of nothing it would never be open."""
     if length.amount == 0:
         place = reader.setting(word)
-        place.problem(
-            f'"{place.at[-1]}" is {length}: the rule would never fire', "empty-range", hint=f"such as {such_as}"
-        )
+        said = phrase('"{word}" is {length}: the rule would never fire', word=place.at[-1], length=length)
+        place.problem(said, "empty-range", hint=phrase("such as {duration}", duration=such_as))
     return length
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
-from engine.language.phrases import Phrase
+from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
 from engine.vocabulary.absences import AtRisk, Lapsed
 from engine.vocabulary.comparisons import JsonSchema
@@ -60,7 +60,7 @@ class Trigger(Protocol):
         """SQL: who is open now, or has closed unseen."""
         ...
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it in English, to follow 'the guest'."""
         ...
 
@@ -91,6 +91,6 @@ def trigger_schema() -> JsonSchema:
         "type": "object",
         "x-words": True,
         "additionalProperties": False,
-        "description": "What makes a guest a candidate; exactly one.",
+        "description": phrase("What makes a guest a candidate; exactly one."),
         "properties": {word: made.schema() for word, made in TRIGGERS.items()},
     }
