@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,28 +28,9 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
-        from engine.console import exits, page
+        from engine.console.ending import ended
 
-        page.speak_utf8()
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("\nInterrupted. The next run takes up what was under way.", err=True)
-            code = exits.INTERRUPTED
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
-            code = exits.READER_GONE
-        except Exception as error:  # noqa: BLE001 (the last net: what nobody expected is written down as a bug)
-            color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            command = ctx.invoked_subcommand or ""
-            code, said = exits.end(error, command=command, now=clock(), color=color, language=ctx.params["lang"])
-            click.echo(said, err=True)
-        else:
-            code = result if isinstance(result, int) else exits.FINE
-        return ctx.exit(code)
+        return ctx.exit(ended(ctx, lambda: super(Program, self).invoke(ctx), clock))
 
 
 def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -318,6 +298,21 @@ def doctor(root: Path, calls: bool, rebuild_facts: bool, shape: str) -> int:
     said, sick = examined.report(shape)
     say(said)
     return int(sick)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--customer", metavar="ID", help="The guest; left out, it is for every guest (of the store).")
+@click.option("--store", metavar="ID", help="Where, by id or name.")
+@click.option("--at", "time", metavar="TIME", help="When: 2026-05-04T10:00; now if left out.")
+@click.option("--data", metavar="KEY=VALUE", multiple=True, help="What else is known of it; as often as needed.")
+@click.option("--id", "number", metavar="ID", help="Its own id: the same one again changes it, and adds none.")
+@in_home
+def event(session: Session, name: str, **given: Any) -> None:
+    """Record that something happened: a tasting, rain, leftovers. Rules with the trigger `event` answer it."""
+    from engine.console.happening import record
+
+    say(record(session, name, **given))
 
 
 @main.group()

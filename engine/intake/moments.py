@@ -12,10 +12,11 @@ from engine.database.ledger import settle
 from engine.database.tables import events, orders, points, ratings
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
+from engine.intake.events import event_data
 from engine.intake.guests import Guest, Guests
 from engine.intake.kinds import KINDS
 from engine.intake.upserts import merge
-from engine.language.textkey import text_key, text_keys
+from engine.language.textkey import text_key
 
 Read = Callable[[Row, Guest | None], dict[str, Any]]
 _LONGEST_LEDGER = 64
@@ -189,8 +190,7 @@ class Events:
             "name": cells["name"],
             "name_key": text_key(cells["name"]),
             "at": values.instant(cells.get("at", ""), "at", _clock(desk, store), desk.order),
-            "data": data,
-            "data_keys": text_keys(data),
+            **event_data(data),
         }
 
 

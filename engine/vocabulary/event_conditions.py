@@ -8,15 +8,18 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, func, select
 
-from engine.database.sql import json_text
+from engine.database.sql import json_number, json_text
 from engine.database.tables import events
 from engine.language.phrases import Phrase, listed, phrase
 from engine.vocabulary.activity_conditions import Happened, of_guest
-from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
+from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_tests, text_tests
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
 _DATA_NAMES: JsonSchema = {"pattern": '^[^"\\\\]+$', "x-says": phrase("a name without quotation marks")}
+
+#: Tests that compare numbers.
+_ORDERED = ("at_least", "at_most", "more_than", "less_than", "between")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class EventTest:
     """Which events are meant: by name, and by what the columns of their file say."""
 
     name: TextTest | None = None
-    where: Mapping[str, TextTest] = field(default_factory=dict)
+    where: Mapping[str, TextTest | NumberTest] = field(default_factory=dict)
 
     @classmethod
     def schema(cls) -> dict[str, JsonSchema]:
@@ -36,7 +39,7 @@ class EventTest:
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": _DATA_NAMES,
-                "additionalProperties": text_tests(phrase("The column of the event")),
+                "additionalProperties": _column_schema(phrase("The column of the event")),
                 "description": where,
             },
         }
@@ -49,13 +52,23 @@ class EventTest:
             reader.under("name").names("event")
         return cls(
             TextTest.read(data["name"]) if "name" in data else None,
-            {name: TextTest.read(test) for name, test in data.get("where", {}).items()},
+            {name: _column_test(reader.under("where", name)) for name in data.get("where", {})},
         )
+
+    @classmethod
+    def of_name(cls, reader: Reader) -> Self:
+        """Read a plain value that is the name."""
+        reader.names("event")
+        return cls(TextTest.read(reader.data))
 
     def sql(self, event: Any) -> list[ColumnElement[bool]]:
         """SQL: an event of ``events`` (or an alias) is one of these."""
         tests = [] if self.name is None else [self.name.sql(event.c.name_key)]
-        return tests + [test.sql(json_text(event.c.data_keys, name)) for name, test in self.where.items()]
+        for name, test in self.where.items():
+            is_number = isinstance(test, NumberTest)
+            said = json_number(event.c.data, name) if is_number else json_text(event.c.data_keys, name)
+            tests.append(test.sql(said))
+        return tests
 
     def sentence(self) -> Phrase:
         """Say it in English, with a blank before it."""
@@ -64,6 +77,42 @@ class EventTest:
         if self.where:
             said.append(phrase(" with {tests}", tests=listed(where, " and ")))
         return listed(said, "")
+
+
+def _column_schema(noun: str) -> JsonSchema:
+    """Give the schema of a test on what a column of an event says, a text or a number."""
+    texts, numbers = text_tests(noun), number_tests(noun)
+    one: JsonSchema = {"type": ["string", "number"]}
+    lists = {word: texts["properties"][word] | {"items": one} for word in ("one_of", "none_of")}
+    ones = {word: texts["properties"][word] | one for word in ("equals", "is_not")}
+    ordered = {word: numbers[word] for word in _ORDERED}
+    types = ["string", "number", "array", "object"]
+    return {**texts, "type": types, "items": one, "properties": {**ones, **lists, **ordered}}
+
+
+def _column_test(reader: Reader) -> TextTest | NumberTest:
+    """Read the test: ``at_least`` and its like compare numbers, everything else texts."""
+    data = reader.data
+    if not isinstance(data, Mapping):
+        return TextTest.read(_written(data))
+    ordered = [word for word in data if word in _ORDERED]
+    if not ordered:
+        return TextTest.read({word: _written(value) for word, value in data.items()})
+    for other in (word for word in data if word not in _ORDERED):
+        reader.under(other).problem(
+            phrase('"{word}" compares texts, and "{other}" beside it numbers', word=other, other=ordered[0]),
+            "mixed-tests",
+            key=True,
+        )
+        return TextTest(None, ())
+    return NumberTest.read(reader)
+
+
+def _written(value: Any) -> Any:
+    """Give numbers as texts, as a file has them."""
+    if isinstance(value, list):
+        return [_written(each) for each in value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

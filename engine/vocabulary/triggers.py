@@ -17,6 +17,7 @@ from engine.vocabulary.entering import Enters
 from engine.vocabulary.expiring import Expiring
 from engine.vocabulary.festivals import Festival
 from engine.vocabulary.firings import Joined, Ordered
+from engine.vocabulary.happenings import Event
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.periods import Every, OnDate
 from engine.vocabulary.ratings import LowRating, Rated
@@ -82,6 +83,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "referred": Referred,
     "expiring": Expiring,
     "enters": Enters,
+    "event": Event,
 }
 
 

@@ -10,6 +10,7 @@ from small_world import Cafe, at
 from sqlalchemy import insert
 
 from engine.database.tables import tier_changes
+from engine.intake.events import record_event
 
 NOW = at("2026-05-04 10:00")
 #: When the example of a trigger with a date of its own fires.
@@ -39,6 +40,14 @@ def _at_store(cafe: Cafe) -> int:
 def _with_points(cafe: Cafe) -> int:
     guest = cafe.guest()
     cafe.points(guest, days_ago(5), 150)
+    return guest
+
+
+def _tasted(cafe: Cafe) -> int:
+    guest = cafe.guest()
+    about = {"customer_id": guest, "store_id": None, "at": days_ago(2), "data": {"drink": "Espresso"}}
+    with cafe.db.begin() as conn:
+        record_event(conn, "tasting", name="Tasting", **about)
     return guest
 
 
@@ -122,6 +131,7 @@ GUESTS: dict[tuple[str, str], Callable[[Cafe], int]] = {
     ("triggers", "referred"): _with_a_friend,
     ("triggers", "expiring"): _with_points_that_expire,
     ("triggers", "enters"): _newly_regular,
+    ("triggers", "event"): _tasted,
     ("conditions", "orders"): lambda cafe: comes(cafe, 5, 6, 7),
     ("conditions", "visits"): lambda cafe: comes(cafe, 1, 2, 8, 9),
     ("conditions", "average_order"): lambda cafe: comes(cafe, 5, total=1250),
