@@ -17,10 +17,12 @@ from engine.language.problems import Problem, whole_file
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+#: What templates are measured with for the business: a template that names it must not get the name twice.
+SAMPLE_NAME: Final = "Corner Café"
 #: About as long as real ones, and in letters that every phone has. A dotted name goes before its last part.
 _SAMPLES: Final[Mapping[str, Any]] = {
     "first_name": "Jasmine",
-    "name": "Corner Café",
+    "name": SAMPLE_NAME,
     "customer.name": "Jasmine Miller",
     "coupon.name": "20% off your next visit",
     "code": codes.shown("K7QM2XRT9BWNH"),

@@ -16,6 +16,7 @@ from engine.language.loyalty import Loyalty, load_loyalty
 from engine.language.offers import OFFERS_FILE, Offer, load_offers
 from engine.language.problems import Problem, ProblemsError, errors, ordered
 from engine.language.rule import Rule
+from engine.language.smslength import SAMPLE_NAME
 from engine.language.templates import Template, load_templates
 from engine.language.textkey import text_key
 from engine.language.yamlfile import Document, find, load
@@ -181,7 +182,7 @@ def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
 
     read.offers = told(load_offers(root, read.config.business.currency))
     read.loyalty = told(load_loyalty(root, read.config.business.currency))
-    read.templates = told(load_templates(root, read.config.law.texts("sms", None)))
+    read.templates = told(load_templates(root, replace(read.config.law, business=SAMPLE_NAME).texts("sms", None)))
     read.calendar = told(load_calendar(root))
     around = Surroundings(
         read.config, read.offers, read.templates, loyalty=read.loyalty, calendar=read.calendar, today=today
