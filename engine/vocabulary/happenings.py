@@ -119,7 +119,7 @@ class Event:
             everywhere.where(nobody),
         ).cte("whom")
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         if self.ago.is_calendar or self.ago.delta():
             return phrase("had an event{which}, {ago} ago", which=self.event.sentence(), ago=self.ago)
