@@ -82,9 +82,12 @@ def _waiting_for_data(page: Page, result: RunResult, *, indent: int = 0) -> set[
     return {rule for rules in names.values() for rule in rules}
 
 
-def sent_report(page: Page, sent: Mapping[str, int]) -> None:
-    """Say what became of what was due."""
+def sent_report(page: Page, sent: Mapping[str, int], *, inside: int = 0) -> None:
+    """Say what became of what was due. ``inside``: so many of the sent are coupons, points and tags."""
     done, waits = {state: count for state, count in sent.items() if state != "pending"}, sent.get("pending", 0)
+    if inside and done.get("sent"):
+        done["sent"] -= inside
+        done = {"coupons, points and tags": inside, **{state: count for state, count in done.items() if count}}
     said = f"Sent and done: {tally(done)}." if done else "Nothing was sent." if waits else "Nothing was due to be sent."
     page.line(said + (f" {counted(waits, 'message')} {'waits' if waits == 1 else 'wait'}." if waits else ""))
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import Connection
+
 from engine.console.brakes import closed, silent
+from engine.console.cost import Costs, cost_report
 from engine.console.exits import FINE, NOT_NOW, WRONG
 from engine.console.importing import complaint, take_inbox, told
 from engine.console.page import Page, colored, counter
@@ -19,7 +22,7 @@ from engine.dispatch.desk import Summary, open_desk
 from engine.dispatch.stages import send_due, send_until
 from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
-from engine.evaluation.results import RunResult
+from engine.evaluation.results import RuleResult, RunResult
 from engine.evaluation.runner import run_due
 from engine.intake.inbox import waiting
 from engine.intake.report import ImportReport
@@ -50,11 +53,12 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Ran:
-    """All that one run, dry or not, did. ``preview`` is given of a dry run, ``summary`` of another."""
+    """All that one run, dry or not, did. ``preview`` and ``costs`` are given of a dry run, ``summary`` of another."""
 
     session: Session
     result: RunResult
     preview: Preview | None = None
+    costs: Costs | None = None
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
     closed: Sequence[str] = ()  #: what kept messages in
@@ -85,15 +89,18 @@ class Ran:
     def printed(self, shape: str) -> str:
         """Give what is printed: the one JSON object, or the report."""
         if shape == "json":
-            return json.dumps(self.result.to_json(self.sent), ensure_ascii=False) + "\n"
+            cost = {} if self.costs is None else {"cost": self.costs.to_json()}
+            return json.dumps({**self.result.to_json(self.sent), **cost}, ensure_ascii=False) + "\n"
         page, home = Page(language=self.session.language), self.session.home
         for each in self.imports:
             page.verbatim(told(each))
         if self.preview is not None:
             dry_run_report(page, home, self.result, self.preview, len(waiting(home.config)))
+            if self.costs is not None:
+                cost_report(page, self.costs)
         else:
             run_report(page, home, self.result)
-            sent_report(page, self.sent)
+            sent_report(page, self.sent, inside=0 if self.summary is None else self.summary.inside)
         return page.text
 
     def complaints(self) -> str:
@@ -118,9 +125,14 @@ def _left_out(broken: int) -> Phrase:
 
 def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
     """Evaluate and roll back."""
-    preview = Preview(session.zone)
-    result = run_due(session.db, session.home, at, only=only, dry_run=True, look=preview.look)
-    return Ran(session, result, preview=preview)
+    preview, costs = Preview(session.zone), Costs(session.home, at)
+
+    def look(conn: Connection, run: int, results: Sequence[RuleResult]) -> None:
+        preview.look(conn, run, results)
+        costs.look(conn, run, results)
+
+    result = run_due(session.db, session.home, at, only=only, dry_run=True, look=look)
+    return Ran(session, result, preview=preview, costs=costs)
 
 
 def run(session: Session, at: datetime, *, only: str | None, dry_run: bool, wait: bool, rehearsal: bool) -> Ran:
@@ -176,7 +188,7 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
         finally:
             desk.carriers.close()
     page = Page()
-    sent_report(page, summary.to_json())
+    sent_report(page, summary.to_json(), inside=summary.inside)
     with session.look() as conn:
         quiet = list(silent(conn, session.home.config, clock()).values())
     code = WRONG if summary.problems else NOT_NOW if quiet else FINE

@@ -47,6 +47,7 @@ class Summary:
     """What one sending did. ``problems`` are plain sentences without personal data, each once."""
 
     states: Counter[str] = field(default_factory=Counter)  #: new state -> dispatches
+    inside: int = 0  #: of those that are ``sent``: coupons issued, points and tags given
     problems: list[str] = field(default_factory=list)
     _waiting: set[int] = field(default_factory=set, repr=False)
 

@@ -124,6 +124,7 @@ def _do_steps(desk: Desk) -> int:
         verdicts = inside.do_all(conn, held, desk.policy, at)
     for claim, verdict in zip(held, verdicts, strict=True):
         desk.summary.count(claim.id, verdict.after)
+        desk.summary.inside += verdict.after == "sent"
     return len(held)
 
 

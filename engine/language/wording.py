@@ -189,4 +189,5 @@ def _as_text(value: Any, kind: str, label: str) -> str:
         return f'{label}"{value:02}:00"'
     if kind == "phone" and not _is_phone(f"+{value}"):
         return phrase("{yaml}, with your country's code after the plus sign", yaml=f'{label}"+... {value}"')
-    return label + {"duration": f"{value} days", "phone": f'"+{value}"'}.get(kind, f'"{value}"')
+    written = {"duration": f"{value} days", "budget": f"{value} a month", "phone": f'"+{value}"'}
+    return label + written.get(kind, f'"{value}"')
