@@ -14,13 +14,16 @@ from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
 from engine.evaluation.stop import Kept, why_stopped
+from engine.language.config import Contact, WebhookConfig
 from engine.language.document import Document
 from engine.language.offers import Offer
+from engine.language.problems import errors
 from engine.language.rule import Rule
 from engine.language.templates import Template
-from engine.language.times import Duration
+from engine.language.times import Duration, Hours
+from engine.vocabulary.conditions import read_conditions
 from engine.vocabulary.home import Home
-from engine.vocabulary.reading import Surroundings
+from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.validate import rule_from
 
 
@@ -49,13 +52,18 @@ class Journeys:
         for rule in self._home.rules:
             if rule.id == version.rule and rule.version_hash == version.content_hash:
                 return rule
-        document = Document(version.path, "", version.body, (), {}, {})
-        return rule_from(document, self._as_then(conn, version.body))[0]
+        body = {key: value for key, value in version.body.items() if key != "segments"}
+        around = self._as_then(conn, body, version.body.get("segments", {}))
+        then = rule_from(_document(version.path, body), around)[0]
+        gone = {name: members for name, members in around.segments.items() if name not in self._home.segments}
+        return None if then is None else replace(then, segments=gone)
 
-    def _as_then(self, conn: Connection, body: Mapping[str, Any]) -> Surroundings:
-        """Give what the rule may name, with stand-ins for templates and offers that have left the home since.
+    def _as_then(self, conn: Connection, body: Mapping[str, Any], segments: Mapping[str, Any]) -> Surroundings:
+        """Give what the rule may name, with stand-ins for what has left the home since.
 
-        Their contents and terms were fixed with the match: only their names are asked for here.
+        Contents and terms were fixed with the match: of templates and offers only the names are asked for here.
+        ``segments`` were written down with the version. A topic that is gone is still asked about, guests have refused
+        it; what was for a contact goes to the manager; a webhook has nobody to tell. The hours are asked at the fence.
         """
         around = self._home.around
         used = set(_named(body, "template"))
@@ -68,9 +76,34 @@ class Journeys:
         then = {name: Template(name, texts) for name, texts in files.items()}
         calendar = around.calendar.with_names(_festival_of(body))
         offers = {name: _stand_in(name) for name in _named(body, "offer")}
-        return replace(
-            around, templates={**around.templates, **then}, offers={**offers, **around.offers}, calendar=calendar
+        around = self._with_segments(around, {**segments, **around.segment_data})
+        config, to = around.config, dict.fromkeys(_named(body, "to"))
+        nobody, nothing = Contact(None, None, None), WebhookConfig("file", None, None)
+        config = replace(
+            config,
+            topics=(*config.topics, *([body["topic"]] if "topic" in body else [])),
+            contacts={**dict.fromkeys(to, nobody), **config.contacts},
+            webhooks={**dict.fromkeys(to, nothing), **config.webhooks},
+            hours={channel: Hours.parse("00:00-24:00") for channel in config.hours},
         )
+        return replace(
+            around,
+            config=config,
+            templates={**around.templates, **then},
+            offers={**around.offers, **offers},
+            calendar=calendar,
+        )
+
+    def _with_segments(self, around: Surroundings, data: Mapping[str, Any]) -> Surroundings:
+        """Read the segments that a version has kept and that the home has no more."""
+        names = replace(around, segments=dict.fromkeys(data, ()))
+        read: dict[str, tuple[Any, ...]] = {}
+        for name, conditions in data.items():
+            reader = Reader(_document("config/segments.yaml", conditions), names)
+            members = read_conditions(reader)
+            if not errors(reader.problems):
+                read[name] = members
+        return replace(around, segments={**read, **around.segments})
 
 
 def policy_of(home: Home, journeys: Journeys) -> Policy:
@@ -112,7 +145,7 @@ def _named(body: Mapping[str, Any], setting: str) -> Iterator[str]:
 
 
 def _named_in(steps: Sequence[Mapping[str, Any]], setting: str) -> Iterator[str]:
-    first = {"coupon": "offer"}
+    first = {"coupon": "offer", "webhook": "to"}
     for step in steps:
         for word, settings in step.items():
             if word == "split":
@@ -131,5 +164,10 @@ def _festival_of(body: Mapping[str, Any]) -> list[str]:
     return [] if name is None else [name]
 
 
+def _document(shown: str, data: Mapping[str, Any]) -> Document:
+    """Give plain data as a document: it was read from a file once, and problems are not shown to anybody."""
+    return Document(shown, "", dict(data), (), {}, {})
+
+
 def _stand_in(name: str) -> Offer:
-    return Offer(name, name, "item", None, name, Duration.parse("1 day"), None, (), None)
+    return Offer(name, name, "item", None, name, Duration.parse("1 day"), None, (), None, worth=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, or_, select, update
@@ -56,16 +58,25 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
     }
 
 
-def version_row(conn: Connection, rule: Rule, rule_row: int, as_of: datetime) -> int:
-    """Give the row of this version of the rule; a journey under way keeps it."""
+def version_row(
+    conn: Connection, rule: Rule, rule_row: int, as_of: datetime, segments: Mapping[str, Any] | None = None
+) -> int:
+    """Give the row of this version of the rule; a journey under way keeps it.
+
+    ``segments`` are the conditions of the home's segments as they are written: a rule that names one keeps them, under
+    ``segments``, for the day on which the home has them no more.
+    """
     found = select(rule_versions.c.id).where(
         rule_versions.c.rule_id == rule_row, rule_versions.c.content_hash == rule.version_hash
     )
     row = conn.scalar(found)
     if row is None:
+        body = dict(rule.body)
+        if segments and re.search(r"'(?:segment|enters)':", repr(body)):
+            body["segments"] = dict(segments)
         conn.execute(
             upsert(conn, rule_versions)
-            .values(rule_id=rule_row, content_hash=rule.version_hash, body=dict(rule.body), first_at=as_of)
+            .values(rule_id=rule_row, content_hash=rule.version_hash, body=body, first_at=as_of)
             .on_conflict_do_nothing(index_elements=["rule_id", "content_hash"])
         )
         row = conn.scalar(found)

@@ -77,7 +77,7 @@ def scope_of_match(home: Home, rule: Rule, of: Sequence[Zone], matched_at: datet
         moment=as_of,
         zones=of,
         day_starts=home.config.day_starts,
-        segments=home.segments,
+        segments={**rule.segments, **home.segments},
         topic=rule.topic,
         match_at=matched_at,
         implied=implied_terms(home.config, as_of) if rule.stop_if else {},

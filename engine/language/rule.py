@@ -103,6 +103,8 @@ class Rule:
     limits: Limits
     holdout: int  #: basis points, 0 to 10,000
     body: Mapping[str, Any] = field(repr=False)
+    #: Of a version that is kept: the conditions of segments that have left the home since.
+    segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def content_hash(self) -> bytes:

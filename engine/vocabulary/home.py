@@ -41,6 +41,7 @@ class Home:
     loyalty: Loyalty = field(default_factory=Loyalty)
     calendar: Calendar = field(default_factory=Calendar)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    segment_data: Mapping[str, Any] = field(default_factory=dict)  #: their conditions as they are written
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     exclude: tuple[Condition, ...] = ()  #: who meets all of these never gets marketing
@@ -84,6 +85,7 @@ def load_home(root: Path, environ: Mapping[str, str], today: date | None = None)
         loyalty=read.loyalty,
         calendar=read.calendar,
         segments=read.segments,
+        segment_data=read.segment_data,
         templates=read.templates,
         rules=read.rules,
         exclude=read.exclude,
@@ -162,6 +164,7 @@ class _Read:
     loyalty: Loyalty = field(default_factory=Loyalty)
     calendar: Calendar = field(default_factory=Calendar)
     segments: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    segment_data: Mapping[str, Any] = field(default_factory=dict)  #: their conditions as they are written
     templates: Mapping[str, Template] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     exclude: tuple[Condition, ...] = ()
@@ -189,7 +192,7 @@ def _read(root: Path, environ: Mapping[str, str], today: date | None) -> _Read:
     )
     read.mentions = around.mentions
     around = told(_load_segments(root, around))
-    read.segments = around.segments
+    read.segments, read.segment_data = around.segments, around.segment_data
     exclude, found = _read_exclude(document, around)
     read.exclude, read.sound = exclude, read.config.sound and not errors(found)
     read.problems.extend(found)
@@ -258,4 +261,6 @@ def _load_segments(root: Path, around: Surroundings) -> tuple[Surroundings, list
     while more := {name for name in segments if name not in broken and broken & set(used_in(segments[name]))}:
         broken |= more
     sound = {name: members for name, members in segments.items() if name not in broken}
-    return replace(around, segments=sound, broken_segments=frozenset(broken)), [*problems, *reader.problems]
+    data = {name: document.data[name]["conditions"] for name in sound}
+    known = replace(around, segments=sound, segment_data=data, broken_segments=frozenset(broken))
+    return known, [*problems, *reader.problems]

@@ -30,6 +30,7 @@ class Surroundings:
     loyalty: Loyalty = field(default_factory=Loyalty)
     calendar: Calendar = field(default_factory=Calendar)
     today: date | None = None  #: where it is known, what lies behind or too far ahead is told
+    segment_data: Mapping[str, Any] = field(default_factory=dict)  #: their conditions as they are written
     broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
     mentions: list[Mention] = field(default_factory=list, compare=False)  #: names of the data, as they are read
 

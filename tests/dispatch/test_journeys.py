@@ -2,10 +2,11 @@
 
 from datetime import date, timedelta
 
+import pytest
 from sqlalchemy import select, update
 
 from engine.database.consent import record_consent
-from engine.database.tables import coupons, customers, dispatches
+from engine.database.tables import coupons, customers, dispatches, rule_versions
 from engine.dispatch.desk import open_desk
 from engine.dispatch.stages import send_until
 from engine.intake.importer import import_file
@@ -83,14 +84,78 @@ def test_a_template_that_lost_its_sms_since_has_it_for_those_under_way(db, home,
     assert "sms sent" in states(db)
 
 
-def test_a_rule_that_cannot_be_read_any_more_ends_its_journeys_where_staff_see_it(db, home, root):
-    (root / "config" / "segments.yaml").write_text(
-        "fans:\n  conditions:\n    orders:\n      at_least: 1\n", encoding="utf-8"
+@pytest.mark.parametrize(("visits", "ends"), [(1, "cancelled stop_if"), (2, "sent")])
+def test_a_segment_that_left_the_home_is_still_asked_for_those_under_way(db, root, home, visits, ends):
+    segments = root / "config" / "segments.yaml"
+    segments.write_text(
+        f"fans:\n  conditions:\n    segment: guests\nguests:\n  conditions:\n    visits:\n      at_least: {visits}\n"
     )
     (root / "rules" / "win-back.yaml").write_text(WIN_BACK + "stop_if:\n  segment: fans\n")
     evaluated(db, load_home(root, {}))
-    (root / "config" / "segments.yaml").unlink()
+    segments.unlink()
     again = load_home(root, {})
+    assert again.rules == ()
+    send(db, again, MORNING)
+    send(db, again, MORNING + 3 * DAY)
+    assert states(db) == [f"{channel} {ends}" for channel in ("coupon", "email", "sms")]
+
+
+def test_a_topic_that_left_the_config_is_still_asked_about(db, root, home):
+    (root / "rules" / "win-back.yaml").write_text(WIN_BACK + "topic: offers\n")
+    evaluated(db, load_home(root, {}))
+    config = root / "config" / "regulars.yaml"
+    config.write_text(config.read_text() + "topics:\n  - news\n")
+    again = load_home(root, {})
+    send(db, again, MORNING)
+    with db.begin() as conn:
+        guest = conn.execute(select(customers).where(customers.c.external_id == "c1")).one()
+        record_consent(conn, guest.sms_id, "no", at=MORNING, source="form", topic="offers")
+    send(db, again, MORNING + 3 * DAY)
+    assert states(db)[:2] == ["coupon sent", "email sent"]
+    assert states(db)[2].startswith("sms blocked")
+
+
+def test_hours_that_no_longer_meet_the_rules_are_the_fences_business(db, root, home):
+    (root / "rules" / "win-back.yaml").write_text(WIN_BACK + "send:\n  between: 10:00-12:00\n")
+    evaluated(db, load_home(root, {}))
+    config = root / "config" / "regulars.yaml"
+    config.write_text(config.read_text() + "hours:\n  email: 13:00-21:00\n")
+    send(db, load_home(root, {}), MORNING)
+    assert states(db) == ["coupon sent", "email expired never_open", "sms pending"]
+
+
+def test_a_journey_in_a_branch_goes_on_there_when_the_rule_is_edited(db, root, home):
+    split = """  - split:
+      text:
+        share: 100%
+        actions:
+          - wait: 3 days
+          - sms:
+              template: win-back
+              only_if:
+                orders:
+                  since: match
+                  equals: 0
+      none:
+        share: 1%
+        actions: []
+"""
+    branches = split.replace("share: 100%", "share: 99%")
+    (root / "rules" / "win-back.yaml").write_text(WIN_BACK.partition("  - wait")[0] + branches)
+    again = load_home(root, {})
+    assert again.problems == ()
+    evaluated(db, again)
+    send(db, again, MORNING)
+    (root / "rules" / "win-back.yaml").write_text(WIN_BACK.partition("  - wait")[0])
+    assert send(db, load_home(root, {}), MORNING + 3 * DAY) == {"sent": 1}
+    assert states(db) == ["coupon sent", "email sent", "sms sent"]
+
+
+def test_a_version_that_nobody_can_read_ends_its_journeys_where_staff_see_it(db, home):
+    evaluated(db, home)
+    with db.begin() as conn:
+        conn.execute(update(rule_versions).values(content_hash=b"?" * 32, body={"trigger": {"x": 1}, "actions": []}))
+    again = load_home(home.root, {})
     send(db, again, MORNING)
     send(db, again, MORNING + 3 * DAY)
     assert states(db) == ["coupon dead rule_unreadable", "email dead rule_unreadable", "sms dead rule_unreadable"]
