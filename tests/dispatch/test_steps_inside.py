@@ -16,8 +16,18 @@ from sqlalchemy import insert, select, update
 
 from engine.database.facts import rebuild
 from engine.database.ledger import settle
-from engine.database.tables import customer_facts, customers, order_items, orders, points, products, tags
+from engine.database.tables import (
+    customer_facts,
+    customers,
+    order_items,
+    orders,
+    points,
+    products,
+    tags,
+    tier_changes,
+)
 from engine.dispatch.claims import claim_steps
+from engine.dispatch.erasure import erase
 from engine.dispatch.inside import do_all
 from engine.dispatch.stages import send_due
 from engine.language.loyalty import Ledger, Level, Loyalty, Tiers
@@ -200,6 +210,22 @@ def test_erasure_the_rule_and_stop_if_hold_for_points_too(cafe):
         conn.execute(update(customers).values(erased_at=NOW))
     assert do_steps(cafe) == ["blocked erased"]
     assert entries(cafe) == []
+
+
+def test_an_erased_guest_wears_no_tag_and_had_no_tier_and_gets_no_more_points(cafe, tmp_path):
+    guest = cafe.guest()
+    facts_now(cafe)
+    queue(cafe, guest, Step(1, "tag", Tag(("vip",))))
+    queue(cafe, guest, some_points(10))
+    with cafe.db.begin() as conn:
+        conn.execute(insert(tier_changes).values(customer_id=guest.id, day=739_000, to_key="gold", kind="none"))
+    assert do_steps(cafe) == ["sent", "sent"]
+    waiting = queue(cafe, guest, some_points(5))
+    erase(cafe.db, a_home(tmp_path), guest.id, now=NOW, actor="Ana")
+    assert (worn(cafe, guest), cafe.outcome(waiting), do_steps(cafe)) == ([], "blocked: erased", [])
+    with cafe.db.begin() as conn:
+        assert conn.execute(select(tier_changes)).all() == []
+        assert [(row.points, row.reason) for row in conn.execute(select(points))] == [(10, None)]
 
 
 def test_no_consent_is_needed(cafe):
