@@ -148,6 +148,7 @@ def names(root: Path, environ: Mapping[str, str]) -> Names:
         "offers": read.offers,
         "festivals": read.calendar.names,
         "segments": read.segments,
+        "webhooks": read.config.webhooks,
         "topics": read.config.topics,
         "contacts": {*read.config.contacts, "store"},
     }
