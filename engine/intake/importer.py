@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from connectors.csvfile import CsvFile, FileError, open_csv
+from connectors.damage import refuse_damaged
 from connectors.dates import DateOrder
 from connectors.numbers import Numbers
 from connectors.records import Layout, RowError
@@ -164,6 +165,7 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[dict[str, 
                 raise RowError(_misshapen(cells, width))  # noqa: TRY301
             if any("\0" in cell for cell in cells):
                 raise RowError("the row holds a zero byte: the file was damaged; export it again")  # noqa: TRY301
+            refuse_damaged(cells)
             for record in layout.records(cells):
                 batch[record.kind].append(Row(line, cells, record.values))
                 held += 1
