@@ -12,6 +12,7 @@ from sqlalchemy import insert, update
 from engine.database.tables import (
     customer_facts,
     customers,
+    events,
     order_items,
     orders,
     points,
@@ -208,3 +209,17 @@ def test_what_is_read_can_be_rendered_after_a_rest_as_json(cafe, home, regular):
         "sms.zh.txt": "{{ customer.first_name }} {{ order.total }} {{ order.ordered_at | time }} {{ customer.attributes.drink }}"
     }
     assert Renderer().sms(files, values, values["languages"]) == "Wei US$12.50 10:00 tea"
+
+
+def test_an_event_and_a_friends_first_name_come_from_the_match(cafe, home, regular):
+    friend = cafe.guest("Ann Example", first_name=None)
+    happened = cafe._insert(
+        events, source="csv", external_id="e1", name="Tasting", name_key="tasting", at=NOW, data={"cups": 2}, data_keys={}
+    )  # fmt: skip
+    values = read(cafe, home, regular.guest, event_id=happened, friend_id=friend.id)
+    assert values["event"] == {"name": "Tasting", "at": "2026-05-04T15:00:00+00:00", "data": {"cups": 2}}
+    assert values["friend"] == {"first_name": "Ann"}
+    assert json.loads(json.dumps(values)) == values
+    with cafe.db.begin() as conn:
+        conn.execute(update(customers).where(customers.c.id == friend.id).values(erased_at=NOW))
+    assert read(cafe, home, regular.guest, friend_id=friend.id)["friend"] is None
