@@ -60,7 +60,7 @@ def test_the_new_facts_of_old_guests_are_worked_out_before_they_are_used(old_db:
         assert (row.tier_key, row.country, row.tier_rests_on, row.spend) == ("gold", "GB", None, 60_000)
         assert row.stands_from == NOW - timedelta(days=3)
         assert bring_to(conn, NOW) == 0
-        assert conn.execute(select(tags)).one() == (1, "vip", None)
+        assert conn.execute(select(tags)).one() == (1, "vip", None, False)
 
 
 def test_tiers_are_worked_out_for_old_guests_too(old_db: Engine) -> None:
