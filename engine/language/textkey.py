@@ -11,6 +11,11 @@ def text_key(value: str) -> str:
     return " ".join(value.split()).casefold()
 
 
+def column_key(name: str) -> str:
+    """Give the name under which imports keep a column of the owner's own: ``VIP Level`` is ``vip_level``."""
+    return "_".join(name.replace("-", " ").replace("_", " ").split()).casefold()
+
+
 def text_keys(values: Mapping[str, Any]) -> dict[str, str]:
     """Give the key of each value of a JSON object, by name: ``True`` is ``yes``, a number as it is written."""
     return {name: text_key(_written(value)) for name, value in values.items() if value is not None}

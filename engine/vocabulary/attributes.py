@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, select
 from engine.database.sql import json_number, json_text
 from engine.database.tables import customers
 from engine.language.phrases import Phrase, listed, phrase
+from engine.language.textkey import column_key
 from engine.language.times import parse_date
 from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, compare, say
 from engine.vocabulary.reading import Reader
@@ -91,8 +92,9 @@ class Attribute:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read a value, a list or tests, by the attribute's type; what does not fit it is a problem."""
-        name = str(reader.at[-1]).removeprefix(PREFIX)
-        declared = reader.around.config.attributes.get(name)
+        name = column_key(str(reader.at[-1]).removeprefix(PREFIX))
+        types = {column_key(each): kind for each, kind in reader.around.config.attributes.items()}
+        declared = types.get(name)
         if declared is None:
             reader.mention("attribute", name)
         tests = _tests(reader.data)

@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import pytest
 from earlier import coupon, event, sent
-from small_world import BERLIN, CONFIG, Cafe, at, home_of
+from small_world import BERLIN, CONFIG, Cafe, at, home_of, rule_of
 from sqlalchemy import Engine
+
+from engine.database.facts import rebuild
+from engine.evaluation.stop import why_stopped
 
 NOW = at("2026-05-31 12:00")
 LUNCH, COFFEE = ("Soup", "Lunch"), ("Latte", "Coffee")
@@ -315,3 +318,14 @@ def test_events_by_name_and_what_their_columns_say(cafe: Cafe) -> None:
         ("where:\n    nothing: x\n  equals: 0", {guest, other}),
     ]:
         assert cafe.meets(f"events:\n  {asked}", NOW) == wanted, asked
+
+
+def test_a_rank_that_stops_a_journey_looks_at_the_guests_of_every_zone(cafe: Cafe) -> None:
+    rich, poor = cafe.guest(zone=BERLIN), cafe.guest()
+    for guest, total in ((rich, 9000), (poor, 100)):
+        cafe.order(guest, NOW - DAY, total)
+    rule = rule_of("trigger:\n  birthday:\nstop_if:\n  rank:\n    of: spend\n    within: 1 year\n    top: 1\n")
+    with cafe.db.begin() as conn:
+        rebuild(conn, NOW)
+        why = [why_stopped(conn, cafe.home, rule, customer_id=each, matched_at=NOW, as_of=NOW) for each in (rich, poor)]
+    assert why == ["stop_if", None]
