@@ -13,6 +13,8 @@ DateOrder = Literal["day-first", "month-first"]
 _NUMERIC = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?:,?[ T]+(.+))?")
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?\s*(?:([AaPp])\.?\s?[Mm]\.?)?")
 _ZONE = re.compile(r"(?<=\d)\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})$")
+#: Days since 1899-12-31, as a spreadsheet counts them: 1954 to 2091, with the hour behind the point.
+_SERIAL = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")
 _MONTHS: Final = 12
 _CENTURY: Final = 100
 
@@ -73,6 +75,10 @@ def parse_moment(text: str, order: DateOrder | None) -> datetime:
         return datetime.fromisoformat(f"{local.isoformat()}{offset}")
     found = _NUMERIC.fullmatch(text)
     if not found:
+        if _SERIAL.fullmatch(text):
+            raise ValueError(
+                f'"{text}" is a spreadsheet\'s number of a day: format the column as a date and export again'
+            )
         raise ValueError(f'"{text}" is not a date such as 2026-05-03')
     year, month, day = _places(text, found, order)
     if year < _CENTURY:

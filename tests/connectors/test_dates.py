@@ -37,6 +37,8 @@ def test_dates_are_read_as_tills_print_them(text: str, order: str | None, moment
     ("text", "order", "said"),
     [
         ("yesterday", None, "is not a date such as 2026-05-03"),
+        ("46150", None, "is a spreadsheet's number of a day: format the column as a date"),
+        ("46150.75", None, "is a spreadsheet's number of a day: format the column as a date"),
         ("", None, "is not a date"),
         ("13/13/2026", "day-first", "a day that does not exist"),
         ("2026-02-30", None, "a day that does not exist"),
