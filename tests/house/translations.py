@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 CATALOGUE = ROOT / "engine" / "language" / "translations" / "zh.po"
 #: Where phrases are made of what is given, not of templates in the code.
 _MACHINE = "engine/language/phrases.py"
+#: What ``listed`` may join by.
+MARKS = (", ", " or ", " and ", " nor ")
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
@@ -26,7 +28,7 @@ def sources() -> list[Path]:
 
 def templates() -> dict[str, str]:
     """Give every template and the first place where it stands."""
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict.fromkeys(MARKS, _MACHINE)
     for place, template in phrases():
         if template is not None:
             found.setdefault(template, place)
@@ -58,7 +60,7 @@ def templates_in(tree: ast.AST) -> Iterator[tuple[int, str | None]]:
         elif name == "listed":
             marks = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mark")]
             mark = _text(marks[0]) if marks else ", "
-            if mark != "":
+            if mark:  # one that stands elsewhere is among MARKS
                 yield node.lineno, mark
 
 
