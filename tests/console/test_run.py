@@ -146,7 +146,7 @@ def test_one_broken_rule_is_shown_at_the_end_and_the_others_run(at_home: Regular
 
 
 def test_a_bug_in_one_rule_is_3_when_the_others_have_run(at_home: Regulars, monkeypatch: pytest.MonkeyPatch):
-    from engine.vocabulary.firings import LowRating
+    from engine.vocabulary.ratings import LowRating
 
     def broken(*_: object) -> object:
         raise KeyError("Li Wei")
