@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 from engine.database.sql import json_number, json_text
 from engine.database.tables import events
 from engine.language.phrases import Phrase, listed, phrase
+from engine.language.textkey import column_key
 from engine.vocabulary.activity_conditions import Happened, of_guest
 from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, number_tests, text_tests
 from engine.vocabulary.reading import Reader
@@ -52,7 +53,7 @@ class EventTest:
             reader.under("name").names("event")
         return cls(
             TextTest.read(data["name"]) if "name" in data else None,
-            {name: _column_test(reader.under("where", name)) for name in data.get("where", {})},
+            {column_key(name): _column_test(reader.under("where", name)) for name in data.get("where", {})},
         )
 
     @classmethod

@@ -34,11 +34,11 @@ def test_what_rules_compare_is_folded_beyond_ascii_and_follows_the_file(home: An
     home.take("event_id,customer_id,name,at,Kind\nE1,C1,Café Tasting,2026-05-01 10:00,WEISS\n")
     assert home.rows(stores, "external_key") == ["ä1"]
     assert home.rows(ratings, "platform_key") == ["über all"]
-    assert home.rows(events, "name_key", "data_keys") == [("café tasting", {"Kind": "weiss"})]
+    assert home.rows(events, "name_key", "data_keys") == [("café tasting", {"kind": "weiss"})]
     assert home.rows(customers, "gender_key", "attribute_keys") == [
-        ("écrivaine", {"Stufe": "grösse", "seats": "4", "vegan": "yes"})
+        ("écrivaine", {"stufe": "grösse", "seats": "4", "vegan": "yes"})
     ]
     home.take("customer_id,gender,Stufe\nC1,,Klein\n")
     assert home.rows(customers, "gender_key", "attribute_keys") == [
-        (None, {"Stufe": "klein", "seats": "4", "vegan": "yes"})
+        (None, {"stufe": "klein", "seats": "4", "vegan": "yes"})
     ]
