@@ -60,12 +60,12 @@ class Business(Protocol):
 #: (why, the link's words, and for a home without a page: how to stop it), by language.
 _FOOTERS: Final = {
     "en": (
-        "You get this email because you agreed to news from {name}.",
+        "You get this email as a guest of {name}.",
         "Unsubscribe",
         'To stop it, reply with the word "unsubscribe".',
     ),
-    "zh": ("您收到这封邮件，是因为您同意接收{name}的消息。", "退订", "如不想再收到，请回复“退订”。"),
-    "zh-hant": ("您收到這封郵件，是因為您同意接收{name}的消息。", "取消訂閱", "如不想再收到，請回覆「退訂」。"),
+    "zh": ("您是{name}的顾客，因此收到这封邮件。", "退订", "如不想再收到，请回复“退订”。"),
+    "zh-hant": ("您是{name}的顧客，因此收到這封郵件。", "取消訂閱", "如不想再收到，請回覆「退訂」。"),
 }
 
 
