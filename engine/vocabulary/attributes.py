@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, select
 
 from engine.database.sql import json_number, json_text
 from engine.database.tables import customers
-from engine.language.phrases import Phrase, listed, phrase
+from engine.language.phrases import Phrase, listed, phrase, told
 from engine.language.textkey import column_key
 from engine.language.times import parse_date
 from engine.vocabulary.comparisons import JsonSchema, NumberTest, TextTest, compare, say
@@ -190,7 +190,7 @@ def _dates(reader: Reader, name: str, tests: Mapping[str, list[Any]]) -> DateTes
         try:
             days = tuple(parse_date(_text(value)).isoformat() for value in values)
         except ValueError as error:
-            reader.problem(str(error), "bad-date", hint=phrase('the attribute "{name}" is a date', name=name))
+            reader.problem(told(error), "bad-date", hint=phrase('the attribute "{name}" is a date', name=name))
             continue
         if word == "between" and days[0] > days[1]:
             reader.under("between").problem(

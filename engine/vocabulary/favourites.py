@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from sqlalchemy import ColumnElement, FromClause, Select, and_, func, or_, select
 
 from engine.database.tables import order_items, orders, products, stores
-from engine.language.phrases import Phrase, phrase
+from engine.language.phrases import Phrase, phrase, told
 from engine.language.times import DAYS
 from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
 from engine.vocabulary.filters import FILTER_SCHEMA, OrderFilters, say_weekdays, store_keys, weekdays
@@ -145,7 +145,7 @@ def _of_weekdays(reader: Reader, test: TextTest) -> TextTest:
         try:
             parse_weekday(name)
         except ValueError as error:
-            reader.problem(str(error), "bad-weekday")
+            reader.problem(told(error), "bad-weekday")
             return False
         return True
 

@@ -98,7 +98,7 @@ def judge(problems: list[Problem], place: str, raw: bytes) -> None:
     lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", raw.decode("utf-8-sig", "replace"))
     for problem in problems:
         assert problem.code
-        assert problem.message
+        assert re.search("[\u4e00-\u9fff]", said(problem.message, "zh")), problem.message
         if problem.path == place and len(raw) < 256 * 1024:
             assert 1 <= problem.line <= max(len(lines), 1), problem
             if problem.excerpt:
@@ -109,7 +109,6 @@ def judge(problems: list[Problem], place: str, raw: bytes) -> None:
         for problem in problems:
             assert to_json(problem, language)["code"] == problem.code
             assert "\n" not in to_github(problem, language)
-            assert isinstance(said(problem.message, language), str)
 
 
 def seeds(share: int) -> Iterator[int]:

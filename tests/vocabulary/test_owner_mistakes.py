@@ -7,10 +7,12 @@ A file is a rule, or, by the beginning of its name, the home's config, offers, s
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from engine.language.phrases import said
 from engine.language.problems import Problem, to_text
 from engine.vocabulary.home import check_home
 
@@ -125,4 +127,5 @@ def test_every_mistake_is_placed_and_coded(name: str, tmp_path: Path) -> None:
         assert problem.column >= 1
         assert problem.code
         assert "Traceback" not in problem.message
+        assert re.search("[\u4e00-\u9fff]", said(problem.message, "zh")), problem.message
         assert not problem.message.endswith(".")
