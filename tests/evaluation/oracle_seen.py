@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from oracle_calendar import birthday_in
-from oracle_world import DAY, Guest, Order, World, day_of, exact, fits, named, passes, shift
+from oracle_world import DAY, Entry, Guest, Order, World, day_of, exact, fits, named, passes, shift
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -144,33 +144,24 @@ class Seen:
 
     def points(self, ledger: str = "points") -> int:
         """What is left of the lots that live. A use takes of those that run out first, and never more than there is."""
-        return sum(left for _, _, left, _ in self.lots(ledger))
+        return sum(left for _, left in self.lots(ledger))
 
-    def lots(self, ledger: str = "points") -> list[tuple[int, datetime, int, datetime | None]]:
-        """The lots that live: id, since when, how much is left, when it expires."""
-        left: dict[int, int] = {}
-        known = {
-            number: (at, amount, expires)
-            for number, (who, at, amount, expires, which) in enumerate(self.world.points, 1)
-            if who == self.guest.id and at <= self.now and which == ledger
-        }
+    def lots(self, ledger: str = "points") -> list[tuple[Entry, int]]:
+        """The lots that live, and how much of each is left."""
+        left: dict[Entry, int] = {}
+        mine = [e for e in self.world.points if (e.guest, e.ledger) == (self.guest.id, ledger) and e.at <= self.now]
         # At one and the same second, what comes in comes before what is taken.
-        for number, (at, amount, _) in sorted(known.items(), key=lambda each: (each[1][0], each[1][1] < 0, each[0])):
-            if amount > 0:
-                left[number] = amount
+        for entry in sorted(mine, key=lambda each: (each.at, each.points < 0, each.id)):
+            if entry.points > 0:
+                left[entry] = entry.points
                 continue
-            lives = [lot for lot in left if left[lot] and _lives(known[lot][2], at)]
-            lives.sort(key=lambda lot: (known[lot][2] is None, known[lot][2] or at, known[lot][0], lot))
-            wanted = -amount
-            for lot in lives:
+            wanted = -entry.points
+            live = [lot for lot in left if _lives(lot.expires, entry.at)]
+            for lot in sorted(live, key=lambda each: (each.expires is None, each.expires or each.at, each.at, each.id)):
                 taken = min(wanted, left[lot])
                 left[lot] -= taken
                 wanted -= taken
-        return [
-            (lot, known[lot][0], remains, known[lot][2])
-            for lot, remains in left.items()
-            if remains and _lives(known[lot][2], self.now)
-        ]
+        return [(lot, remains) for lot, remains in left.items() if remains and _lives(lot.expires, self.now)]
 
     def age(self) -> int | None:
         """Completed years; who was born on 29 February gets older on 28 February of other years."""

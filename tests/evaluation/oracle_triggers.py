@@ -130,7 +130,7 @@ def anniversary(seen: Seen, given: Given) -> Occasions:
             continue
         for year in _years(seen):
             if year > day.year:
-                back = _in_year(day, year) - given.get("days_before", 0) * DAY
+                back = _in_year(day, year, given.get("leap_day")) - given.get("days_before", 0) * DAY
                 key = year * 2**32 + (0 if name == "joined" else crc32(name.encode()))
                 yield from _days(seen, key, back, _after(back, given, "2 days"))
 
@@ -139,7 +139,9 @@ def _date(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def _in_year(day: date, year: int) -> date:
+def _in_year(day: date, year: int, leap: str | None) -> date:
+    if (day.month, day.day) == (2, 29) and leap == "mar1" and not calendar.isleap(year):
+        return date(year, 3, 1)
     return date(year, day.month, min(day.day, calendar.monthrange(year, day.month)[1]))
 
 

@@ -68,6 +68,18 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A line of a ledger of points: a lot where they are positive, a use where they are negative."""
+
+    id: int
+    guest: int
+    at: datetime
+    points: int
+    expires: datetime | None = None
+    ledger: str = "points"
+
+
+@dataclass(frozen=True)
 class Coupon:
     id: int
     guest: int
@@ -92,8 +104,7 @@ class World:
     guests: list[Guest] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     ratings: list[tuple[int, int, datetime, float, str]] = field(default_factory=list)  # id, guest, at, score, source
-    #: guest, at, lot (positive) or use (negative), when it expires, ledger
-    points: list[tuple[int, datetime, int, datetime | None, str]] = field(default_factory=list)
+    points: list[Entry] = field(default_factory=list)
     consents: list[tuple[int, str | None, str, datetime]] = field(default_factory=list)  # endpoint, topic, yes/no, at
     suppressed: set[int] = field(default_factory=set)
     stores: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: name, key

@@ -7,7 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oracle_world import Coupon, Event, Guest, Message, Order, World
+from oracle_world import Coupon, Entry, Event, Guest, Message, Order, World
 from small_world import CONFIG
 
 GUESTS, ADDRESSES = 30, 50
@@ -69,11 +69,11 @@ def a_world(dice: Dice) -> World:
         world.ratings.append(
             (number, dice.randint(1, GUESTS), dice.moment(), score, dice.choice(("google", "Receipt")))
         )
-    for _ in range(60):
+    for number in range(1, 61):
         at = dice.moment()
         lot = dice.choice((10, 50, 100, 100, -20, -70))
         expires = dice.sometimes(0.5, at + timedelta(days=dice.randrange(1, 60))) if lot > 0 else None
-        world.points.append((dice.randint(1, GUESTS), at, lot, expires, dice.choice(LEDGERS)))
+        world.points.append(Entry(number, dice.randint(1, GUESTS), at, lot, expires, dice.choice(LEDGERS)))
     happenings(dice, world)
     for endpoint in range(1, ADDRESSES + 1):
         if dice.random() < 0.85:

@@ -11,6 +11,8 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from random_cafes import SEGMENTS
+
 from engine.language.problems import Problem, errors, to_text
 from engine.language.rule import Rule
 from engine.language.yamlfile import parse
@@ -37,7 +39,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "template": ("hello", "hello", "hello", "gift"),
     "subject": ("A word from us",),
     "offer": ("treat",),
-    "segment": ("gold", "lively"),
+    "segment": tuple(SEGMENTS),
     "topic": ("news", "offers"),
     "alert": ("hello",),
     "email": ("hello", "hello", "gift"),
@@ -45,6 +47,22 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "coupon": ("treat",),
     "to": ("manager", "store"),
     "about": ("A rule of chance.",),
+    "of": ("joined", "wedding"),
+    "anniversary": ("joined", "wedding"),
+    "gender": ("female", "Male", "x"),
+    "name": ("rain", "table booked", "x"),
+    "event": ("rain", "table booked", "x"),
+    "events": ("rain", "Table Booked"),
+    "festival": ("lunar-new-year", "valentines-day", "christmas"),
+    "enters": tuple(SEGMENTS),
+    "rule": ("earlier", "still-earlier"),
+    "coupons": ("treat", "old-offer"),
+    "favourite": ("mon", "Latte", "Coffee", "Quay", "S-1", "fri"),
+    "pet": ("dog", "CAT"),
+    "vegan": ("yes", "no"),
+    "ledger": ("points", "stamps"),
+    "area": ("north", "South"),
+    "seats": ("2", "4"),
     "because": ("It is part of the service.",),
 }
 
@@ -178,7 +196,10 @@ class Draft:
 
 
 #: By the nearest key above, or by the pattern: names that an owner is free to choose.
-KEYS: dict[str, tuple[str, ...]] = {PATTERN: ("attribute.level", "attribute.seats")}
+KEYS: dict[str, tuple[str, ...]] = {
+    "where": ("area", "seats"),
+    PATTERN: ("attribute.pet", "attribute.children", "attribute.wedding", "attribute.vegan"),
+}
 
 
 def _nearest(known: Mapping[str, tuple[Any, ...]], path: Path, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:

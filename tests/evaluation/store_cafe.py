@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from oracle_world import Guest, World, day_of
-from random_cafes import ADDRESSES, MENU, START, STORES, ZONES
-from sqlalchemy import Connection, Table, insert
+from random_cafes import ADDRESSES, MENU, START, ZONES
+from small_world import LONG_AGO
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from engine.database.ledger import settle
 from engine.database.tables import (
@@ -33,89 +36,104 @@ from engine.database.tables import (
 from engine.language.textkey import text_key
 
 CSV = {"source": "csv"}
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def store_world(conn: Connection, world: World) -> None:
-    """Write the world, under the same numbers everywhere."""
-    conn.execute(insert(zones), [{"id": number, "name": name} for number, name in ZONES.items()])
-    zone_ids = {name: number for number, name in ZONES.items()}
-    conn.execute(insert(stores), [
-        {**CSV, "id": n, "external_id": key, "name": name, "name_key": text_key(name), "zone_id": 1, "attributes": {}}
-        for n, (name, key) in STORES.items()
+    """Write the world, all that is to come too, under the same numbers everywhere."""
+    store_guests(conn, world)
+    store_news(conn, world)
+    _store_past(conn, world)
+
+
+def store_guests(conn: Connection, world: World) -> None:
+    """Write the guests and where they may go; nothing has happened yet."""
+    names = sorted({*ZONES.values(), *(guest.zone for guest in world.guests), *world.store_zones.values()})
+    zone_ids = {name: number for number, name in enumerate(names, 1)}
+    _insert(conn, zones, [{"id": number, "name": name} for name, number in zone_ids.items()])
+    _insert(conn, stores, [
+        {**CSV, "id": n, "external_id": key, "name": name, "name_key": text_key(name), "attributes": {},
+         "zone_id": zone_ids[world.store_zones[n]], "country": world.store_countries.get(n)}
+        for n, (name, key) in world.stores.items()
     ])  # fmt: skip
-    conn.execute(insert(endpoints), [
+    _insert(conn, endpoints, [
         {"id": n, "channel": "email" if n <= ADDRESSES // 2 else "sms", "hash": bytes([n] * 32),
          "suppressed_at": START if n in world.suppressed else None}
         for n in range(1, ADDRESSES + 1)
     ])  # fmt: skip
-    conn.execute(insert(consents), [
+    _insert(conn, consents, [
         {"endpoint_id": e, "topic": topic, "basis": "express", "state": state, "at": at, "source": "form"}
         for e, topic, state, at in world.consents
     ])  # fmt: skip
-    guests = {guest.id: guest for guest in world.guests}
-    conn.execute(insert(customers), [
-        {**CSV, "id": g.id, "external_id": str(g.id), "zone_id": zone_ids[g.zone], "email_id": g.email, "sms_id": g.sms,
-         "store_id": g.store, "tier": g.tier, "city": g.city, "tier_key": g.tier and text_key(g.tier), "city_key": g.city and text_key(g.city),
-         "language": g.language, "joined_at": g.joined, "joined_day": g.joined and day_of(g.joined, g).toordinal(),
-         "birthday_md": g.birthday, "birthday_calendar": "lunar" if g.lunar else "solar", "birthday_year": g.birth_year, "gender": g.gender,
+    _insert(conn, customers, [
+        {**CSV, "id": g.id, "external_id": str(g.id), "zone_id": zone_ids[g.zone], "email_id": g.email,
+         "sms_id": g.sms, "store_id": g.store, "tier": g.tier, "tier_key": g.tier and text_key(g.tier), "city": g.city,
+         "city_key": g.city and text_key(g.city), "language": g.language, "joined_at": g.joined,
+         "joined_day": g.joined and day_of(g.joined, g).toordinal(), "birthday_md": g.birthday,
+         "birthday_calendar": "lunar" if g.lunar else "solar", "birthday_year": g.birth_year, "gender": g.gender,
          "referred_by": g.referred_by and str(g.referred_by), "attributes": g.attributes}
         for g in world.guests
     ])  # fmt: skip
-    worn = [{"customer_id": guest.id, "tag": tag} for guest in world.guests for tag in guest.tags]
-    if worn:
-        conn.execute(insert(tags), worn)
-    walk_in = Guest(0, ZONES[1], None, None)
-    conn.execute(insert(orders), [
-        {**CSV, "id": o.id, "external_id": str(o.id), "customer_id": o.guest, "store_id": o.store, "ordered_at": o.at,
-         "day": day_of(o.at, guests.get(o.guest or 0, walk_in)).toordinal(), "total": o.total, "channel": o.channel,
-         "refunded_at": min((at for at, _ in o.refunds), default=None)}
-        for o in world.orders
-    ])  # fmt: skip
-    given_back = [
-        {**CSV, "external_id": f"{o.id}-{n}", "order_id": o.id, "kind": "void" if amount is None else "refund",
-         "refunded_at": at, "amount": amount}
-        for o in world.orders for n, (at, amount) in enumerate(o.refunds)
-    ]  # fmt: skip
-    if given_back:
-        conn.execute(insert(refunds), given_back)
-    conn.execute(insert(products), [
-        {"id": n, "name": name, "category": kind, "name_key": text_key(name), "category_key": text_key(kind)}
-        for n, (name, kind) in enumerate(MENU)
-    ])  # fmt: skip
-    conn.execute(insert(order_items), [
-        {"order_id": o.id, "line": str(line), "product_id": MENU.index(item), "quantity": 1000, "price": 100}
-        for o in world.orders for line, item in enumerate(o.items)
-    ])  # fmt: skip
-    conn.execute(insert(ratings), [
-        {**CSV, "external_id": str(n), "id": n, "customer_id": who, "rated_at": at, "score": score, "platform": source}
-        for n, who, at, score, source in world.ratings
-    ])  # fmt: skip
-    conn.execute(insert(points), [
-        {**CSV, "external_id": str(n), "customer_id": who, "at": at, "points": lot, "expires_at": expires,
-         "ledger": ledger}
-        for n, (who, at, lot, expires, ledger) in enumerate(world.points, 1)
-    ])  # fmt: skip
-    settle(conn, (guest.id for guest in world.guests))
-    _store_happenings(conn, world)
-    _store_past(conn, world)
-
-
-def _store_happenings(conn: Connection, world: World) -> None:
-    guests = {guest.id: guest for guest in world.guests}
+    _insert(conn, tags, [{"customer_id": guest.id, "tag": tag} for guest in world.guests for tag in guest.tags])
     _insert(conn, customer_dates, [
         {"customer_id": g.id, "name": name, "year": int(value[:4]), "md": int(value[5:7]) * 100 + int(value[8:])}
         for g in world.guests for name, value in g.attributes.items() if world.attribute_types.get(name) == "date"
     ])  # fmt: skip
+    _insert(conn, products, [
+        {"id": n, "name": name, "category": kind, "name_key": text_key(name), "category_key": text_key(kind)}
+        for n, (name, kind) in enumerate(MENU)
+    ])  # fmt: skip
+
+
+def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until: datetime = FAR) -> set[int]:
+    """Write what happened after ``since``, up to ``until``; give the guests to whom."""
+    guests = {guest.id: guest for guest in world.guests}
+    touched: set[int | None] = set()
+
+    def is_new(who: int | None, at: datetime) -> bool:
+        touched.update({who} if since < at <= until else ())
+        return since < at <= until
+
+    new = [o for o in world.orders if is_new(o.guest, o.at)]
+    walk_in = Guest(0, ZONES[1], None, None)
+    _insert(conn, orders, [
+        {**CSV, "id": o.id, "external_id": str(o.id), "customer_id": o.guest, "store_id": o.store, "ordered_at": o.at,
+         "day": day_of(o.at, guests.get(o.guest or 0, walk_in)).toordinal(), "total": o.total, "channel": o.channel}
+        for o in new
+    ])  # fmt: skip
+    _insert(conn, order_items, [
+        {"order_id": o.id, "line": str(line), "product_id": MENU.index(item), "quantity": 1000, "price": 100}
+        for o in new for line, item in enumerate(o.items)
+    ])  # fmt: skip
+    _insert(conn, refunds, [
+        {**CSV, "external_id": f"{o.id}-{n}", "order_id": o.id, "kind": "void" if amount is None else "refund",
+         "refunded_at": at, "amount": amount}
+        for o in world.orders for n, (at, amount) in enumerate(o.refunds) if is_new(o.guest, at)
+    ])  # fmt: skip
+    first = select(func.min(refunds.c.refunded_at)).where(refunds.c.order_id == orders.c.id).scalar_subquery()
+    conn.execute(update(orders).values(refunded_at=first))
+    _insert(conn, ratings, [
+        {**CSV, "external_id": str(n), "id": n, "customer_id": who, "rated_at": at, "score": score, "platform": source}
+        for n, who, at, score, source in world.ratings if is_new(who, at)
+    ])  # fmt: skip
+    _insert(conn, points, [
+        {**CSV, "id": e.id, "external_id": str(e.id), "customer_id": e.guest, "at": e.at, "points": e.points,
+         "expires_at": e.expires, "ledger": e.ledger}
+        for e in world.points if is_new(e.guest, e.at)
+    ])  # fmt: skip
     _insert(conn, events, [
         {**CSV, "id": e.id, "external_id": str(e.id), "customer_id": e.guest, "store_id": e.store,
          "name": text_key(e.name), "at": e.at, "data": e.data}
-        for e in world.events
+        for e in world.events if is_new(e.guest, e.at)
     ])  # fmt: skip
     _insert(conn, tier_changes, [
-        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "from_key": before and text_key(before),
-         "to_key": after and text_key(after), "kind": "none"}
-        for who, at, before, after in world.tier_changes
+        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "at": at,
+         "from_key": before and text_key(before), "to_key": after and text_key(after), "kind": "none"}
+        for who, at, before, after in world.tier_changes if is_new(who, at)
     ])  # fmt: skip
+    known = {who for who in touched if who is not None}
+    settle(conn, known)
+    return known
 
 
 def _store_past(conn: Connection, world: World) -> None:
