@@ -6,13 +6,14 @@ import calendar
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
 from oracle_calendar import festival_in
 from oracle_conditions import meets
-from oracle_seen import Seen
+from oracle_seen import WEEKDAYS, Seen
 from oracle_world import DAY, Event, begins, day_of, exact, fits, shift
 
 Given = dict[str, Any]
@@ -159,6 +160,36 @@ def on_date(seen: Seen, given: Given) -> Occasions:
     yield from _days(seen, _number(day), day, _after(day, given, "2 days"))
 
 
+def every(seen: Seen, given: Given) -> Occasions:
+    """Once a period, for all who had joined before the day on which it began; without ``late`` open until the next one begins."""
+    at = seen.guest.joined or seen.joined_at()
+    starts = period_starts(given["period"], given.get("on"), seen.today.year)
+    for start, following in pairwise(starts):
+        if at is None or day_of(at, seen.guest) < start:
+            closes = min(following, shift(start, given["late"])) if "late" in given else following
+            yield from _days(seen, _number(start), start, closes)
+
+
+@cache
+def period_starts(period: str, on: Any, year: int) -> list[date]:
+    """The days on which a day, week, month, quarter or year begins for a rule, around a year."""
+    since = date(year - 2, 1, 1)
+    days = [since + number * DAY for number in range(4 * 366)]
+    if period == "day":
+        return days
+    if period == "week":
+        return [day for day in days if WEEKDAYS[day.weekday()] == (on or "mon")]
+    months = {"month": range(1, 13), "quarter": (1, 4, 7, 10), "year": (1,)}[period]
+    day_of_month = on or 1
+    if isinstance(on, str):
+        month, day_of_month = (int(each) for each in on.split("-"))
+        months = (month,)
+    return [
+        day for day in days
+        if day.month in months and day.day == min(day_of_month, calendar.monthrange(day.year, day.month)[1])
+    ]  # fmt: skip
+
+
 # -- of what happened --------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +260,7 @@ TRIGGERS: dict[str, Callable[[Seen, Given], Occasions]] = {
     "anniversary": anniversary,
     "festival": festival,
     "on_date": on_date,
+    "every": every,
     "ordered": ordered,
     "rated": rated,
     "low_rating": low_rating,

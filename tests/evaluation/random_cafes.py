@@ -44,9 +44,13 @@ class Dice(random.Random):
     def sometimes(self, share: float, value: Any) -> Any:
         return value if self.random() < share else None
 
-    def moment(self, days: int = 110) -> datetime:
+    begin = START
+    days = 110
+
+    def moment(self, days: int = 0) -> datetime:
         # Whole hours meet one another and the begin of days; some seconds miss them.
-        return START + timedelta(hours=self.randrange(days * 24), seconds=self.choice((0, 0, 0, 1, -1)))
+        hours = timedelta(hours=self.randrange((days or self.days) * 24))
+        return self.begin + hours + timedelta(seconds=self.choice((0, 0, 0, 1, -1)))
 
 
 def a_world(dice: Dice) -> World:
@@ -88,7 +92,7 @@ def a_world(dice: Dice) -> World:
 def happenings(dice: Dice, world: World) -> None:
     """Add events, coupons and messages of earlier rules, and tiers that changed."""
     for number in range(1, 31):
-        guest = dice.sometimes(0.7, dice.randint(1, GUESTS))
+        guest = dice.sometimes(0.7, dice.choice(world.guests).id)
         store = dice.sometimes(0.5, dice.choice((1, 2)))
         data = {"area": dice.choice(("North", "South")), "seats": dice.choice((2, 4))} if number % 3 else {}
         world.events.append(Event(number, guest, store, dice.choice(("rain", "Table Booked")), dice.moment(), data))
@@ -99,7 +103,7 @@ def happenings(dice: Dice, world: World) -> None:
         world.coupons.append(
             Coupon(
                 number,
-                dice.randint(1, GUESTS),
+                dice.choice(world.guests).id,
                 dice.choice(("treat", "old-offer")),
                 issued,
                 later[0],
@@ -110,9 +114,9 @@ def happenings(dice: Dice, world: World) -> None:
     for _ in range(60):
         rule, channel = dice.choice(("earlier", "still-earlier")), dice.choice(("email", "sms"))
         state = dice.choice(("sent", "sent", "sent", "blocked", "pending", "expired"))
-        world.messages.append(Message(dice.randint(1, GUESTS), rule, channel, state, dice.moment()))
+        world.messages.append(Message(dice.choice(world.guests).id, rule, channel, state, dice.moment()))
     for guest in world.guests:
-        at, tier = dice.moment(60), None
+        at, tier = dice.moment(dice.days // 2), None
         for _ in range(dice.choice((0, 0, 1, 2))):
             after = dice.choice([each for each in (None, "Silver", "Gold") if each != tier])
             world.tier_changes.append((guest.id, at, tier, after))

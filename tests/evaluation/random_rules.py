@@ -47,6 +47,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "coupon": ("treat",),
     "to": ("manager", "store"),
     "about": ("A rule of chance.",),
+    "on": ("mon", "thu", "12-06", "02-29", "01-31", "02-05"),
     "of": ("joined", "wedding"),
     "anniversary": ("joined", "wedding"),
     "gender": ("female", "Male", "x"),
@@ -75,6 +76,7 @@ NUMBERS: dict[str, tuple[float, ...]] = {
     "times": (1.5, 2, 2.5, 3),
     "at_risk": (2, 3, 4),
     "days_before": (0, 1, 7, 30),
+    "on": (1, 15, 29, 31),
     "priority": (1, 50, 100),
     "max_matches": (1, 1000),
 }

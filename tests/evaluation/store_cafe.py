@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from oracle_world import Guest, World, day_of
 from random_cafes import ADDRESSES, MENU, START, ZONES
 from small_world import LONG_AGO
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, insert, update
 
 from engine.database.ledger import settle
 from engine.database.tables import (
@@ -110,8 +110,10 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
          "refunded_at": at, "amount": amount}
         for o in world.orders for n, (at, amount) in enumerate(o.refunds) if is_new(o.guest, at)
     ])  # fmt: skip
-    first = select(func.min(refunds.c.refunded_at)).where(refunds.c.order_id == orders.c.id).scalar_subquery()
-    conn.execute(update(orders).values(refunded_at=first))
+    for order in world.orders:
+        known = [at for at, _ in order.refunds if at <= until]
+        if known and min(known) > since:
+            conn.execute(update(orders).where(orders.c.id == order.id).values(refunded_at=min(known)))
     _insert(conn, ratings, [
         {**CSV, "external_id": str(n), "id": n, "customer_id": who, "rated_at": at, "score": score, "platform": source}
         for n, who, at, score, source in world.ratings if is_new(who, at)
@@ -131,9 +133,9 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
          "from_key": before and text_key(before), "to_key": after and text_key(after), "kind": "none"}
         for who, at, before, after in world.tier_changes if is_new(who, at)
     ])  # fmt: skip
-    known = {who for who in touched if who is not None}
-    settle(conn, known)
-    return known
+    guests_of_it = {who for who in touched if who is not None}
+    settle(conn, guests_of_it)
+    return guests_of_it
 
 
 def _store_past(conn: Connection, world: World) -> None:
