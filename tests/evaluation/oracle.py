@@ -6,9 +6,10 @@ A rule is the plain data of its YAML. ``decide`` gives the matches of one run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 from oracle_conditions import know, meets
@@ -29,7 +30,13 @@ def decide(  # noqa: PLR0912 (the order of the verdicts is told in one place)
     known = {(match.guest, match.occasion) for match in earlier}
     marketing = rule.get("purpose") != "service"
     again = rule.get("limits", {}).get(
-        "again_after", {"lapsed": _after(given), "at_risk": "60 days", "low_rating": "7 days"}.get(word)
+        "again_after",
+        {
+            "lapsed": _setting(given, "after", "90 days"),
+            "at_risk": "60 days",
+            "low_rating": "7 days",
+            "expiring": _setting(given, "within", "7 days"),
+        }.get(word),
     )
     found = []
     for guest in world.guests:
@@ -43,9 +50,6 @@ def decide(  # noqa: PLR0912 (the order of the verdicts is told in one place)
             ):
                 found.append((seen, occasion, closes, missed))
     found.sort(key=lambda each: (each[0].guest.id, each[2], each[1]))
-    steps = [step for each in rule["actions"] for step in each.items()]
-    messages = [word for word, _ in steps if word in {"email", "sms"}]
-    does_more = any(word in DOES or (word == "coupon" and _is_always(asked)) for word, asked in steps)
     used: dict[int, int] = {}
     acted: set[int] = set()
     matches = []
@@ -64,6 +68,9 @@ def decide(  # noqa: PLR0912 (the order of the verdicts is told in one place)
                 blocks[channel] = seen.block(endpoint, marketing=marketing)
                 if blocks[channel] is None and used.setdefault(endpoint, guest.id) != guest.id:
                     blocks[channel] = "duplicate_endpoint"
+            steps = steps_of(rule["actions"], guest.id, rule["id"])
+            messages = [word for word, asked in steps if word in {"email", "sms"} and not _to_others(asked)]
+            does_more = any(_does_something(word, asked) for word, asked in steps)
             if messages and not does_more and all(blocks[channel] for channel in messages):
                 reason = blocks[messages[0]]
             elif again and guest.id in acted:
@@ -80,12 +87,40 @@ def knows(rule: dict[str, Any]) -> bool:
     return set(rule["trigger"]) <= set(TRIGGERS) and know(rule.get("conditions", {}))
 
 
-def _after(given: Any) -> str:
-    return (given.get("after", "90 days") if isinstance(given, dict) else given) or "90 days"
+def steps_of(actions: list[dict[str, Any]], guest: int, rule: str) -> list[tuple[str, Any]]:
+    """The steps of a guest: of a split only those of the guest's own branch."""
+    numbers = count(1)
+
+    def walk(some: list[dict[str, Any]], *, mine: bool) -> Iterator[tuple[str, Any]]:
+        for step in some:
+            for word, asked in step.items():
+                if word != "split":
+                    yield from [(word, asked)] if mine and word != "only_if" else []
+                    continue
+                drawn, low = bucket(guest, f"split {rule} {next(numbers)}"), Fraction(0)
+                for branch in asked.values():
+                    high = low + Fraction(branch["share"].rstrip("%")) * 100
+                    yield from walk(branch["actions"], mine=mine and low <= drawn < high)
+                    low = high
+
+    return list(walk(actions, mine=True))
 
 
-def _is_always(asked: Any) -> bool:
-    return isinstance(asked, dict) and asked.get("always", False)
+def _setting(given: Any, word: str, otherwise: str) -> str:
+    """A setting of the trigger; the plain value of ``lapsed`` is its ``after``."""
+    if isinstance(given, dict):
+        return str(given.get(word, otherwise))
+    return given if given and word == "after" else otherwise
+
+
+def _to_others(asked: Any) -> bool:
+    return isinstance(asked, dict) and "to" in asked
+
+
+def _does_something(word: str, asked: Any) -> bool:
+    """Whether a step does something that needs no message to the guest."""
+    always = isinstance(asked, dict) and asked.get("always", False)
+    return word in DOES or always or (word == "email" and _to_others(asked))
 
 
 def _share(rule: dict[str, Any]) -> Fraction:

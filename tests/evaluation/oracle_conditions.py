@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from oracle_seen import WEEKDAYS, Seen
-from oracle_world import day_of, fits, passes
+from oracle_seen import Seen, days_named
+from oracle_world import Event, day_of, fits, passes
 
 Asked = Any  #: what stands under a word, as plain data
 
@@ -62,53 +63,96 @@ def joined_days(seen: Seen, asked: Asked) -> bool:
 
 
 def birthday_month(seen: Seen, asked: Asked) -> bool:
-    """The month in which the birthday falls; ``this`` and ``next`` are counted from today."""
-    if seen.guest.birthday is None:
-        return fits(asked)
-    this = seen.today.month
-    wanted = {"this": this, "next": this % 12 + 1}
-    month = seen.guest.birthday // 100
-    return month in {wanted.get(each, each) for each in (asked if isinstance(asked, list) else [asked])}
+    """The month of the birthday; ``this`` and ``next`` are counted from today. A lunar one as it falls in that month."""
+    guest, today = seen.guest, seen.today
+    if guest.birthday is None:
+        return False
+    coming = (today.year + today.month // 12, today.month % 12 + 1)
+    meant = {"this": (today.year, today.month), "next": coming}
+    months = [meant.get(each) or (today.year, int(each)) for each in (asked if isinstance(asked, list) else [asked])]
+    if not guest.lunar:
+        return guest.birthday // 100 in {month for _, month in months}
+    days = [seen.birthday(year, None) for year in range(today.year - 1, today.year + 2)]
+    return any((day.year, day.month) in months for day in days)
 
 
 def attribute(seen: Seen, name: str, asked: Asked) -> bool:
-    """Undeclared attributes are text; numbers and dates are declared in the config."""
+    """Undeclared attributes are text; numbers, dates, and yes or no are declared in the config."""
     given = seen.guest.attributes.get(name)
     kind = seen.world.attribute_types.get(name, "text")
     if kind == "number":
         return passes(None if given is None else Fraction(given), asked)
-    return fits(asked, given)
+    if kind == "date":
+        return passes(None if given is None else Fraction(date.fromisoformat(given).toordinal()), _as_numbers(asked))
+    return fits(_as_texts(asked), given)
+
+
+def _as_numbers(asked: Asked) -> Asked:
+    if isinstance(asked, dict):
+        return {word: _as_numbers(value) for word, value in asked.items()}
+    if isinstance(asked, list):
+        return [_as_numbers(value) for value in asked]
+    return date.fromisoformat(asked).toordinal()
+
+
+def _as_texts(asked: Asked) -> Asked:
+    if isinstance(asked, dict):
+        return {word: _as_texts(value) for word, value in asked.items()}
+    if isinstance(asked, list):
+        return [_as_texts(value) for value in asked]
+    return (
+        {True: "yes", False: "no"}[asked]
+        if isinstance(asked, bool)
+        else f"{asked:g}"
+        if isinstance(asked, float)
+        else asked
+    )
 
 
 # -- what happened -----------------------------------------------------------------------------------------------------
 
 
 def favourite(seen: Seen, asked: Asked) -> bool:
-    """Of what the guest has most orders; of several the one ordered last."""
-    of = asked["of"]
-    if of in {"product", "category"} and not seen.knows({of: "*"}):
-        return fits(_tests(asked))
-    counted: Counter[str] = Counter()
-    last: dict[str, Any] = {}
-    for order in seen.orders(asked):
-        values: Iterable[str] = {
-            "product": sorted({item[0] for item in order.items}),
-            "category": sorted({item[1] for item in order.items}),
-            "store": [str(order.store)] if order.store else [],
-            "weekday": [WEEKDAYS[seen.day(order).weekday()]],
-        }[of]
-        for value in values:
-            counted[value] += 1
-            last[value] = (order.at, order.id)
-    if not counted:
-        return fits(_tests(asked))
-    best = max(counted, key=lambda value: (counted[value], last[value]))
-    names = seen.world.stores[int(best)] if of == "store" else (best,)
-    return fits(_tests(asked), *names)
+    """What most visits have; of several the one of the latest order."""
+    of, tests = asked["of"], {word: asked[word] for word in TEXT_TESTS if word in asked}
+    days: dict[Any, set[date]] = defaultdict(set)
+    last: dict[Any, tuple[datetime, int]] = {}
+    orders = seen.orders(asked) if of not in {"product", "category"} or seen.knows({of: "*"}) else []
+    for order in orders:
+        for number, item in (
+            enumerate(order.items, seen.world.first_item[order.id]) if of in ITEMS else ((order.id, ()),)
+        ):
+            value = item[ITEMS[of]] if of in ITEMS else order.store if of == "store" else seen.weekday(order)
+            if value is not None:
+                days[value].add(seen.day(order))
+                at, key = last.get(value, (order.at, 0))
+                last[value] = (max(at, order.at), max(key, number))
+    best = max(days, key=lambda value: (len(days[value]), last[value]), default=None)
+    if of == "weekday":
+        tests = {word: sorted(days_named(names)) for word, names in tests.items()}
+    names = seen.world.stores[best] if of == "store" and best is not None else (best,)
+    return fits(tests, *names)
 
 
-def _tests(asked: Asked) -> dict[str, Any]:
-    return {word: asked[word] for word in ("equals", "is_not", "one_of", "none_of") if word in asked}
+def rank(seen: Seen, asked: Asked) -> bool:
+    """Among the first or the last by a number, among all guests who have it, or those of the store or city."""
+    measured: dict[int, tuple[Any, Fraction]] = {}
+    for guest in seen.world.guests:
+        other = Seen(seen.world, guest, seen.now, match_at=seen.match_at)
+        number = Fraction(other.points()) if asked["of"] == "points" else other.fact(asked["of"], asked)
+        if number is None or not (number if asked["of"] == "points" else other.orders(asked)):
+            continue
+        per = {"store": other.store(), "city": guest.city and guest.city.casefold()}.get(asked.get("per", "all"), "all")
+        if per is not None:
+            measured[guest.id] = (per, number)
+    if seen.guest.id not in measured:
+        return False
+    group, mine = measured[seen.guest.id]
+    numbers = [number for per, number in measured.values() if per == group]
+    top = "top" in asked
+    before = sum(number > mine if top else number < mine for number in numbers)
+    most = asked["top" if top else "bottom"]
+    return before < most if isinstance(most, int) else before * 100 < len(numbers) * Fraction(most.rstrip("%"))
 
 
 def _rated(seen: Seen, asked: Asked) -> list[float]:
@@ -137,59 +181,70 @@ def average_rating(seen: Seen, asked: Asked) -> bool:
 
 
 def points(seen: Seen, asked: Asked) -> bool:
-    ledger = asked.get("ledger", "points") if isinstance(asked, dict) else "points"
-    return passes(Fraction(seen.points(ledger)), asked)
+    """What is left now; with a period, what came in then."""
+    asked = asked if isinstance(asked, dict) else {"one_of": asked} if isinstance(asked, list) else {"equals": asked}
+    ledger = asked.get("ledger", "points")
+    if not {"within", "before", "since"} & set(asked):
+        return passes(Fraction(seen.points(ledger)), asked)
+    mine = [each for each in seen.world.points if (each.guest, each.ledger) == (seen.guest.id, ledger)]
+    return passes(Fraction(sum(e.points for e in mine if e.points > 0 and seen.in_period(e.at, asked))), asked)
 
 
 def coupons(seen: Seen, asked: Asked) -> bool:
-    """How many coupons the guest has, by offer and by state."""
-    asked = asked if isinstance(asked, dict) else {"equals": asked}
+    """How many coupons the guest was given; of another state the period is of when they came into it."""
+    asked = asked if isinstance(asked, dict) else {"one_of": asked} if isinstance(asked, list) else {"equals": asked}
+    state, offers = asked.get("state", "issued"), asked.get("offer")
     count = 0
     for coupon in seen.world.coupons:
-        if coupon.guest != seen.guest.id or coupon.issued is None or not seen.in_period(coupon.issued, asked):
+        if coupon.guest != seen.guest.id or (offers is not None and coupon.offer not in offers):
             continue
-        state = (
-            "redeemed" if coupon.redeemed and coupon.redeemed <= seen.now
-            else "revoked" if coupon.revoked and coupon.revoked <= seen.now
-            else "expired" if coupon.until and coupon.until <= seen.now
-            else "live"
-        )  # fmt: skip
-        count += fits(asked.get("offer", "*"), coupon.offer) and fits(asked.get("state", "*"), state)
-    return _counted(count, asked)
+        gone = any(at is not None and at <= seen.now for at in (coupon.redeemed, coupon.revoked))
+        unused = coupon.issued is not None and coupon.issued <= seen.now and not gone
+        ended = coupon.until is not None and coupon.until <= seen.now
+        at = {
+            "issued": coupon.issued,
+            "live": coupon.issued if unused and not ended else None,
+            "redeemed": coupon.redeemed,
+            "expired": coupon.until if unused and ended else None,
+            "revoked": coupon.revoked,
+        }[state]
+        count += at is not None and seen.in_period(at, asked)
+    return passes(Fraction(count), asked)
 
 
 def messages(seen: Seen, asked: Asked) -> bool:
-    asked = asked if isinstance(asked, dict) else {"equals": asked}
+    """How many messages went to the guest, or wait, or came to another end."""
+    asked = asked if isinstance(asked, dict) else {"one_of": asked} if isinstance(asked, list) else {"equals": asked}
+    wanted = {"sent": "sent", "waiting": "pending"}.get(asked.get("state", "sent"), asked.get("state"))
+    rules, has_period = asked.get("rule"), bool({"within", "before", "since"} & set(asked))
     count = sum(
-        all(fits(asked.get(word, "*"), getattr(message, word)) for word in ("rule", "channel", "state"))
+        (message.state == "pending" and not has_period) or seen.in_period(message.at, asked)
         for message in seen.world.messages
-        if message.guest == seen.guest.id and seen.in_period(message.at, asked)
-    )
-    return _counted(count, asked)
+        if message.guest == seen.guest.id and message.state == wanted
+        and asked.get("channel", message.channel) == message.channel
+        and (rules is None or message.rule in (rules if isinstance(rules, list) else [rules]))
+    )  # fmt: skip
+    return passes(Fraction(count), asked)
 
 
 def events(seen: Seen, asked: Asked) -> bool:
-    asked = {"name": asked} if isinstance(asked, str) else asked
+    asked = asked if isinstance(asked, dict) else {"one_of": asked} if isinstance(asked, list) else {"equals": asked}
     count = sum(
-        fits(asked.get("name", "*"), event.name) and all(
-            fits(test, event.data.get(key)) for key, test in asked.get("where", {}).items()
-        )
+        event.guest == seen.guest.id and seen.in_period(event.at, asked) and is_such(event, asked)
         for event in seen.world.events
-        if event.guest == seen.guest.id and seen.in_period(event.at, asked)
-    )  # fmt: skip
-    return _counted(count, asked)
+    )
+    return passes(Fraction(count), asked)
 
 
-def _counted(count: int, asked: dict[str, Any]) -> bool:
-    """A count with filters and without a test: at least one."""
-    return passes(Fraction(count), asked) if _is_tested(asked) else count > 0
+def is_such(event: Event, asked: dict[str, Any]) -> bool:
+    """Whether an event is of this name, and its columns say so."""
+    where = asked.get("where", {}).items()
+    said = {key: str(value) for key, value in event.data.items()}
+    return fits(asked.get("name", "*"), event.name) and all(fits(_as_texts(test), said.get(key)) for key, test in where)
 
 
-def _is_tested(asked: dict[str, Any]) -> bool:
-    return bool(set(asked) & {"at_least", "at_most", "more_than", "less_than", "equals", "is_not", "between", "one_of",
-                              "none_of"})  # fmt: skip
-
-
+ITEMS = {"product": 0, "category": 1}
+TEXT_TESTS = ("equals", "is_not", "one_of", "none_of")
 FACTS = ("orders", "visits", "spend", "average_order", "refunds", "days_since_order", "mean_gap")
 CONDITIONS: dict[str, Callable[[Seen, Asked], bool]] = {
     "segment": segment,
@@ -204,6 +259,7 @@ CONDITIONS: dict[str, Callable[[Seen, Asked], bool]] = {
     "birthday_month": birthday_month,
     "reachable": reachable,
     "favourite": favourite,
+    "rank": rank,
     "ratings": ratings,
     "last_rating": last_rating,
     "average_rating": average_rating,

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from oracle_calendar import birthday_in
-from oracle_world import DAY, Entry, Guest, Order, World, day_of, exact, fits, named, passes, shift
+from oracle_world import DAY, FOUR, Entry, Guest, Order, World, day_of, exact, fits, named, passes, shift
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -70,7 +70,7 @@ class Seen:
         tests = {
             "store": lambda asked: fits(asked, *self.world.stores.get(order.store or 0, ())),
             "channel": lambda asked: fits(asked, order.channel),
-            "weekday": lambda asked: fits(asked, WEEKDAYS[self.day(order).weekday()]),
+            "weekday": lambda asked: self.weekday(order) in days_named(asked),
             "hours": lambda asked: self.at_hours(order, asked),
             "total": lambda asked: passes(Fraction(order.net(self.now) or 0, 100), asked),
         }
@@ -80,10 +80,19 @@ class Seen:
             return False
         return self.holds_item(order, {word: filters[word] for word in ("product", "category") if word in filters})
 
+    def clock(self, order: Order) -> datetime:
+        """The order's time on the clock of the store, else of the home."""
+        zone = self.world.store_zones.get(order.store or 0, self.world.zone)
+        return order.at.astimezone(ZoneInfo(zone))
+
+    def weekday(self, order: Order) -> str:
+        """The weekday of the business day on that clock."""
+        at = self.clock(order)
+        return WEEKDAYS[(at.date() if at.time() >= FOUR else at.date() - DAY).weekday()]
+
     def at_hours(self, order: Order, hours: str) -> bool:
-        """Whether it was placed at these hours of the store's clock; they may pass midnight."""
-        zone = self.world.store_zones.get(order.store or 0, self.guest.zone)
-        clock = order.at.astimezone(ZoneInfo(zone)).time()
+        """Whether it was placed at these hours; they may pass midnight."""
+        clock = self.clock(order).time()
         opens, closes = (time.fromisoformat(each) for each in hours.split("-"))
         return opens <= clock < closes if opens < closes else clock >= opens or clock < closes
 
@@ -146,8 +155,8 @@ class Seen:
         """What is left of the lots that live. A use takes of those that run out first, and never more than there is."""
         return sum(left for _, left in self.lots(ledger))
 
-    def lots(self, ledger: str = "points") -> list[tuple[Entry, int]]:
-        """The lots that live, and how much of each is left."""
+    def lots(self, ledger: str = "points", *, dead: bool = False) -> list[tuple[Entry, int]]:
+        """The lots that live, and how much of each is left; ``dead``: also those that ran out with something left."""
         left: dict[Entry, int] = {}
         mine = [e for e in self.world.points if (e.guest, e.ledger) == (self.guest.id, ledger) and e.at <= self.now]
         # At one and the same second, what comes in comes before what is taken.
@@ -161,12 +170,12 @@ class Seen:
                 taken = min(wanted, left[lot])
                 left[lot] -= taken
                 wanted -= taken
-        return [(lot, remains) for lot, remains in left.items() if remains and _lives(lot.expires, self.now)]
+        return [(lot, remains) for lot, remains in left.items() if remains and (dead or _lives(lot.expires, self.now))]
 
     def age(self) -> int | None:
-        """Completed years; who was born on 29 February gets older on 28 February of other years."""
+        """Completed years; who was born on 29 February gets older on 28 February of other years. A lunar year is unknown."""
         born, md = self.guest.birth_year, self.guest.birthday
-        if born is None or md is None:
+        if born is None or md is None or self.guest.lunar:
             return None
         return sum(self.birthday(year, None) <= self.today for year in range(born + 1, self.today.year + 1))
 
@@ -195,6 +204,12 @@ class Seen:
 
 def _lives(expires: datetime | None, now: datetime) -> bool:
     return expires is None or expires > now
+
+
+def days_named(asked: Any) -> set[str]:
+    """The days of the week that a word, or a list of them, stands for."""
+    sets = {"weekdays": WEEKDAYS[:5], "weekend": WEEKDAYS[5:]}
+    return {day for name in (asked if isinstance(asked, list) else [asked]) for day in sets.get(name, (name,))}
 
 
 def mean_gap(visits: list[date]) -> Fraction | None:

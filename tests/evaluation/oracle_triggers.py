@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import calendar
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -12,7 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from oracle_calendar import festival_in
-from oracle_conditions import meets
+from oracle_conditions import is_such, meets
 from oracle_seen import WEEKDAYS, Seen
 from oracle_world import DAY, Event, begins, day_of, exact, fits, shift
 
@@ -22,7 +24,7 @@ Occasions = Iterator[tuple[int, datetime, datetime]]  #: key, opens, closes
 #: The setting that a plain value stands for.
 FIRST = {
     "lapsed": "after", "at_risk": "times", "birthday": "days_before", "anniversary": "of", "joined": "ago",
-    "ordered": "count", "tier_changed": "to", "rated": "at_most", "low_rating": "at_most", "referred": "orders",
+    "ordered": "count", "tier_changed": "to", "reached": "orders", "rated": "at_most", "low_rating": "at_most", "referred": "orders",
     "enters": "segment", "festival": "name", "on_date": "date", "every": "period", "event": "name", "expiring": "what",
 }  # fmt: skip
 
@@ -207,7 +209,7 @@ def low_rating(seen: Seen, given: Given) -> Occasions:
 def event(seen: Seen, given: Given) -> Occasions:
     """Of the guest; of a store: for each guest of it; of neither: for each guest."""
     for each in seen.world.events:
-        if fits(given["name"], each.name) and concerns(seen, each) and _where(each, given.get("where", {})):
+        if concerns(seen, each) and is_such(each, given):
             yield from _fired(seen, each.id, each.at, given)
 
 
@@ -217,14 +219,10 @@ def concerns(seen: Seen, each: Event) -> bool:
     return each.store is None or each.store == seen.store()
 
 
-def _where(each: Event, where: dict[str, Any]) -> bool:
-    return all(fits(test, each.data.get(key)) for key, test in where.items())
-
-
 def referred(seen: Seen, given: Given) -> Occasions:
     """A friend has ordered that often: on the day of that order."""
     for friend in seen.world.guests:
-        if friend.referred_by == seen.guest.id:
+        if friend.referred_by == seen.guest.id != friend.id:
             theirs = Seen(seen.world, friend, seen.now).orders()
             if len(theirs) >= given.get("orders", 1):
                 at = theirs[given.get("orders", 1) - 1].at
@@ -248,10 +246,85 @@ def enters(seen: Seen, given: Given) -> Occasions:
         return
     asked = {"segment": given["segment"]}
     before = Seen(seen.world, seen.guest, seen.watermark, seen.topic)
-    if meets(seen, asked) and not meets(before, asked):
+    joined = seen.guest.joined
+    was_there = (joined is None or joined <= seen.watermark) and meets(before, asked)
+    if meets(seen, asked) and not was_there:
         yield from _days(seen, _number(seen.today), seen.today, _after(seen.today, given, "2 days"))
 
 
+def reached(seen: Seen, given: Given) -> Occasions:
+    """The order, or the lot of points, with which the total reaches the mark; of several such times the last one."""
+    fact = next(word for word in TOTALS if word in given)
+    scale = 100 if fact == "spend" else 1
+    mark = int(Fraction(str(given[fact])) * scale)
+    crossed: dict[int, datetime] = {}
+    for at, period, before, after in _steps(seen, fact, given):
+        multiple = (before // mark + 1) * mark if given.get("every") else mark
+        if before < multiple <= after:
+            crossed[(TOTALS.index(fact) + 1) * 10**18 + multiple * 10**7 + period] = at
+    for key, at in crossed.items():
+        yield key, at, _later(at, given.get("late", "7 days"))
+
+
+def _steps(seen: Seen, fact: str, given: Given) -> Iterator[tuple[datetime, int, int, int]]:
+    """When the total rises: at what moment, in which period, from what, to what. A balance goes on between periods."""
+    if fact == "points":
+        mine = [e for e in seen.world.points if (e.guest, e.ledger) == (seen.guest.id, "points") and e.at <= seen.now]
+        for entry in sorted(mine, key=lambda each: (each.at, each.points < 0, each.id)):
+            if entry.points > 0:
+                known = [e for e in mine if (e.at, e.points < 0, e.id) < (entry.at, False, entry.id)]
+                before = Seen(replace(seen.world, points=known), seen.guest, entry.at).points()
+                yield entry.at, _period(day_of(entry.at, seen.guest), given), before, before + entry.points
+        return
+    totals: dict[int, int] = defaultdict(int)
+    days: set[date] = set()
+    for order in seen.orders(given):
+        day = seen.day(order)
+        period = _period(day, given)
+        more = {"orders": 1, "visits": int(day not in days), "spend": order.net(seen.now) or 0}[fact]
+        days.add(day)
+        totals[period] += more
+        yield order.at, period, totals[period] - more, totals[period]
+
+
+def _period(day: date, given: Given) -> int:
+    quarter = day.year * 10 + (day.month + 2) // 3
+    return {"month": day.year * 100 + day.month, "quarter": quarter, "year": day.year}.get(given.get("per", ""), 0)
+
+
+def expiring(seen: Seen, given: Given) -> Occasions:
+    """What runs out soon, and what has run out since the last evaluation, which knew nothing of it: each one match."""
+    things = sorted(_things(seen, given), key=lambda each: (each[1], each[0]))
+    soon = [each for each in things if seen.now < each[1] <= _horizon(seen, seen.now, given)]
+    known = _horizon(seen, seen.watermark, given) if seen.watermark else seen.now
+    missed = [each for each in things if known < each[1] <= seen.now]
+    for found, opens in ((soon, seen.now), (missed, (seen.watermark or seen.now) + timedelta(seconds=1))):
+        if found and sum(amount for _, _, amount in found) >= given.get("at_least", 1):
+            key, ends, _ = found[0]
+            yield key, opens, ends
+
+
+def _things(seen: Seen, given: Given) -> list[tuple[int, datetime, int]]:
+    """What is not used, used up or taken back: key, until when, how much."""
+    if given["what"] == "points":
+        return [(lot.id, lot.expires, left) for lot, left in seen.lots(dead=True) if lot.expires]
+    return [
+        (coupon.id, coupon.until, 1)
+        for coupon in seen.world.coupons
+        if coupon.guest == seen.guest.id and coupon.issued and coupon.until and coupon.issued <= seen.now
+        and not any(at and at <= seen.now for at in (coupon.redeemed, coupon.revoked))
+        and given.get("offer", coupon.offer) == coupon.offer
+    ]  # fmt: skip
+
+
+def _horizon(seen: Seen, at: datetime, given: Given) -> datetime:
+    """The end of the last day on which something runs out "within" the time."""
+    within = given.get("within", "7 days")
+    span = exact(within)
+    return at + span if span else begins(shift(day_of(at, seen.guest), within) + DAY, seen.guest)
+
+
+TOTALS = ("orders", "visits", "spend", "points")
 TRIGGERS: dict[str, Callable[[Seen, Given], Occasions]] = {
     "lapsed": lapsed,
     "at_risk": at_risk,
@@ -266,6 +339,8 @@ TRIGGERS: dict[str, Callable[[Seen, Given], Occasions]] = {
     "low_rating": low_rating,
     "event": event,
     "referred": referred,
+    "reached": reached,
+    "expiring": expiring,
     "tier_changed": tier_changed,
     "enters": enters,
 }

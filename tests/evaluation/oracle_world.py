@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -119,7 +120,14 @@ class World:
     segments: dict[str, dict[str, Any]] = field(default_factory=dict)
     exclude: dict[str, Any] | None = None
     country: str = "US"
+    zone: str = "America/Chicago"
     attribute_types: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def first_item(self) -> dict[int, int]:
+        """The number of each order's first item, counted through all orders."""
+        counts = accumulate((len(order.items) for order in self.orders), initial=1)
+        return {order.id: number for order, number in zip(self.orders, counts, strict=False)}
 
     @cached_property
     def orders_of(self) -> dict[int | None, list[Order]]:

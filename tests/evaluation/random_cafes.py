@@ -33,7 +33,11 @@ SEGMENTS = {
 
 def cafe_config(exclude: dict[str, Any] | None) -> str:
     """The config of a random café."""
-    more: dict[str, Any] = {"attributes": ATTRIBUTES, **({"exclude": exclude} if exclude else {})}
+    more: dict[str, Any] = {
+        "attributes": ATTRIBUTES,
+        "webhooks": {"app": {"connector": "file"}},
+        **({"exclude": exclude} if exclude else {}),
+    }
     return CONFIG + "".join(f"{word}: {json.dumps(value)}\n" for word, value in more.items())
 
 

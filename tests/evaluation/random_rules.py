@@ -33,7 +33,6 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "channel": ("DINE-IN", "takeaway", "*"),
     "city": ("são paulo", "Spring*", "Springfield"),
     "tier": ("gold", "Silver", "*"),
-    "tag": ("staff", "VEGETARIAN", "*"),
     "language": ("zh", "zh-hans", "de", "en"),
     "source": ("google", "receipt"),
     "template": ("hello", "hello", "hello", "gift"),
@@ -45,7 +44,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "email": ("hello", "hello", "gift"),
     "sms": ("hello", "hello", "gift"),
     "coupon": ("treat",),
-    "to": ("manager", "store"),
+    "to": ("manager", "store", "app"),
+    "webhook": ("app",),
     "about": ("A rule of chance.",),
     "on": ("mon", "thu", "12-06", "02-29", "01-31", "02-05"),
     "of": ("joined", "wedding"),
@@ -59,8 +59,13 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "rule": ("earlier", "still-earlier"),
     "coupons": ("treat", "old-offer"),
     "favourite": ("mon", "Latte", "Coffee", "Quay", "S-1", "fri"),
-    "pet": ("dog", "CAT"),
-    "vegan": ("yes", "no"),
+    "attribute.pet": ("dog", "CAT"),
+    "attribute.vegan": ("yes", "no"),
+    "attribute.wedding": ("2021-01-31", "2020-02-29", "2019-12-31"),
+    "birthday_month": ("this", "next"),
+    "tag": ("staff", "VEGETARIAN", "*"),
+    "add": ("happy",),
+    "remove": ("sad",),
     "ledger": ("points", "stamps"),
     "area": ("north", "South"),
     "seats": ("2", "4"),
@@ -120,7 +125,10 @@ class Draft:
 
     def value(self, schema: Mapping[str, Any], path: Path) -> Any:
         if "$ref" in schema:
-            return self._conditions(path)
+            name = schema["$ref"].rsplit("/", 1)[1]
+            return (
+                self._conditions(path) if name == "conditions" else self.value(self.schema["definitions"][name], path)
+            )
         if "enum" in schema:
             return self.dice.choice(schema["enum"])
         if "const" in schema:
@@ -136,12 +144,16 @@ class Draft:
         known = [word for word in words if shallow or word not in GROUPS]
         chosen = self.dice.sample(known, self.dice.choice((1, 1, 1, 2)))
         drawn = {word: self.value(words[word], (*path, word)) for word in chosen}
-        return drawn | self._by_pattern(self.schema["definitions"]["conditions"], path, 0.1)
+        return drawn | self._by_pattern(self.schema["definitions"]["conditions"], path, 0.03)
 
     def _object(self, schema: Mapping[str, Any], path: Path) -> dict[str, Any]:
         words, required = schema.get("properties", {}), schema.get("required", [])
         if path == ("trigger",) or (path and path[-1] == "actions[]"):
-            chosen = [self.dice.choice(list(words))]
+            deep = sum(part == "split" for part in path) > 1
+            chosen = [
+                self.dice.choice([word for word in words if word != "only_if" and not (deep and word == "split")])
+            ]
+            chosen += [word for word in words if word == "only_if" and self.dice.random() < 0.2]
         else:
             share = self.dice.choice((0.1, 0.3, 0.6))
             chosen = [word for word in words if word in required or self.dice.random() < share]
@@ -169,14 +181,14 @@ class Draft:
         inner = (*path[:-1], f"{path[-1]}[]")
         drawn = [self.value(schema["items"], inner) for _ in range(self.dice.randint(max(least, 1), most))]
         if path[-1] == "between":
-            drawn.sort()
+            drawn.sort(key=lambda each: (isinstance(each, str), each))
         return [
             each for number, each in enumerate(drawn) if each not in drawn[:number] or not schema.get("uniqueItems")
         ]
 
     def _string(self, schema: Mapping[str, Any], path: Path) -> str:
         if "format" in schema:
-            return self.dice.choice(FORMS[schema["format"]])
+            return "50%" if path[-1] == "share" else self.dice.choice(FORMS[schema["format"]])
         return self.dice.choice(_nearest(TEXTS, path, ("x",)))
 
     def _number(self, schema: Mapping[str, Any], path: Path) -> float:
@@ -249,7 +261,8 @@ def words_of(data: Mapping[str, Any]) -> set[str]:
 
 def _conditions_in(members: Mapping[str, Any]) -> set[str]:
     inner = (each for word in GROUPS for each in members.get(word, ()))
-    return {*members}.union(*map(_conditions_in, inner))
+    words = {"attribute.<name>" if word.startswith("attribute.") else word for word in members}
+    return words.union(*map(_conditions_in, inner))
 
 
 def _steps_in(steps: list[dict[str, Any]]) -> set[str]:
@@ -262,13 +275,15 @@ def _steps_in(steps: list[dict[str, Any]]) -> set[str]:
 
 
 def settings_of(data: Any) -> set[tuple[str, str]]:
-    """Every key of a file with the key above it; lists are seen through."""
+    """Every key of a file with the key above it (``*``: one that the owner chose); lists are seen through."""
+
+    free = {"first", "second"}.union(*KEYS.values())
 
     def walk(value: Any, above: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 yield above, key
-                yield from walk(inner, key)
+                yield from walk(inner, "*" if key in free else key)
         elif isinstance(value, list):
             for inner in value:
                 yield from walk(inner, above)
@@ -284,7 +299,7 @@ def settings_that_are(schema: Mapping[str, Any], above: str = "") -> set[tuple[s
     if isinstance(schema.get("items"), Mapping):
         found |= settings_that_are(schema["items"], above)
     if isinstance(schema.get("additionalProperties"), Mapping):
-        found |= settings_that_are(schema["additionalProperties"], above)
+        found |= settings_that_are(schema["additionalProperties"], "*")
     return found | (
         settings_that_are(schema["definitions"]["conditions"], "conditions") if "definitions" in schema else set()
     )

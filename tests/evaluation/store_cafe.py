@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
-from oracle_world import Guest, World, day_of
+from oracle_world import DAY, Guest, Order, World, day_of
 from random_cafes import ADDRESSES, MENU, START, ZONES
 from small_world import LONG_AGO
 from sqlalchemy import Connection, Table, insert, update
@@ -98,7 +99,8 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
     walk_in = Guest(0, ZONES[1], None, None)
     _insert(conn, orders, [
         {**CSV, "id": o.id, "external_id": str(o.id), "customer_id": o.guest, "store_id": o.store, "ordered_at": o.at,
-         "day": day_of(o.at, guests.get(o.guest or 0, walk_in)).toordinal(), "total": o.total, "channel": o.channel}
+         "day": day_of(o.at, guests.get(o.guest or 0, walk_in)).toordinal(), "total": o.total, "channel": o.channel,
+         "clock": _clock(world, o)}
         for o in new
     ])  # fmt: skip
     _insert(conn, order_items, [
@@ -125,7 +127,7 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
     ])  # fmt: skip
     _insert(conn, events, [
         {**CSV, "id": e.id, "external_id": str(e.id), "customer_id": e.guest, "store_id": e.store,
-         "name": text_key(e.name), "at": e.at, "data": e.data}
+         "name": e.name, "at": e.at, "data": e.data}
         for e in world.events if is_new(e.guest, e.at)
     ])  # fmt: skip
     _insert(conn, tier_changes, [
@@ -136,6 +138,13 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
     guests_of_it = {who for who in touched if who is not None}
     settle(conn, guests_of_it)
     return guests_of_it
+
+
+def _clock(world: World, order: Order) -> int:
+    """The weekday of the business day, and the minute, on the clock of the store, else of the home."""
+    at = order.at.astimezone(ZoneInfo(world.store_zones.get(order.store or 0, world.zone)))
+    day = at.date() if at.hour >= 4 else at.date() - DAY
+    return day.weekday() * 1440 + at.hour * 60 + at.minute
 
 
 def _store_past(conn: Connection, world: World) -> None:
@@ -158,7 +167,7 @@ def _store_past(conn: Connection, world: World) -> None:
     _insert(conn, dispatches, [
         {"id": n, "match_id": n, "step": 1, "rule_id": rule, "customer_id": guest, "channel": channel, "state": state,
          "purpose": "marketing", "due_at": at, "expires_at": at, "handed_at": at if state == "sent" else None,
-         "finished_at": None if state == "pending" else at}
+         "finished_at": None if state == "pending" else at, "endpoint_id": 1}
         for n, (guest, rule, channel, state, at) in enumerate(sent, 900)
     ])  # fmt: skip
     first = 900 + len(world.messages)
