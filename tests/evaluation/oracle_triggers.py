@@ -230,14 +230,12 @@ def referred(seen: Seen, given: Given) -> Occasions:
 
 
 def tier_changed(seen: Seen, given: Given) -> Occasions:
+    """Without tiers in config/loyalty.yaml a change goes neither up nor down."""
     for who, at, before, after in seen.world.tier_changes:
-        if who == seen.guest.id and _tier(given, "from", before) and _tier(given, "to", after):
+        fitting = all(fits(given[word], tier) for word, tier in (("from", before), ("to", after)) if word in given)
+        if who == seen.guest.id and fitting and "direction" not in given:
             day = day_of(at, seen.guest)
             yield from _days(seen, _number(day), day, _after(day, given, "7 days"))
-
-
-def _tier(given: Given, word: str, tier: str | None) -> bool:
-    return word not in given or fits(given[word], tier)
 
 
 def enters(seen: Seen, given: Given) -> Occasions:

@@ -54,6 +54,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "name": ("rain", "table booked", "x"),
     "event": ("rain", "table booked", "x"),
     "events": ("rain", "Table Booked"),
+    "from": ("gold", "Silver"),
     "festival": ("lunar-new-year", "valentines-day", "christmas"),
     "enters": tuple(SEGMENTS),
     "rule": ("earlier", "still-earlier"),
@@ -98,6 +99,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "schedule": ("every 15 minutes",),
     "weekday": ("mon", "sat", "weekdays", "weekend"),
     "share": ("10%", "50%", "0.5%"),
+    "budget": ("100 a day", "500 a month"),
     "slug": ("a-rule",),
     "validity": ("14 days", "month end", "2027-01-31"),
 }  # fmt: skip
@@ -134,8 +136,9 @@ class Draft:
         if "const" in schema:
             return schema["const"]
         kinds = schema.get("type", "object")
-        kind = kinds if isinstance(kinds, str) else self.dice.choice(kinds)
-        drawn: Any = getattr(self, f"_{kind}")(schema, path)
+        if not isinstance(kinds, str):
+            kinds = "object" if "object" in kinds and self.dice.random() < 0.5 else self.dice.choice(kinds)
+        drawn: Any = getattr(self, f"_{kinds}")(schema, path)
         return drawn
 
     def _conditions(self, path: Path) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
         for e in world.events if is_new(e.guest, e.at)
     ])  # fmt: skip
     _insert(conn, tier_changes, [
-        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(), "at": at,
+        {"customer_id": who, "day": day_of(at, guests[who]).toordinal(),
          "from_key": before and text_key(before), "to_key": after and text_key(after), "kind": "none"}
         for who, at, before, after in world.tier_changes if is_new(who, at)
     ])  # fmt: skip
