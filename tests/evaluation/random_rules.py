@@ -22,6 +22,8 @@ from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.validate import rule_from
 
 Path = tuple[str, ...]
+#: A rule to put conditions into.
+PLAIN: dict[str, Any] = {"id": "r", "trigger": {"birthday": None}, "actions": [{"email": "hello"}]}
 GROUPS = ("any", "all", "none")
 DEEPEST = 3
 

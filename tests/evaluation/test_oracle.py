@@ -20,7 +20,7 @@ from oracle_conditions import know, meets
 from oracle_seen import Seen
 from oracle_world import Guest, Match, World
 from random_cafes import SEGMENTS, ZONES, Dice, a_world, cafe_config, moments
-from random_rules import Draft, a_rule, read
+from random_rules import PLAIN, Draft, a_rule, read
 from small_world import DAY_STARTS, home_of
 from sqlalchemy import Engine, select
 from store_cafe import store_world
@@ -103,9 +103,8 @@ def test_the_database_and_plain_python_decide_the_same(db: Engine, seed: int) ->
 def test_random_conditions_hold_for_the_same_guests(db: Engine, seed: int) -> None:
     dice = Dice(seed)
     world, home = a_world(dice), home_of(cafe_config(None), json.dumps(SEGMENTS))
-    rule = {"id": "r", "trigger": {"birthday": None}, "actions": [{"email": "hello"}]}
     asked = [Draft(dice).conditions() for _ in range(CONDITIONS)]
-    drawn = [(each, read({**rule, "conditions": each}, home.around)[0]) for each in asked]
+    drawn = [(each, read({**PLAIN, "conditions": each}, home.around)[0]) for each in asked]
     with db.begin() as conn:
         store_world(conn, world)
     for now in moments(dice)[1::2]:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from oracle import decide, is_active, knows
 from oracle_world import Guest, World
 from random_cafes import SEGMENTS, START, ZONES, Dice, a_world, cafe_config
-from random_rules import Draft, a_rule, drafts, settings_of, settings_that_are, words_of
+from random_rules import PLAIN, Draft, a_rule, drafts, read, settings_of, settings_that_are, words_of
 from small_world import home_of
 from sqlalchemy import Connection, Engine, select
 from store_cafe import store_world
@@ -138,9 +138,12 @@ def test_every_word_and_every_setting_of_the_vocabulary_is_drawn() -> None:
     home = home_of(cafe_config(None), json.dumps(SEGMENTS))
     drawn: set[tuple[str, ...]] = set()
     right: set[str] = set()
-    for data, rule in islice(drafts(random.Random(1), home.around), 1500):
+    dice = random.Random(1)
+    for data, rule in islice(drafts(dice, home.around), 1200):
         right |= words_of(data) if rule is not None else set()
-    dice = random.Random(2)
+    for _ in range(1500):
+        data = {**PLAIN, "conditions": Draft(dice).conditions()}
+        right |= words_of(data) if read(data, home.around)[0] is not None else set()
     for _ in range(6000):
         drawn |= settings_of(Draft(dice).rule())
     words, settings_of_words = {*TRIGGERS, *CONDITIONS, *ACTIONS} - right, settings_that_are(rule_schema()) - drawn
