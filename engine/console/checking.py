@@ -13,6 +13,7 @@ from engine.console.in_the_data import names_not_in_the_data
 from engine.console.page import colored
 from engine.console.watching import changes, ended, heading, state, watching
 from engine.dispatch.trial import try_out
+from engine.intake.mapping import mappings
 from engine.language.config import CONFIG_FILE, load_config
 from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import Problem, errors, ordered, to_github, to_json, to_text, whole_file
@@ -30,8 +31,8 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str], today: d
     Raises ``MistypedError`` for a path that is not there or not in the home.
     """
     checked = checked_home(root, environ, today)
-    unknown = names_not_in_the_data(checked)
-    problems = ordered([*checked.problems, *unknown, *_without_rules(root), *_templates_on_trial(root, environ)])
+    found = [*checked.problems, *mappings(root)[1], *names_not_in_the_data(checked)]
+    problems = ordered([*found, *_without_rules(root), *_templates_on_trial(root, environ)])
     if not files:
         return problems
     wanted = [_in_home(root, name) for name in files]

@@ -15,6 +15,7 @@ from connectors.dates import DateOrder
 from connectors.numbers import DecimalSign
 from engine.intake.kinds import KINDS
 from engine.language.check import check
+from engine.language.phrases import listed, phrase
 from engine.language.problems import Problem, errors, whole_file
 from engine.language.yamlfile import load
 
@@ -25,29 +26,36 @@ CSV: Final = "csv"
 MAPPING_SCHEMA: Final[dict[str, Any]] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "title": "A mapping of Regulars",
-    "x-name": "a mapping",
+    "x-name": phrase("a mapping"),
     "type": "object",
-    "description": "How to read the files of a till that Regulars does not know.",
+    "description": phrase("How to read the files of a till that Regulars does not know."),
     "additionalProperties": False,
     "properties": {
-        "kind": {"enum": list(KINDS), "description": "What the files are about; found by the columns if left out."},
+        "kind": {
+            "enum": list(KINDS),
+            "description": phrase("What the files are about; found by the columns if left out."),
+        },
         "source": {
             "type": "string",
             "format": "slug",
-            "description": "The family of files: ids are told apart by it. csv if left out.",
+            "description": phrase("The family of files: ids are told apart by it. csv if left out."),
         },
         "dates": {
             "enum": ["day-first", "month-first"],
-            "description": "Whether 03/04/2026 is 3 April or 4 March.",
+            "description": phrase("Whether 03/04/2026 is 3 April or 4 March."),
         },
         "decimals": {
             "enum": ["point", "comma"],
-            "description": "What stands before decimals: whether 1,234 is a thousand or one and a bit.",
+            "description": phrase("What stands before decimals: whether 1,234 is a thousand or one and a bit."),
         },
         "columns": {
             "type": "object",
-            "description": "Our name of a column, and what the file calls it.",
-            "additionalProperties": {"type": "string", "minLength": 1, "description": "As in the file's first line."},
+            "description": phrase("Our name of a column, and what the file calls it."),
+            "additionalProperties": {
+                "type": "string",
+                "minLength": 1,
+                "description": phrase("As in the file's first line."),
+            },
         },
     },
 }
@@ -71,8 +79,10 @@ def load_mapping(root: Path, name: str) -> tuple[Mapping | None, list[Problem]]:
     file = root / shown
     if not file.exists():
         others = sorted(each.stem for each in (root / FOLDER).glob("*.yaml"))
-        cure = f"There are: {', '.join(others)}." if others else f"Mappings are files in {FOLDER}/."
-        return None, [whole_file(shown, f'there is no mapping "{name}"', "missing-file", hint=cure)]
+        cure = phrase("Mappings are files in {folder}/.", folder=FOLDER)
+        if others:
+            cure = phrase("There are: {names}.", names=listed(others))
+        return None, [whole_file(shown, phrase('there is no mapping "{name}"', name=name), "missing-file", hint=cure)]
     document, problems = load(file, shown)
     if document is None:
         return None, problems

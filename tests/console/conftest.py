@@ -29,7 +29,7 @@ customer_id,name,email,phone,birthday,joined_at,language,tags,email_consent,sms_
 G1,Li Wei,li.wei@example.com,+13125550101,,2025-01-05 10:00,en,,yes,yes,2025-01-05
 G2,王小明,xiaoming@example.com,+13125550102,,2025-01-05 10:00,zh,,yes,,2025-01-05
 G3,Ada Moss,ada@example.com,+13125550103,,2025-01-05 10:00,en,,no,no,2025-01-05
-G4,=HYPERLINK(1),hyper@example.com,,,2025-01-05 10:00,en,,yes,,2025-01-05
+G4,@HYPERLINK(1),hyper@example.com,,,2025-01-05 10:00,en,,yes,,2025-01-05
 G5,Bea Cole,bea@example.com,+13125550105,05-11,2025-01-05 10:00,en,,yes,,2025-01-05
 G6,Dan Low,dan@example.com,,,2025-01-05 10:00,en,,no,,2025-01-05
 """

@@ -14,6 +14,15 @@ from engine.console.watching import PAUSE, changes, state
 
 from .conftest import NOW, Regulars
 
+
+@pytest.fixture
+def home(home: Path) -> Path:
+    """The home without the segments that ask for products: its orders have no items, and that would be warned of."""
+    file = home / "config" / "segments.yaml"
+    file.write_text(file.read_text(encoding="utf-8").partition("\nlunch-crowd:")[0], encoding="utf-8")
+    return home
+
+
 BROKEN = "id: broken\ntrigger:\n  lapsed: 90 dayz\nactions:\n  - coupon: twenty-percent\n  - email: win-back\n"
 
 
@@ -76,6 +85,14 @@ def test_github_shows_it_beside_the_line(at_home: Regulars, home: Path):
         "::error file=rules/broken.yaml,line=3,col=11,endColumn=18,title=bad-duration::"
         '"lapsed": "90 dayz" is not a duration such as 90 days, 2 weeks, 3 months or 1 year - did you mean "90 days"?\n'
     )
+
+
+def test_the_mappings_of_tills_are_checked_too(at_home: Regulars, home: Path):
+    (home / "config" / "mappings").mkdir()
+    (home / "config" / "mappings" / "ourtill.yaml").write_text("knd: orders\n", encoding="utf-8")
+    result = at_home("validate")
+    assert result.exit_code == 1
+    assert '"knd" is not known in a mapping - did you mean "kind"? [unknown-key]' in result.stdout
 
 
 def test_a_home_without_a_rule_is_warned_of(at_home: Regulars, home: Path):
