@@ -56,6 +56,19 @@ class Document:
         first = next(iter(self.keys.values()), None)
         return first or Place(1, 1, 1)
 
+    def place_in(self, at: Path, part: str) -> Place:
+        """Find a word or several of the text at ``at``; the whole text where they do not stand in one of its lines."""
+        whole, key = self.place(at), self.keys.get(at)
+        for number in range(whole.line - 1, len(self.lines) if part else 0):
+            line, from_here = self.lines[number], whole.column - 1 if number == whole.line - 1 else 0
+            indent = len(line) - len(line.lstrip())
+            if number >= whole.line and line.strip() and (key is None or indent < key.column):
+                break
+            found = re.compile(rf"(?<![\w.]){re.escape(part)}(?!\w)").search(line, from_here)
+            if found:
+                return Place(number + 1, found.start() + 1, len(part))
+        return whole
+
     def problem(
         self,
         at: Path,

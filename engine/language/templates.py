@@ -75,13 +75,13 @@ class Template:
         """Tell whether it has a subject of its own; else the rule's email step must give one."""
         return any(name.stem == "subject" for name in map(file_name, self.files) if name)
 
-    def uses(self, name: str, word: Word) -> bool:
-        """Tell whether what ``word`` sends needs ``name``: it is used, and not only behind ``{% if name %}``."""
-        return any(name in self.names.get(stem, ()) for stem in _OF_WORD[word])
+    def uses(self, name: str, word: Word, *, own_subject: bool = False) -> bool:
+        """Tell whether what ``word`` sends needs ``name``: it is used, and not only behind ``{% if name %}``.
 
-    def uses_coupon(self, word: Word) -> bool:
-        """Tell whether a step of that word shows a coupon, so that a coupon step must stand before it."""
-        return self.uses("coupon", word)
+        ``own_subject``: the rule has one, which is sent instead of the template's.
+        """
+        stems = ("email",) if own_subject else _OF_WORD[word]
+        return any(name in self.names.get(stem, ()) for stem in stems)
 
 
 def content_hash(files: Mapping[str, str]) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from engine.language.phrases import Phrase, phrase
+from engine.language.templatecheck import check_text
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.reading import Reader
 
@@ -37,6 +38,22 @@ def _check_template(reader: Reader, name: str, *, channel: Literal["email", "sms
     if not any(template.serves(each) for each in channels):
         said = phrase(_MISSING_TEXT[channel].template, name=name)
         place.problem(said, "template-channel", hint=phrase(_WANTED_TEXT[channel].template, name=name))
+
+
+def _check_subject(reader: Reader, subject: str) -> None:
+    """Check a rule's own subject as a template's ``subject.txt`` is checked, each problem at its place in the rule."""
+    text = subject.strip()
+    if not text:
+        reader.problem(phrase("the subject is empty"), "empty")
+    if "\n" in text and "{%" not in text:
+        cure = phrase("write it without line breaks; what the guest is to read stands in the template")
+        reader.problem(phrase("a subject is one line, and this has several"), "subject-lines", hint=cure)
+    document = reader.document
+    for each in check_text(text, document.shown).problems:
+        # Without a word of its own a problem is about the whole text.
+        part = "" if each.width == 1 else each.excerpt[each.column - 1 : each.column - 1 + each.width]
+        place = document.place_in(reader.at, part)
+        reader.problems.append(document.problem_at(place, each.message, each.code, hint=each.hint))
 
 
 def _check_staff(reader: Reader, to: str) -> None:
@@ -106,6 +123,8 @@ class Email:
                 "no-subject",
                 hint=phrase("put a subject.txt into templates/{name}/, or write subject: here", name=template.name),
             )
+        if "subject" in given:
+            _check_subject(reader.under("subject"), given["subject"])
         to = given.get("to", GUEST)
         if to != GUEST:
             _check_staff(reader, to)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
 
-from engine.language.phrases import listed, phrase
+from engine.language.phrases import Phrase, listed, phrase
 from engine.language.problems import Problem
 from engine.language.rule import Branch, Step
+from engine.language.templatecheck import check_text
+from engine.language.templates import Template
 from engine.language.templates import Word as TemplateWord
 from engine.language.times import Duration
 from engine.vocabulary.actions import ACTIONS, Coupon, Split, Wait, settings_schema
@@ -171,6 +173,24 @@ def _shape(word: str) -> JsonSchema:
     return {**settings_schema(word), "definitions": {"conditions": conditions_schema(), "step": {}}}
 
 
+def what_shows(template: Template, step: Step, name: str) -> tuple[Phrase, tuple[str, ...]] | None:
+    """Tell what of a step's message needs ``name``, such as ``coupon``, and where it stands below the step; or None."""
+    subject = getattr(step.settings, "subject", None)
+    if subject is not None and name in check_text(subject, "").names:
+        return phrase("the subject"), (step.word, "subject")
+    if template.uses(name, cast("TemplateWord", step.word), own_subject=subject is not None):
+        return phrase('the template "{name}"', name=template.name), (step.word,)
+    return None
+
+
+def _check_coupon(reader: Reader, step: Step, template: Template) -> None:
+    """No coupon has been drawn before this message: it must show none."""
+    if shown := what_shows(template, step, "coupon"):
+        said = phrase('{what} shows a coupon, and no "coupon" step stands before this one', what=shown[0])
+        hint = phrase("add a coupon step before it")
+        reader.under(*step.at, *shown[1]).problem(said, "no-coupon", hint=hint)
+
+
 def _check_way(reader: Reader, steps: Sequence[Step]) -> None:
     """Check what one way through the rule does, from its first step to its last."""
     if not steps:
@@ -194,12 +214,8 @@ def _check_way(reader: Reader, steps: Sequence[Step]) -> None:
             if settings.channel is not None:  # a message to staff does not tell the guest
                 silent = []
             template = reader.around.templates.get(settings.template)
-            if template is not None and not drawn and template.uses_coupon(cast("TemplateWord", step.word)):
-                said = phrase(
-                    'the template "{name}" shows a coupon, and no "coupon" step stands before this one',
-                    name=settings.template,
-                )
-                place.problem(said, "no-coupon", hint=phrase("add a coupon step before it"))
+            if template is not None and not drawn:
+                _check_coupon(reader, step, template)
     for coupon in silent:
         reader.under(*coupon.at, "coupon").problem(
             phrase("no step after this one tells the guest of the coupon"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from engine.language.budgets import KINDS, Budget
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.problems import Problem, errors
 from engine.language.rule import Active, Limits, Purpose, Rule, Send, Step
-from engine.language.templates import Word as TemplateWord
 from engine.language.times import (
     ClockRange,
     Duration,
@@ -26,7 +25,7 @@ from engine.vocabulary.lawful import check_law
 from engine.vocabulary.loyalty_actions import check_points
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
-from engine.vocabulary.steps import once_each, read_steps
+from engine.vocabulary.steps import once_each, read_steps, what_shows
 from engine.vocabulary.triggers import TRIGGERS
 from engine.vocabulary.webhook import Webhook
 
@@ -127,13 +126,9 @@ def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> 
             continue
         given = trigger.gives - getattr(trigger, "withholds", frozenset())
         for name, (shown, fires) in _FIRED.items():
-            if name not in given and template.uses(name, cast("TemplateWord", step.word)):
-                reader.under(*step.at, step.word).problem(
-                    phrase(
-                        'the template "{template}" shows {shown}, and this trigger fires on none',
-                        template=template.name,
-                        shown=shown,
-                    ),
+            if name not in given and (where := what_shows(template, step, name)):
+                reader.under(*step.at, *where[1]).problem(
+                    phrase("{what} shows {shown}, and this trigger fires on none", what=where[0], shown=shown),
                     f"no-{name}",
                     hint=phrase("use the trigger {trigger}, or another template", trigger=fires),
                 )

@@ -39,9 +39,9 @@ def test_a_sound_template_has_no_problem_and_says_what_it_serves_and_uses(write)
     assert template.serves("email")
     assert template.serves("sms")
     assert template.has_subject
-    assert template.uses_coupon("email")
-    assert template.uses_coupon("alert")
-    assert not template.uses_coupon("sms")
+    assert template.uses("coupon", "email")
+    assert template.uses("coupon", "alert")
+    assert not template.uses("coupon", "sms")
     assert not template.uses("order", "sms")  # it asks first
     assert len(template.hash) == 32
 
