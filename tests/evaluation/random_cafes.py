@@ -7,7 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oracle_world import Coupon, Entry, Event, Guest, Message, Order, World
+from oracle_world import Coupon, Entry, Event, Guest, Message, Order, World, begins, day_of
 from small_world import CONFIG
 
 GUESTS, ADDRESSES = 30, 50
@@ -123,7 +123,7 @@ def happenings(dice: Dice, world: World) -> None:
         at, tier = dice.moment(dice.days // 2), None
         for _ in range(dice.choice((0, 0, 1, 2))):
             after = dice.choice([each for each in (None, "Silver", "Gold") if each != tier])
-            world.tier_changes.append((guest.id, at, tier, after))
+            world.tier_changes.append((guest.id, begins(day_of(at, guest), guest), tier, after))  # only its day is kept
             at, tier = at + timedelta(days=dice.randrange(2, 40)), after
 
 
