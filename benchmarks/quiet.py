@@ -1,8 +1,8 @@
 """``at_risk`` beside the rule that many tools ship, twice the mean gap between orders: plain Python, the same baskets.
 
-Both look once a day at 10:00, and both want five (visits, orders) to be known. The second one counts orders, exact to the
-second, and writes once a guest has been away for more than twice the mean of the last ten gaps; nothing keeps it from
-writing soon again.
+Both look once a day at 10:00, and both want five (visits, orders) to be known. The second one counts orders, exact to
+the second, and writes once a guest has been away for more than twice the mean of the last ten gaps; nothing keeps it
+from writing soon again.
 """
 
 from __future__ import annotations

@@ -82,10 +82,9 @@ def main() -> int:
     _print_rules(db)
     twice = _twice(db)
     print(f"\ndays that did not balance: {len(story.red)}; messages that went out twice: {twice}")
+    times = quiet.double_mean / quiet.at_risk
     print(f"in a year at_risk writes {quiet.at_risk:,} messages; twice the mean gap between orders writes")
-    print(
-        f"{quiet.double_mean:,} to {quiet.guests:,} guests: {quiet.double_mean / quiet.at_risk:.1f} times as many (6 wanted)"
-    )
+    print(f"{quiet.double_mean:,} to {quiet.guests:,} guests: {times:.1f} times as many (6 are wanted)")
     print("sent:", ", ".join(f"{state} {count:,}" for state, count in sorted(story.sent.items())))
     print(f"in all {time.monotonic() - started:.0f} s; the home is in {ROOT}/")
     return int(bool(story.red or twice or not quiet.is_quiet))
