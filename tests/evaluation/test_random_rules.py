@@ -18,10 +18,12 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import oracle_triggers
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from oracle import decide, is_active, knows
+from oracle_conditions import know
 from oracle_world import Guest, World
 from random_cafes import SEGMENTS, START, ZONES, Dice, a_world, cafe_config
 from random_rules import PLAIN, Draft, a_rule, drafts, read, settings_of, settings_that_are, words_of
@@ -149,3 +151,10 @@ def test_every_word_and_every_setting_of_the_vocabulary_is_drawn() -> None:
     words, settings_of_words = {*TRIGGERS, *CONDITIONS, *ACTIONS} - right, settings_that_are(rule_schema()) - drawn
     assert not words, "never drawn in a file that is right"
     assert not settings_of_words, "never drawn"
+
+
+def test_the_oracle_knows_every_word() -> None:
+    """What it does not know is not compared with it."""
+    assert set(TRIGGERS) == set(oracle_triggers.TRIGGERS)
+    asked = {word: None for word in CONDITIONS if word not in {"any", "all", "none", "attribute.<name>"}}
+    assert know(asked)
