@@ -18,8 +18,8 @@ from engine.vocabulary.conditions import all_hold
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Scope, Zone
 
-#: A rule's version, a step with conditions, the zone, and the seconds of match and asking -> what is asked of a guest.
-Kept = dict[tuple[str, bytes, int | None, int, int, int], Select[Any]]
+#: A rule's version, a step with conditions, and the seconds of match and asking -> what is asked of a guest.
+Kept = dict[tuple[str, bytes, int | None, int, int], Select[Any]]
 
 _MOST_KEPT = 200
 _ZONE = (
@@ -51,16 +51,14 @@ def why_stopped(
     only_if = () if step is None else rule.step(step).only_if
     if not rule.stop_if and rule.trigger.ends is None and not only_if:
         return None
-    zone = zone_of(conn, customer_id)
-    if zone is None:  # erased: the fence has its own word on that
-        return None
     kept = {} if kept is None else kept
     asked = step if only_if else None  # the steps without conditions of their own share a question
-    key = (rule.id, rule.version_hash, asked, zone.id, int(matched_at.timestamp()), int(as_of.timestamp()))
+    key = (rule.id, rule.version_hash, asked, int(matched_at.timestamp()), int(as_of.timestamp()))
     if key not in kept:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
         kept[key] = _question(rule, only_if, scope_of_match(home, rule, zones_in_use(conn), matched_at, as_of))
+    # An erased guest has no facts, so no row: the fence has its own word on that.
     reason: str | None = conn.scalar(kept[key], {"customer": customer_id})
     return reason
 
@@ -80,7 +78,7 @@ def scope_of_match(home: Home, rule: Rule, of: Sequence[Zone], matched_at: datet
         segments={**rule.segments, **home.segments},
         topic=rule.topic,
         match_at=matched_at,
-        implied=implied_terms(home.config, as_of) if rule.stop_if else {},
+        implied=implied_terms(home.config, as_of),
     )
 
 

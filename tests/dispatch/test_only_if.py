@@ -1,9 +1,10 @@
 """``only_if``: asked at the step's own time, and what it means for the coupon that the step would show."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from engine.database.tables import coupons
+from engine.database.consent import record_consent
+from engine.database.tables import consents, coupons, customers
 from engine.intake.importer import import_file
 from engine.vocabulary.home import load_home
 
@@ -124,3 +125,16 @@ def test_a_coupon_that_only_messages_left_out_later_could_show_is_taken_back(db,
     assert states(db) == ["coupon sent", "email cancelled only_if", "sms cancelled only_if"]
     with db.connect() as conn:
         assert conn.scalar(select(coupons.c.revoked_at)) is not None
+
+
+def test_implied_consent_reaches_in_the_step_as_it_did_in_the_match(db, root, with_rule):
+    """In Canada who ordered lately may be written to: a step that asks says so too, with no ``stop_if`` beside it."""
+    config = root / "config" / "regulars.yaml"
+    config.write_text(config.read_text().replace("country: US", "country: CA"))
+    home = with_rule(GIFT.replace("city: Springfield", "reachable: email"))
+    with db.begin() as conn:
+        guest = conn.execute(select(customers).where(customers.c.external_id == "c1")).one()
+        conn.execute(delete(consents).where(consents.c.endpoint_id == guest.email_id))
+        record_consent(conn, guest.email_id, "yes", at=MORNING - 40 * DAY, source="till", basis="implied")
+    assert send(db, home, MORNING) == {"sent": 2}
+    assert states(db) == ["coupon sent", "email sent"]
