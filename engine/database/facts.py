@@ -193,11 +193,14 @@ def _of_orders(h: Any) -> dict[str, Any]:
     }
 
 
-def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -> Select[Any]:
+def facts_select(
+    as_of: AsOf, only: Only = None, plan: TierPlan | None = None, edge_rows: BindParameter[str] | None = None
+) -> Select[Any]:
     """The rows of ``customer_facts`` at ``as_of``, its columns by name and in order.
 
     ``only``: whose; None for every customer. Erased customers have no row. ``plan``: by what tiers are worked out; then
-    the statement wants the bind that ``tiers.edges`` gives. Without it they are those of the customers' files.
+    the statement wants the bind that ``tiers.edges`` gives, or carries ``edge_rows`` (``tiers.edges_on``). Without a
+    plan they are those of the customers' files.
     """
     c = customers.alias("c")
     days = _days(as_of, only)
@@ -227,7 +230,7 @@ def facts_select(as_of: AsOf, only: Only = None, plan: TierPlan | None = None) -
     }
     joined = c.outerjoin(history, h.customer_id == c.c.id).outerjoin(purse, purse.c.customer_id == c.c.id)
     if plan is not None:
-        tier = standing(plan, days)
+        tier = standing(plan, days, edge_rows)
         joined = joined.outerjoin(tier.needed, tier.needed.c.customer_id == c.c.id)
         joined = joined.outerjoin(tier.edges, tier.edges.c.zone_id == c.c.zone_id)
         columns |= tier.columns

@@ -7,7 +7,7 @@ anew when time passes, and the day on which a tier falls is known beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     Connection,
     Integer,
@@ -134,8 +135,13 @@ def edges(conn: Connection, plan: TierPlan | None, as_of: datetime) -> dict[str,
     }
 
 
-def _edges() -> CTE:
-    return packed_cte("edges", ("zone_id", "edge"), bindparam("edges", type_=Text))
+def edges_on(plan: TierPlan, called: str, todays: Mapping[int, date]) -> BindParameter[str]:
+    """Give the same bind under another name, with the day that it is in each zone."""
+    return bindparam(called, packed([(zone, plan.edge(today)) for zone, today in todays.items()]), Text)
+
+
+def _edges(rows: BindParameter[str] | None = None) -> CTE:
+    return packed_cte("edges", ("zone_id", "edge"), bindparam("edges", type_=Text) if rows is None else rows)
 
 
 class Standing(NamedTuple):
@@ -146,8 +152,11 @@ class Standing(NamedTuple):
     columns: dict[str, ColumnElement[Any]]
 
 
-def standing(plan: TierPlan, days: CTE) -> Standing:
-    """Give the tier's columns. ``days`` has ``customer_id, day, orders, spend``, one row a customer and day."""
+def standing(plan: TierPlan, days: CTE, edge_rows: BindParameter[str] | None = None) -> Standing:
+    """Give the tier's columns. ``days`` has ``customer_id, day, orders, spend``, one row a customer and day.
+
+    ``edge_rows``: what ``edges_on`` gives; without it the statement wants the bind of ``edges``.
+    """
     worth = days.c.spend if plan.by == "spend" else literal(1, Integer)
     since = (
         select(
@@ -164,7 +173,7 @@ def standing(plan: TierPlan, days: CTE) -> Standing:
         .group_by(since.c.customer_id)
         .cte("needed")
     )
-    edge, none = _edges(), cast(null(), Integer)
+    edge, none = _edges(edge_rows), cast(null(), Integer)
     rows: list[tuple[ColumnElement[bool], ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]] = []
     lost: ColumnElement[Any] = none
     for at, (key, _) in reversed(list(enumerate(plan.marks))):

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, li
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.tables import dispatches, matches, orders, runs
+from engine.database.tiers import TierPlan, plan_of
 from engine.evaluation.compiler import Rows, write_matches
 from engine.evaluation.permission import implied_terms, in_branches, reachable
 from engine.evaluation.queue import Queue, write_dispatches
@@ -85,6 +86,7 @@ class _Evaluation:
     reach: Mapping[str, int] = field(default_factory=dict)
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)
     newest: datetime | None = None
+    plan: TierPlan | None = None
     zones: Sequence[Zone] = ()
     registered: Mapping[str, Registered] = field(default_factory=dict)
 
@@ -115,6 +117,7 @@ class _Evaluation:
     def _prepare(self, conn: Connection) -> None:
         if self.home.loyalty.sound:
             use_tiers(conn, self.home.tier_plan, self.as_of)
+        self.plan = plan_of(conn)
         bring_to(conn, self.as_of)
         follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)
@@ -219,6 +222,7 @@ class _Evaluation:
             segments=home.segments,
             topic=rule.topic,
             watermark=row.watermark,
+            plan=self.plan,
             implied=self.implied,
         )
         write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)

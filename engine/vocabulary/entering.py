@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, Select, bindparam, false, literal, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, false, literal, or_, select
 
 from engine.database.facts import facts_select
 from engine.database.sql import EpochSeconds
+from engine.database.tiers import edges_on
 from engine.language.phrases import Phrase, phrase
-from engine.language.times import Duration
+from engine.language.times import Duration, business_day
 from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.conditions import Segment, all_hold
 from engine.vocabulary.occasions import Candidates, of_day
@@ -86,7 +87,8 @@ class Enters:
         )
         before = bindparam("as_of_then", watermark, EpochSeconds())
         only = None if _compares([self.segment], scope) else select(inside.c.customer_id)
-        facts = facts_select(before, only).cte("facts_then").prefix_with("MATERIALIZED")
+        facts = facts_select(before, only, scope.plan, _edges_then(scope, watermark)).cte("facts_then")
+        facts = facts.prefix_with("MATERIALIZED")
         then = scope.earlier(watermark, facts.alias("f_then"), facts)
         guest = then.facts.c
         was_inside = (
@@ -101,6 +103,14 @@ class Enters:
     def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""
         return phrase('has come into the segment "{name}"', name=self.segment.name)
+
+
+def _edges_then(scope: Scope, watermark: datetime) -> BindParameter[str] | None:
+    """Give from which days on orders counted towards tiers at the watermark, zone by zone."""
+    if scope.plan is None:
+        return None
+    todays = {zone.id: business_day(watermark, zone.info, scope.plan.day_starts) for zone in scope.zones}
+    return edges_on(scope.plan, "edges_then", todays)
 
 
 def _compares(members: Iterable[Any], scope: Scope) -> bool:

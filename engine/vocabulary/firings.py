@@ -18,12 +18,11 @@ from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import (
     DURATION,
     calendar_duration,
-    exact_stay,
     late_setting,
     later,
     of_guest,
     some_time,
-    stays_open,
+    stay_after,
     then,
 )
 
@@ -145,8 +144,7 @@ class Ordered:
                 hint=phrase("write one rule for each"),
             )
         ago = Duration.parse(given.get("ago", "0 minutes"))
-        stays = stays_open if ago.is_calendar else exact_stay
-        late = stays(reader, given, "late", _ORDERED_STAYS_OPEN)
+        late = stay_after(ago, reader, given, _ORDERED_STAYS_OPEN)
         return cls(given.get("count"), given.get("every"), ago, late, OrderFilters.read(reader))
 
     def candidates(self, scope: Scope) -> Candidates:

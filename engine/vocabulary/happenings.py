@@ -18,7 +18,7 @@ from engine.vocabulary.event_conditions import EventTest
 from engine.vocabulary.occasions import Candidates, OpenDays, exactly, open_days, open_instants
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import DURATION, exact_stay, late_setting, then
+from engine.vocabulary.trigger_settings import DURATION, late_setting, stay_after, then
 
 _STAYS_OPEN = "3 days"
 
@@ -64,7 +64,7 @@ class Event:
         given = reader.settings("name")
         event = EventTest.read(reader) if reader.setting("name") != reader else EventTest.of_name(reader)
         ago = Duration.parse(given.get("ago", "0 minutes"))
-        return cls(event, ago, exact_stay(reader, given, "late", _STAYS_OPEN))
+        return cls(event, ago, stay_after(ago, reader, given, _STAYS_OPEN))
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row an event and guest; the occasion is the event."""

@@ -73,7 +73,7 @@ class Coupons(Happened):
         )
         meant = {
             "issued": (c.issued_at.is_not(None), c.issued_at),
-            "live": (and_(unused, c.valid_until > now), c.issued_at),
+            "live": (and_(unused, or_(c.valid_until.is_(None), c.valid_until > now)), c.issued_at),
             "redeemed": (c.redeemed_at.is_not(None), c.redeemed_at),
             "expired": (and_(unused, c.valid_until <= now), c.valid_until),
             "revoked": (c.revoked_at.is_not(None), c.revoked_at),

@@ -17,6 +17,7 @@ from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, bindp
 
 from engine.database.sql import EpochSeconds, values_cte
 from engine.database.tables import customer_facts, customers
+from engine.database.tiers import TierPlan
 from engine.language.compliance import ImpliedTerms
 from engine.language.times import Duration, business_day, start_of
 
@@ -39,6 +40,7 @@ class Scope:
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     topic: str | None = None
     watermark: datetime | None = None  #: as_of of the rule's last evaluation
+    plan: TierPlan | None = None  #: by which tiers stand in the facts; None: by the customers' files
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)  #: by channel; none: implied consent is none
     match_at: datetime | None = None  #: when the match was made: only where ``since: match`` is asked
     facts: FromClause = field(default_factory=lambda: customer_facts.alias("f"))  #: the guests as they are then

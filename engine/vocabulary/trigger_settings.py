@@ -57,6 +57,12 @@ def exact_stay(reader: Reader, given: Mapping[str, Any], word: str, default: str
     return length
 
 
+def stay_after(ago: Duration, reader: Reader, given: Mapping[str, Any], default: str) -> Duration:
+    """Read ``late`` of what opens ``ago`` after an instant: days where ``ago`` counts days, else exact."""
+    stays = stays_open if ago.is_calendar else exact_stay
+    return stays(reader, given, "late", default)
+
+
 def some_time(reader: Reader, word: str, length: Duration, such_as: str) -> Duration:
     """Check that an occasion stays open for some time: with a length of nothing it would never be open."""
     if length.amount == 0:

@@ -110,7 +110,7 @@ def happenings(dice: Dice, world: World) -> None:
                 dice.choice(world.guests).id,
                 dice.choice(("treat", "old-offer")),
                 issued,
-                later[0],
+                later[0] if number % 7 else None,
                 redeemed,
                 revoked,
             )

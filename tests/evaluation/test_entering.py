@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from small_world import CONFIG, Cafe, at, home_of
 from sqlalchemy import insert
 
 from engine.database.tables import tags
+from engine.language.loyalty import Level, Loyalty, Tiers
+from engine.language.times import Duration
 
 NOW = at("2026-05-04 10:00")
 DAY = timedelta(days=1)
@@ -32,6 +35,9 @@ savers:
   conditions:
     points:
       at_least: 100
+golds:
+  conditions:
+    tier: gold
 newcomers:
   conditions:
     orders:
@@ -119,3 +125,26 @@ def test_the_same_moment_again_or_an_earlier_one_finds_nobody(cafe: Cafe) -> Non
         cafe.order(guest, NOW - day * DAY)
     assert cafe.verdicts(rule, NOW) == {}
     assert cafe.who(rule, NOW - DAY) == set()
+
+
+@pytest.mark.parametrize(("by", "gold"), [("visits", 3), ("spend", 3000)])
+def test_a_tier_that_is_worked_out_is_as_it_was_then(cafe: Cafe, by: str, gold: int) -> None:
+    tiers = Tiers(by, Duration.parse("30 days"), (Level("silver", "Silver", 1), Level("gold", "Gold", gold)))
+    cafe.home = replace(cafe.home, loyalty=Loyalty(tiers=tiers))
+    inside, comes, rule = cafe.guest(tier="silver"), cafe.guest(tier="gold"), enters("golds")
+    for day in (1, 2, 3):
+        cafe.order(inside, NOW - day * DAY, 1000)
+    for day in (1, 2):
+        cafe.order(comes, NOW - day * DAY, 1000)
+    assert cafe.verdicts(rule, NOW) == cafe.verdicts(rule, NOW + DAY) == {}
+    cafe.order(comes, NOW + 2 * DAY, 1000)
+    assert cafe.verdicts(rule, NOW + 2 * DAY) == {comes: ACT}
+    assert cafe.verdicts(rule, NOW + 3 * DAY) == {}
+    assert cafe.verdicts(rule, NOW + 26 * DAY) == {}
+    for day in (27, 28, 29):  # gold then by orders that count no more, and now by these
+        cafe.order(inside, NOW + day * DAY, 1000)
+    assert cafe.verdicts(rule, NOW + 30 * DAY) == {}
+    assert cafe.verdicts(rule, NOW + 70 * DAY) == {}
+    for day in (71, 72, 73):
+        cafe.order(inside, NOW + day * DAY, 1000)
+    assert cafe.verdicts(rule, NOW + 73 * DAY) == {inside: ACT}

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from random_rules import read
 from small_world import BERLIN, Cafe, at
 
 from engine.intake.events import record_event
@@ -115,3 +116,16 @@ def test_what_happened_and_closed_in_a_pause_is_listed_once(cafe: Cafe, rule: st
     late = NOW + 9 * DAY
     assert cafe.verdicts(rule, late) == {guest: ("refused", "expired")}
     assert cafe.verdicts(rule, late + DAY) == {}
+
+
+@pytest.mark.parametrize("late", ["90 minutes", "6 hours", "2 days", "1 week", "1 month", "1 year"])
+@pytest.mark.parametrize("ago", ["0 minutes", "30 minutes", "5 hours", "0 days", "1 day", "1 month"])
+@pytest.mark.parametrize("word", ["event", "ordered"])
+def test_whatever_is_taken_can_be_evaluated(cafe: Cafe, word: str, ago: str, late: str) -> None:
+    settings = {"ago": ago, "late": late, **({"name": "rain"} if word == "event" else {})}
+    rule, problems = read({"id": "r", "trigger": {word: settings}, "actions": [{"email": "hello"}]}, cafe.home.around)
+    days = ago.endswith(("days", "day", "month"))
+    right = late.endswith(("days", "week", *(("month", "year") if days else ("minutes", "hours"))))
+    assert (rule is not None) == right, problems
+    if rule is not None:
+        assert [each.problems for each in cafe.run(rule, now=NOW).rules] == [()]

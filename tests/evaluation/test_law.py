@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from small_world import CONFIG, Cafe, at, home_of
+from small_world import CONFIG, Cafe, at, home_of, rule_of
 from sqlalchemy import Engine, update
 
 from engine.database.consent import record_consent
 from engine.database.tables import consents, customer_facts, endpoints
 from engine.evaluation.permission import implied_terms, reachable
+from engine.evaluation.stop import why_stopped
 
 NOW = at("2026-05-04 10:00")
 BIRTHDAY = "trigger:\n  birthday:\n"
@@ -57,6 +58,18 @@ def test_implied_consent_ends_by_itself_after_the_last_order_or_the_enquiry(brit
     assert british.verdicts(BIRTHDAY, NOW) == expected
     with british.db.begin() as conn:
         assert reachable(conn, implied_terms(british.home.config, NOW))["email"] == list(expected.values()).count(ACT)
+
+
+@pytest.mark.parametrize("asked", ["stop_if", "only_if"])
+def test_a_journey_under_way_knows_implied_consent_as_the_match_did(british: Cafe, asked: str) -> None:
+    guest = implied(british, "CA", agreed=NOW - timedelta(days=9))
+    british.run(BIRTHDAY, now=NOW)
+    step = "actions:\n  - email:\n      template: hello\n      only_if:\n        reachable: email\n"
+    stop = "stop_if:\n  reachable: email\n"
+    rule = rule_of(BIRTHDAY + (step if asked == "only_if" else stop), british.home)
+    with british.db.begin() as conn:
+        why = why_stopped(conn, british.home, rule, customer_id=guest, matched_at=NOW, as_of=NOW, step=1)
+    assert why == (None if asked == "only_if" else "stop_if")
 
 
 def test_at_a_home_of_a_strict_law_the_guests_easier_one_changes_nothing(db: Engine) -> None:

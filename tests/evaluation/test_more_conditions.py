@@ -261,17 +261,18 @@ def test_points_of_another_ledger_and_what_came_in(cafe: Cafe) -> None:
 
 
 def test_coupons_by_state_and_when_they_came_to_it(cafe: Cafe) -> None:
-    live, used, run_out, taken, nobody = (cafe.guest() for _ in range(5))
+    live, endless, used, run_out, taken, nobody = (cafe.guest() for _ in range(6))
     coupon(cafe, live, NOW - 10 * DAY)
+    coupon(cafe, endless, NOW - 10 * DAY, valid_until=None)
     coupon(cafe, used, NOW - 10 * DAY, redeemed_at=NOW - DAY)
     coupon(cafe, run_out, NOW - 20 * DAY, valid_until=NOW)
     coupon(cafe, taken, NOW - 10 * DAY, revoked_at=NOW - 2 * DAY)
     coupon(cafe, nobody, NOW - 10 * DAY, issued_at=None, valid_until=None)  # held: it has no code yet
-    everybody = {live, used, run_out, taken}
+    everybody = {live, endless, used, run_out, taken}
     for asked, wanted in [
         ("at_least: 1", everybody),
         ("within: 11 days\n  at_least: 1", everybody - {run_out}),
-        ("state: live\n  at_least: 1", {live}),
+        ("state: live\n  at_least: 1", {live, endless}),
         ("state: redeemed\n  within: 2 days\n  at_least: 1", {used}),
         ("state: redeemed\n  before: 2 days\n  at_least: 1", set()),
         ("state: expired\n  at_least: 1", {run_out}),
@@ -279,7 +280,7 @@ def test_coupons_by_state_and_when_they_came_to_it(cafe: Cafe) -> None:
         ("offer: treat\n  equals: 0", {nobody}),
     ]:
         assert cafe.meets(f"coupons:\n  {asked}", NOW) == wanted, asked
-    assert cafe.meets("coupons:\n  state: live\n  at_least: 1", NOW - 5 * DAY) == {live, used, run_out, taken}
+    assert cafe.meets("coupons:\n  state: live\n  at_least: 1", NOW - 5 * DAY) == everybody
 
 
 def test_messages_by_rule_channel_and_state(cafe: Cafe) -> None:
