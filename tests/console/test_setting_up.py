@@ -248,7 +248,7 @@ def test_ten_mistakes_in_one_file_give_ten_placed_problems(at_home: Regulars, ho
     assert (
         'rules/mistakes.yaml:8:5: "atleast" is not known in "orders" - did you mean "at_least"? [unknown-key]' in text
     )
-    assert f"\n{len(problems)} problems.\n" in text
+    assert f"\n{len(problems)} problems" in text
     github = at_home("validate", "--format", "github").stdout
     assert "::error file=rules/mistakes.yaml,line=8,col=5," in github
 

@@ -13,7 +13,7 @@ from connectors.file import FileConnector
 from connectors.sms_twilio import TwilioConnector
 from connectors.smtp import SmtpConnector
 from engine.dispatch.channels import CannotSendError, Channels
-from engine.language.config import EmailConfig, SmsConfig, load_config
+from engine.language.config import EmailConfig, SmsConfig, WebhookConfig, load_config
 from engine.language.times import Hours, open_for
 
 from .world import CHICAGO, CONFIG, Clock
@@ -85,8 +85,8 @@ def test_a_connector_is_one_line_and_gets_the_owners_settings_with_their_secrets
 
 
 def test_every_connector_that_a_config_may_choose_can_be_opened():
-    named = {*get_args(get_type_hints(EmailConfig)["connector"]), *get_args(get_type_hints(SmsConfig)["connector"])}
-    assert set(CONNECTORS) == named
+    configs = (EmailConfig, SmsConfig, WebhookConfig)
+    assert set(CONNECTORS) == {name for each in configs for name in get_args(get_type_hints(each)["connector"])}
 
 
 def test_a_missing_secret_is_one_plain_sentence_and_only_for_its_channel(channels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from small_world import BERLIN, CHICAGO, Cafe, at
+from small_world import BERLIN, CHICAGO, CONFIG, Cafe, at, home_of
 
 from engine.vocabulary.triggers import TRIGGERS
 
@@ -144,8 +144,10 @@ def test_walk_ins_and_guests_without_orders_are_nobodys_absence(cafe: Cafe) -> N
 
 
 def test_an_empty_database_matches_nobody(cafe: Cafe) -> None:
-    for trigger in TRIGGERS:
-        assert cafe.who(f"trigger:\n  {trigger}:\n", at("2026-05-31 12:00")) == set()
+    cafe.home = home_of(CONFIG, "regulars:\n  conditions:\n    visits:\n      at_least: 4\n")
+    for made in TRIGGERS.values():
+        example = made.example.replace("\n", "\n  ")
+        assert cafe.who(f"trigger:\n  {example}\n", at("2026-05-31 12:00")) == set()
 
 
 # -- at_risk -----------------------------------------------------------------------------------------------------------
