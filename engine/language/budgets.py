@@ -35,6 +35,8 @@ class Budget:
             if near:
                 number = re.sub(r"[^0-9.]", "", near.group(1))
                 instead = f"{number} a {'day' if near.group(2).lower().startswith('da') else 'month'}"
+            if instead and not _BUDGET.fullmatch(instead):
+                raise ValueError(phrase('"{text}" is too much: {most} is the most', text=text, most="999999999"))
             raise ValueError(
                 phrase(
                     '"{text}" is not a budget such as 500 a month or 50 a day{meant}', text=text, meant=meant(instead)

@@ -2,21 +2,24 @@
 
 Schemas are JSON Schema draft-07 without ``oneOf`` and ``anyOf``. They may carry annotations of ours, none of which
 changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people
-try: word that is meant}``), ``x-says`` (what a ``pattern`` wants, in words), ``x-secret`` (never repeat the value) and
-``x-words`` (the names here are words of the language, which may stand in another part of the file by mistake).
+try: word that is meant}``), ``x-elsewhere`` (``{name: what to say of it}``, for what does not belong here), ``x-says``
+(what a ``pattern`` wants, in words), ``x-secret`` (never repeat the value), ``x-words`` (the names here are words of the
+language, which may stand in another part of the file by mistake) and ``x-narrow`` (what is misplaced is not looked for
+in here).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.document import Document, Path
 from engine.language.formats import FORMATS, fits
-from engine.language.phrases import Phrase, listed, meant, phrase, told
+from engine.language.misplaced import Places, name_of, resolve
+from engine.language.phrases import Phrase, meant, phrase, told
 from engine.language.problems import Problem, ordered
 from engine.language.wording import did_you_mean, found, nearest, one_of, section_hint, short, type_hint, types, wanted
 from engine.language.yamlerrors import FULL_WIDTH_COMMA, FULL_WIDTH_COMMA_CURE, colon_trouble
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "check", "did_you_mean", "found", "nearest"]
 
 _ALL: Final = object()
+#: What says nothing more of a value of a wrong type.
+_OF_A_TYPE: Final = frozenset({"enum", "format", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _CURE_OF_CLEAR_TEXT: Final = phrase(
     "The secret itself belongs into the environment that Regulars runs in, or into a file."
 )
@@ -45,7 +50,7 @@ def check(document: Document, schema: Mapping[str, Any], at: Path = (), data: An
         data = document.data
         for part in at:
             data = data[part]
-    return _Check(document, schema, at).run(data)
+    return _Check(document, schema, at, Places(schema, at)).run(data)
 
 
 @cache
@@ -102,23 +107,30 @@ class _Check:
     document: Document
     schema: Mapping[str, Any]
     at: Path
+    places: Places
     problems: list[Problem] = field(default_factory=list)
-    misplaced: set[Path] = field(default_factory=set)  #: sections that are empty because their lines stand elsewhere
     meant: set[Path] = field(default_factory=set)  #: keys that stand there misspelt, so that they are not missing
 
     def run(self, data: Any) -> list[Problem]:
         validator = _validator_class()(self.schema, format_checker=_format_checker())
         differences = [_Difference.of(error) for error in validator.iter_errors(data)]
         wrong_type = {one.path for one in differences if one.word == "type"}
-        order = {"additionalProperties": 0, "required": 2}  # misplaced words first: they explain what is missing
-        for one in sorted(differences, key=lambda one: order.get(one.word, 1)):
-            if one.word in {"enum", "format", "const"} and one.path in wrong_type:
+        order = {"additionalProperties": 1, "required": 3}  # misplaced words first: they explain what is missing
+        for one in sorted(differences, key=lambda one: 0 if one.is_name else order.get(one.word, 2)):
+            if one.word in _OF_A_TYPE and one.path in wrong_type:
                 continue
-            if not self.document.is_broken((*self.at, *one.path)) and one.path not in self.misplaced:
+            if not self.document.is_broken((*self.at, *one.path)) and one.path not in self.places.emptied:
                 self._tell(one, one.path)
         return ordered(self.problems)
 
     def _tell(self, error: _Difference, path: Path) -> None:
+        if error.is_name and (hint := error.schema.get("x-elsewhere", {}).get(error.instance)):
+            said = phrase(
+                '"{word}" is not known in {name}{meant}', word=error.instance, name=self._name(path), meant=""
+            )
+            self.places.emptied.add((*path, error.instance))
+            self._say((*path, error.instance), said, "unknown-key", hint, on_key=True)
+            return
         if error.is_name:
             self._say((*path, str(error.instance)), self._cause(error), "bad-name", on_key=True)
             return
@@ -135,11 +147,7 @@ class _Check:
 
     def _name(self, path: Path, schema: Any = None) -> str:
         """How to call what stands at ``path``."""
-        if isinstance(schema, Mapping) and "x-name" in schema:
-            name: str = schema["x-name"]
-            return name
-        words = [part for part in (*self.at, *path) if isinstance(part, str)]
-        return phrase('"{word}"', word=words[-1]) if words else phrase("this file")
+        return name_of((*self.at, *path), schema)
 
     @staticmethod
     def _cause(error: _Difference) -> str:
@@ -162,7 +170,7 @@ class _Check:
             name = self._name(path, error.schema)
             near = ""
             trouble = colon_trouble(key)
-            hint = self._elsewhere(key, path, error.instance, known)
+            hint = error.schema.get("x-elsewhere", {}).get(key) or self.places.hint(key, path, error)
             if not hint and trouble:
                 message, hint = (
                     phrase('"{word}" is not known in {name}: {why}', word=short(key), name=name, why=trouble[0]),
@@ -183,7 +191,7 @@ class _Check:
         key = next(name for name in error.schema["required"] if error.message.startswith(repr(name)))
         if (*path, key) in self.meant:
             return
-        about = _resolve(self.schema, error.schema.get("properties", {}).get(key, {})).get("description", "")
+        about = resolve(self.schema, error.schema.get("properties", {}).get(key, {})).get("description", "")
         hint = phrase("{key}: {about}", key=key, about=about) if about else ""
         self._say(
             path, phrase('{name} needs "{key}"', name=self._name(path, error.schema), key=key), "missing-key", hint
@@ -192,7 +200,10 @@ class _Check:
     def wrong_type(self, error: _Difference, path: Path) -> None:
         name, value, schema = self._name(path), error.instance, error.schema
         wants = wanted(schema)
-        if value is None:
+        if value is None and path and isinstance(path[-1], int):
+            said = phrase("nothing stands after this -")
+            self._say(path, said, "empty", phrase("Write out what belongs there, or remove the line."))
+        elif value is None:
             message = phrase("{name} is empty; it wants {wanted}", name=name, wanted=wants)
             self._say(path, message, "empty", section_hint(schema))
         elif schema.get("x-secret"):
@@ -201,7 +212,7 @@ class _Check:
         else:
             trouble = colon_trouble(value) if isinstance(value, str) and "object" in types(schema) else None
             message = phrase("{name} wants {wanted}, not {found}", name=name, wanted=wants, found=found(value))
-            hint = type_hint(schema, value, str(path[-1]) if path else "")
+            hint = type_hint(schema, value, (*self.at, *path))
             self._say(path, *(trouble or (message, "wrong-type", hint)))
 
     def not_one_of(self, error: _Difference, path: Path) -> None:
@@ -277,6 +288,8 @@ class _Check:
         else:
             n = len(error.instance)
             message = phrase("{name} has {n} entries; it wants {least} or more", name=name, n=n, least=least)
+            if n == 1:
+                message = phrase("{name} has one entry; it wants {least} or more", name=name, least=least)
             self._say(path, message, "too-few")
 
     def too_many(self, error: _Difference, path: Path) -> None:
@@ -291,60 +304,6 @@ class _Check:
             if value in values[:number]:
                 message = phrase("{name} names {value} twice", name=self._name(path), value=short(str(value)))
                 self._say((*path, number), message, "repeated")
-
-    def _beside(self, key: str, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-        """Say it of a setting that stands beside the word that it is a setting of."""
-        words = [one for one in section if key in _resolve(self.schema, known.get(one, {})).get("properties", {})]
-        if len(words) != 1:
-            return ""
-        word, value = words[0], section[words[0]]
-        if not isinstance(value, str):
-            return phrase(
-                '"{word}" belongs inside "{section}": write it below "{section}:", beside its settings.',
-                word=key,
-                section=word,
-            )
-        return phrase(
-            '"{word}" belongs inside "{section}": write "{first}: {value}" below it, and "{word}" beside that.',
-            word=key,
-            section=word,
-            first=next(iter(_resolve(self.schema, known[word])["properties"])),
-            value=short(value),
-        )
-
-    def _elsewhere(self, key: str, path: Path, section: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-        """Say where a misplaced word belongs: a wrong indentation is the usual cause."""
-        for sibling in section:
-            inner = _resolve(self.schema, known.get(sibling, {}))
-            if section[sibling] is None and key in inner.get("properties", {}):
-                self.misplaced.add((*path, sibling))
-                return phrase(
-                    '"{word}" belongs to "{section}": indent it further, below "{section}:".', word=key, section=sibling
-                )
-        if beside := self._beside(key, section, known):
-            return beside
-        above = list(_sections(self.schema, path))
-        for length in range(len(path) - 1, -1, -1):
-            if key in above[length].get("properties", {}):
-                name = self._name(path[:length], above[length])
-                return phrase('"{word}" belongs to {name}: indent it less.', word=key, name=name)
-        inside = [one for one in known if key in _resolve(self.schema, known[one]).get("properties", {})]
-        if len(inside) == 1:
-            return phrase(
-                '"{word}" belongs to "{section}": write it below "{section}:", indented.', word=key, section=inside[0]
-            )
-        return self._word_of(key) if above[-1].get("x-words") else ""
-
-    def _word_of(self, key: str) -> str:
-        """Say it of a word of another part of a rule, such as a trigger that stands among the conditions."""
-        parts = self.schema.get("properties", {})
-        words = {part: _resolve(self.schema, parts[part]) for part in parts}
-        words |= {part: _resolve(self.schema, inner["items"]) for part, inner in words.items() if "items" in inner}
-        found = [part for part, inner in words.items() if inner.get("x-words") and key in inner["properties"]]
-        if not found:
-            return ""
-        where = listed((phrase('"{word}"', word=part) for part in found), " or ")
-        return phrase('"{word}" is a word of {sections}, and does not stand here.', word=key, sections=where)
 
 
 _TELLERS: Final[dict[str, Callable[[_Check, _Difference, Path], None]]] = {
@@ -367,24 +326,3 @@ _TELLERS: Final[dict[str, Callable[[_Check, _Difference, Path], None]]] = {
     "maxProperties": _Check.too_many,
     "uniqueItems": _Check.repeated,
 }
-
-
-def _resolve(root: Mapping[str, Any], schema: Any) -> Mapping[str, Any]:
-    for _ in range(10):
-        if not isinstance(schema, Mapping) or "$ref" not in schema:
-            break
-        target: Any = root
-        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
-            target = target.get(part, {}) if isinstance(target, Mapping) else {}
-        schema = target
-    return schema if isinstance(schema, Mapping) else {}
-
-
-def _sections(root: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, Any]]:
-    """Give the schema of the top and of each step of the path."""
-    schema = _resolve(root, root)
-    yield schema
-    for part in path:
-        inner = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
-        schema = _resolve(root, inner)
-        yield schema

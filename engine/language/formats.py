@@ -184,6 +184,8 @@ def parse_since(text: str) -> date | Literal["match"]:
     try:
         return parse_date(text)
     except ValueError as error:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            raise
         raise ValueError(phrase("{why}, and not the word match", why=told(error))) from None
 
 
@@ -193,6 +195,15 @@ def parse_validity(text: str) -> Duration | date | Literal["month end"]:
         return "month end"
     if re.match(r"[0-9]{4}-", text):
         return parse_date(text)
+    if re.search(r"\bend|月底|月末", text.casefold()):
+        near = "month end" if re.search(r"month|月", text.casefold()) else None
+        raise ValueError(
+            phrase(
+                '"{text}" is not a validity such as 14 days, 2026-12-31 or month end{meant}',
+                text=text,
+                meant=meant(near),
+            )
+        )
     duration = Duration.parse(text)
     if not duration.is_calendar or not duration.amount:
         raise ValueError(phrase('"{text}" is too short: a coupon is valid for whole days, such as 14 days', text=text))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
 
-from engine.language.formats import WANTS, parse_phone
+from engine.language.formats import FORMATS, WANTS
+from engine.language.hours import DAYS
 from engine.language.phrases import Phrase, listed, meant, phrase
 
 _LONGEST_NUMBER: Final = 18  # digits: what every database holds
@@ -27,6 +29,15 @@ _TRUTHS: Final = {
     **dict.fromkeys(("yes", "y", "on", "true", "是", "开", "对"), "true"),
     **dict.fromkeys(("no", "n", "off", "false", "否", "关", "不"), "false"),
 }
+
+_ORDINALS: Final = {
+    **{word: number for number, word in enumerate("first second third fourth fifth".split(), 1)},  # noqa: SIM905
+    **dict.fromkeys(("1st", "第一", "第一次", "首次"), 1),
+    **dict.fromkeys(("2nd", "第二次"), 2),
+    **dict.fromkeys(("3rd", "第三次"), 3),
+}
+#: Sections that hold conditions.
+_OF_CONDITIONS: Final = ("conditions", "stop_if", "all", "any", "none", "only_if", "exclude")
 
 _TYPE_WORDS: Final[Mapping[str, Phrase]] = {
     "string": phrase("a text"),
@@ -111,23 +122,45 @@ def section_hint(schema: Mapping[str, Any]) -> str:
     return phrase("Known: {words}.", words=one_of(known)) if known else ""
 
 
-def type_hint(schema: Mapping[str, Any], value: Any, key: str) -> str:
-    """Say how to write a value that has another type than ``key`` wants."""
-    allowed, kind = types(schema), schema.get("format")
-    label = f"{key}: " if key and not key.isdigit() else ""
+def type_hint(schema: Mapping[str, Any], value: Any, path: Sequence[str | int]) -> str:
+    """Say how to write a value that has another type than what stands at ``path`` wants."""
+    allowed, kind = types(schema), str(schema.get("format"))
+    key = path[-1] if path else ""
+    label = f"{key}: " if isinstance(key, str) and key else ""
     said = ""
     if isinstance(value, str):
         number = _number_in(value) if {"number", "integer"} & set(allowed) else ""
         said = _with_words(schema, value, key) or (_write_number(label, number) if number else "")
         truth = _TRUTHS.get(value.strip().casefold()) if "boolean" in allowed else None
         said = phrase("Write: {yaml}", yaml=f"{label}{truth}") if truth else said
+        if not said and "count" in schema.get("properties", {}) and value.strip().casefold() in _ORDINALS:
+            said = phrase("Write: {yaml}", yaml=f"{label}{_ORDINALS[value.strip().casefold()]}")
     elif isinstance(value, dict):
         said = _entries_hint(value) if "array" in allowed else ""
-    elif "string" in allowed and "enum" not in schema and not isinstance(value, list):
-        said = phrase("Write: {yaml}", yaml=_as_text(value, str(kind), label))
+    elif isinstance(value, list):
+        said = _one_hint(path) if "string" in allowed and "array" not in allowed else ""
+    elif value is True and "null" in allowed:
+        said = phrase("Write: {yaml}", yaml=label.rstrip())
+    elif "string" in allowed and "enum" not in schema:
+        # The kind of a list's entries counts where one entry may stand for the list.
+        text = _as_text(value, kind if "format" in schema else str(schema.get("items", {}).get("format")), label)
+        said = phrase("Write: {yaml}", yaml=text) if text else ""
     if not said and "array" in allowed and _fits_an_entry(schema, value):
         said = phrase("As a list of one: {yaml}", yaml=f"{label}[{value}]")
     return said or section_hint(schema)
+
+
+def _one_hint(path: Sequence[str | int]) -> str:
+    """Say what to do where several stand and only one may."""
+    above = path[-2] if len(path) > 1 else ""
+    if above in _OF_CONDITIONS or isinstance(above, int):
+        return phrase(
+            "For one of several, list them below any, such as\n  any:\n    - {word}: ...\n    - {word}: ...",
+            word=path[-1],
+        )
+    if above == "trigger":
+        return phrase("A rule has one; for the others write a rule each.")
+    return ""
 
 
 def _write_number(label: str, number: str) -> str:
@@ -147,19 +180,24 @@ def _fits_an_entry(schema: Mapping[str, Any], value: Any) -> bool:
     of_entry = types(schema.get("items", {}))
     if isinstance(value, str):
         return not of_entry or "string" in of_entry
-    return not isinstance(value, (list, dict))
+    return not isinstance(value, (list, dict)) and (not of_entry or bool({"number", "integer"} & set(of_entry)))
 
 
 def _number_in(text: str) -> str:
-    """Read a number out of ``1,000``, ``49,50`` or ``$5``; nothing where there is none."""
+    """Read a number out of ``1,000``, ``49,50``, ``$5`` or ``1e3``; nothing where there is none, or two."""
+    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?[eE]\+?[0-9]{1,2}", text.strip()):
+        return f"{Decimal(text.strip()):f}"
     number = re.sub(r"(?<=[0-9])[,' \u00a0](?=[0-9]{3}(?![0-9]))", "", text)
-    number = re.sub(r"[^0-9.\-]", "", re.sub(r",(?=[0-9]{1,2}\b)", ".", number))
-    return number if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", number) else ""
+    number = re.sub(r",(?=[0-9]{1,2}\b)", ".", number)
+    found = re.fullmatch(r"[^0-9.\-]*(-?[0-9]+(?:\.[0-9]+)?)[^0-9]*", number)
+    return found[1] if found else ""
 
 
-def _with_words(schema: Mapping[str, Any], value: str, key: str) -> str:
+def _with_words(schema: Mapping[str, Any], value: str, key: str | int) -> str:
     """Say how to write ``>= 3`` in words, and a word that wants a line of its own; nothing for other texts."""
     known = schema.get("properties", {})
+    if value in known and "object" in types(schema) and isinstance(key, int):
+        return phrase('Write "- {word}:" with its colon, and the settings after it or indented below it.', word=value)
     if value in known and "object" in types(schema):
         return phrase('Write "{word}:" on a line of its own, indented below "{section}:".', word=value, section=key)
     compared = re.fullmatch(r"\s*(>=|=>|<=|=<|==|>|<|=|≥|≤)\s*(.+?)\s*", value)
@@ -171,23 +209,28 @@ def _with_words(schema: Mapping[str, Any], value: str, key: str) -> str:
     return ""
 
 
-def _is_phone(text: str) -> bool:
+def _as_text(value: float | bool, kind: str, label: str) -> str:
+    """Write a number or a truth value, after its label, as the text that was meant; nothing where nobody knows it."""
+    if kind == "share" and not isinstance(value, bool):
+        return f"{label}{value * 100 if 0 < value < 1 else value:g}%"
+    if kind == "phone" and not _fits("phone", f"+{value}"):
+        return phrase("{yaml}, with your country's code after the plus sign", yaml=f'{label}"+... {value}"')
+    written = f'"{str(value).lower()}"'
+    if kind == "clock" and value in range(24):
+        written = f'"{value:02}:00"'
+    elif kind == "weekday" and value in range(8):
+        written = DAYS[(int(value) - 1) % 7]  # Sunday is 0 or 7, and Monday 1
+    elif kind == "date":
+        written = re.sub(r"^([0-9]{4})([0-9]{2})([0-9]{2})$", r"\1-\2-\3", str(value))
+    elif kind in {"duration", "budget", "phone"}:
+        written = {"duration": f"{value} days", "budget": f"{value} a month", "phone": f'"+{value}"'}[kind]
+    return f"{label}{written}" if _fits(kind, written.strip('"')) else ""
+
+
+def _fits(kind: str, text: str) -> bool:
+    """Tell whether a text is right for a kind of text; any is for what is none of the kinds."""
     try:
-        parse_phone(text)
+        FORMATS.get(kind, str)(text)
     except ValueError:
         return False
     return True
-
-
-def _as_text(value: Any, kind: str, label: str) -> str:
-    """Write a number or a truth value, after its label, as the text that was meant."""
-    if isinstance(value, bool):
-        return f'{label}"{str(value).lower()}"'
-    if kind == "share":
-        return f"{label}{value * 100 if 0 < value < 1 else value:g}%"
-    if kind == "clock" and value in range(24):
-        return f'{label}"{value:02}:00"'
-    if kind == "phone" and not _is_phone(f"+{value}"):
-        return phrase("{yaml}, with your country's code after the plus sign", yaml=f'{label}"+... {value}"')
-    written = {"duration": f"{value} days", "budget": f"{value} a month", "phone": f'"+{value}"'}
-    return label + written.get(kind, f'"{value}"')

@@ -19,6 +19,9 @@ from engine.vocabulary.webhook import Webhook
 _WHOLE = 10_000  #: 100% in hundredths of a percent
 
 
+_ONLY_IF_OF_SPLIT = phrase("A split depends on nothing: write only_if in the steps of its branches.")
+
+
 class Action(Protocol):
     """One step of what a rule does."""
 
@@ -158,7 +161,7 @@ class Split:
         return {
             "type": "object",
             "minProperties": 2,
-            "propertyNames": {"format": "slug"},
+            "propertyNames": {"format": "slug", "x-elsewhere": {"only_if": _ONLY_IF_OF_SPLIT}},
             "description": cls.about,
             "additionalProperties": {
                 "type": "object",

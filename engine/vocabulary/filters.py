@@ -77,7 +77,8 @@ FILTER_SCHEMA: dict[str, JsonSchema] = {
         phrase("The order's total"),
         phrase("Only orders of such a total, in your currency, after discounts and refunds."),
         {},
-    ),
+    )
+    | {"x-narrow": True},  # a test that stands elsewhere is hardly one of the total
 }
 
 

@@ -60,7 +60,9 @@ class Coupons(Happened):
         """Read which are meant; an unknown offer is a problem."""
         offers = _listed(data["offer"]) if "offer" in data else ()
         for offer in offers:
-            reader.under("offer").known("offer", offer, reader.around.offers, "unknown-offer", "config/offers.yaml has")
+            reader.under("offer").known(
+                phrase("offer"), offer, reader.around.offers, "unknown-offer", phrase("config/offers.yaml has")
+            )
         return {"offers": offers, "state": data.get("state", "issued")}
 
     def number(self, scope: Scope) -> ColumnElement[Any]:

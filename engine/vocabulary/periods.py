@@ -114,7 +114,8 @@ class Every:
         """Read ``month`` or the settings; ``on`` must be a day of the period."""
         given = reader.settings("period")
         period = str(given["period"])
-        if not reader.setting("period").known("period", period, _PERIODS, "unknown-period", phrase("the periods are")):
+        place, where = reader.setting("period"), phrase("the periods are")
+        if not place.known(phrase("period"), period, _PERIODS, "unknown-period", where):
             period = "day"
         on = _DEFAULT[period]
         if "on" in given:

@@ -154,7 +154,7 @@ class Anniversary:
                 )
             elif name not in {JOINED, *dates}:
                 where = phrase("joined, and the dates under attributes in config/regulars.yaml, are")
-                here.known("date", name, (JOINED, *dates), "unknown-date", where)
+                here.known(phrase("date"), name, (JOINED, *dates), "unknown-date", where)
         return cls(
             tuple(of) if isinstance(of, list) else (of,),
             int(given.get("days_before", 0)),

@@ -179,6 +179,12 @@ def rule_schema() -> JsonSchema:
             "control": "holdout",
             "stop": "stop_if",
         },
+        "x-elsewhere": {
+            "exclude": phrase(
+                'It stands in config/regulars.yaml, for all rules. For this one, write below "conditions:", indented: '
+                "none: [...]"
+            )
+        },
         "type": "object",
         "additionalProperties": False,
         "required": ["id", "trigger", "actions"],

@@ -283,5 +283,7 @@ def test_no_data_make_the_check_raise(data):
 
 def test_a_list_of_one_is_offered_only_for_what_could_be_in_it():
     numbers = {"type": ["number", "array"], "items": {"type": "number"}}
-    assert type_hint(numbers, "many", "points") == ""
-    assert type_hint({"type": "array", "items": {"type": "string"}}, "vegan", "tag") == "As a list of one: tag: [vegan]"
+    assert type_hint(numbers, "many", ("points",)) == ""
+    assert (
+        type_hint({"type": "array", "items": {"type": "string"}}, "vegan", ("tag",)) == "As a list of one: tag: [vegan]"
+    )
