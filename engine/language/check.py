@@ -3,9 +3,9 @@
 Schemas are JSON Schema draft-07 without ``oneOf`` and ``anyOf``. They may carry annotations of ours, none of which
 changes what is valid: ``x-name`` (how messages call a section, such as ``a rule``), ``x-also`` (``{word that people
 try: word that is meant}``), ``x-elsewhere`` (``{name: what to say of it}``, for what does not belong here), ``x-says``
-(what a ``pattern`` wants, in words), ``x-secret`` (never repeat the value), ``x-words`` (the names here are words of the
-language, which may stand in another part of the file by mistake) and ``x-narrow`` (what is misplaced is not looked for
-in here).
+(what a ``pattern`` wants, in words), ``x-secret`` (never repeat the value), ``x-words`` (the names here are words of
+the language, which may stand in another part of the file by mistake) and ``x-narrow`` (what is misplaced is not looked
+for in here).
 """
 
 from __future__ import annotations
