@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from engine.database.tables import contents, rule_versions, rules
+from engine.database.tables import rule_versions, rules
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
+from engine.evaluation.register import KEPT
 from engine.evaluation.stop import Kept, why_stopped
-from engine.language.config import Contact, WebhookConfig
+from engine.language.config import AttributeType
 from engine.language.document import Document
-from engine.language.offers import Offer
 from engine.language.problems import errors
 from engine.language.rule import Rule
-from engine.language.templates import Template
-from engine.language.times import Duration, Hours
 from engine.vocabulary.conditions import read_conditions
 from engine.vocabulary.home import Home
 from engine.vocabulary.reading import Reader, Surroundings
+from engine.vocabulary.segments import used_in
 from engine.vocabulary.validate import rule_from
 
 
@@ -52,47 +51,25 @@ class Journeys:
         for rule in self._home.rules:
             if rule.id == version.rule and rule.version_hash == version.content_hash:
                 return rule
-        body = {key: value for key, value in version.body.items() if key != "segments"}
-        around = self._as_then(conn, body, version.body.get("segments", {}))
+        kept = {name: version.body.get(name, {}) for name in KEPT}
+        body = {key: value for key, value in version.body.items() if key not in KEPT}
+        around = self._as_then(kept["segments"], kept["attributes"])
         then = rule_from(_document(version.path, body), around)[0]
+        if then is None or not set(_segments_asked(then)) <= around.segments.keys():
+            return None
         gone = {name: members for name, members in around.segments.items() if name not in self._home.segments}
-        return None if then is None else replace(then, segments=gone)
+        return replace(then, segments=gone)
 
-    def _as_then(self, conn: Connection, body: Mapping[str, Any], segments: Mapping[str, Any]) -> Surroundings:
-        """Give what the rule may name, with stand-ins for what has left the home since.
+    def _as_then(self, segments: Mapping[str, Any], attributes: Mapping[str, AttributeType]) -> Surroundings:
+        """Give what the rule may name; that something has left the home since is no problem of a kept version.
 
-        Contents and terms were fixed with the match: of templates and offers only the names are asked for here.
-        ``segments`` were written down with the version. A topic that is gone is still asked about, guests have refused
-        it; what was for a contact goes to the manager; a webhook has nobody to tell. The hours are asked at the fence.
+        Contents and terms were fixed with the match. Segments and types of attributes were written down with the
+        version. A topic that is gone is still asked about, guests have refused it; what was for a contact goes to the
+        manager; a webhook has nobody to tell. The hours are asked at the fence.
         """
-        around = self._home.around
-        used = set(_named(body, "template"))
-        rows = conn.execute(
-            select(contents.c.template, contents.c.files).where(contents.c.template.in_(used)).order_by(contents.c.id)
-        )
-        files: dict[str, dict[str, str]] = {}
-        for row in rows:  # the version of the match is among them: what it had, one of them has
-            files.setdefault(row.template, {}).update(row.files)
-        then = {name: Template(name, texts) for name, texts in files.items()}
-        calendar = around.calendar.with_names(_festival_of(body))
-        offers = {name: _stand_in(name) for name in _named(body, "offer")}
-        around = self._with_segments(around, {**segments, **around.segment_data})
-        config, to = around.config, dict.fromkeys(_named(body, "to"))
-        nobody, nothing = Contact(None, None, None), WebhookConfig("file", None, None)
-        config = replace(
-            config,
-            topics=(*config.topics, *([body["topic"]] if "topic" in body else [])),
-            contacts={**dict.fromkeys(to, nobody), **config.contacts},
-            webhooks={**dict.fromkeys(to, nothing), **config.webhooks},
-            hours={channel: Hours.parse("00:00-24:00") for channel in config.hours},
-        )
-        return replace(
-            around,
-            config=config,
-            templates={**around.templates, **then},
-            offers={**around.offers, **offers},
-            calendar=calendar,
-        )
+        around = replace(self._home.around, kept=True)
+        config = replace(around.config, attributes={**around.config.attributes, **attributes})
+        return self._with_segments(replace(around, config=config), {**segments, **around.segment_data})
 
     def _with_segments(self, around: Surroundings, data: Mapping[str, Any]) -> Surroundings:
         """Read the segments that a version has kept and that the home has no more."""
@@ -139,35 +116,13 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
     )
 
 
-def _named(body: Mapping[str, Any], setting: str) -> Iterator[str]:
-    """Give what the actions name under ``setting``; a plain value stands for the first setting."""
-    yield from _named_in(body.get("actions", ()), setting)
-
-
-def _named_in(steps: Sequence[Mapping[str, Any]], setting: str) -> Iterator[str]:
-    first = {"coupon": "offer", "webhook": "to"}
-    for step in steps:
-        for word, settings in step.items():
-            if word == "split":
-                for branch in settings.values():
-                    yield from _named_in(branch["actions"], setting)
-            elif isinstance(settings, Mapping) and setting in settings:
-                yield settings[setting]
-            elif isinstance(settings, str) and first.get(word, "template") == setting and word not in {"wait", "tag"}:
-                yield settings
-
-
-def _festival_of(body: Mapping[str, Any]) -> list[str]:
-    """Give the festival that the trigger names, if it does."""
-    settings = body["trigger"].get("festival")
-    name = settings.get("name") if isinstance(settings, Mapping) else settings
-    return [] if name is None else [name]
+def _segments_asked(rule: Rule) -> Iterator[str]:
+    """Yield the segments that are asked for while a journey is under way."""
+    yield from used_in(rule.stop_if)
+    for step in rule.steps:
+        yield from used_in(step.only_if)
 
 
 def _document(shown: str, data: Mapping[str, Any]) -> Document:
     """Give plain data as a document: it was read from a file once, and problems are not shown to anybody."""
     return Document(shown, "", dict(data), (), {}, {})
-
-
-def _stand_in(name: str) -> Offer:
-    return Offer(name, name, "item", None, name, Duration.parse("1 day"), None, (), None, worth=1)

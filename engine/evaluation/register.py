@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, or_, select, update
@@ -18,6 +17,9 @@ from engine.language.templates import Template
 from engine.language.times import business_day
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Zone
+
+#: What a version keeps of its home besides the rule itself: names under which it stands in ``body``.
+KEPT: Final = ("segments", "attributes")
 
 
 @dataclass(frozen=True)
@@ -58,30 +60,28 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
     }
 
 
-def version_row(
-    conn: Connection, rule: Rule, rule_row: int, as_of: datetime, segments: Mapping[str, Any] | None = None
-) -> int:
+def version_row(conn: Connection, rule: Rule, rule_row: int, as_of: datetime, home: Home) -> int:
     """Give the row of this version of the rule; a journey under way keeps it.
 
-    ``segments`` are the conditions of the home's segments as they are written: a rule that names one keeps them, under
-    ``segments``, for the day on which the home has them no more.
+    With it, under the names ``KEPT``, stands what it means in this home: the conditions of its segments as they are
+    written, and of which types the owner's own columns are, as the rule was evaluated with last.
     """
-    found = select(rule_versions.c.id).where(
+    found = select(rule_versions.c.id, rule_versions.c.body).where(
         rule_versions.c.rule_id == rule_row, rule_versions.c.content_hash == rule.version_hash
     )
-    row = conn.scalar(found)
-    if row is None:
-        body = dict(rule.body)
-        if segments and re.search(r"'(?:segment|enters)':", repr(body)):
-            body["segments"] = dict(segments)
+    around = {"segments": dict(home.segment_data), "attributes": dict(home.config.attributes)}
+    body = {**rule.body, **{name: around[name] for name in KEPT if around[name]}}
+    known = conn.execute(found).one_or_none()
+    if known is None:
         conn.execute(
             upsert(conn, rule_versions)
             .values(rule_id=rule_row, content_hash=rule.version_hash, body=body, first_at=as_of)
             .on_conflict_do_nothing(index_elements=["rule_id", "content_hash"])
         )
-        row = conn.scalar(found)
-    assert row is not None
-    return int(row)
+        known = conn.execute(found).one()
+    if known.body != body:
+        conn.execute(update(rule_versions).where(rule_versions.c.id == known.id).values(body=body))
+    return int(known.id)
 
 
 def content_rows(conn: Connection, rule: Rule, templates: Mapping[str, Template]) -> dict[str, int]:

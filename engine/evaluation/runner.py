@@ -214,7 +214,7 @@ class _Evaluation:
     def _evaluate(self, conn: Connection, rule: Rule, row: Registered) -> RuleResult:
         home = self.home
         contents = content_rows(conn, rule, home.templates)
-        rows = Rows(rule=row.id, version=version_row(conn, rule, row.id, self.as_of, home.segment_data), run=self.run)
+        rows = Rows(rule=row.id, version=version_row(conn, rule, row.id, self.as_of, home), run=self.run)
         scope = Scope(
             moment=self.as_of,
             zones=self.zones,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -123,11 +123,6 @@ class Calendar:
         """Whether it has a day from today to a year from now."""
         days = (day for year in (today.year, today.year + 1) for day in self.days(name, country, year))
         return any(today <= day <= today + timedelta(days=_YEAR) for day in days)
-
-    def with_names(self, names: Iterable[str]) -> Calendar:
-        """Give the calendar with stand-ins, without any day, for names that it does not have."""
-        missing = {name: OwnFestival("", (), None) for name in names if name not in self.names}
-        return replace(self, own={**self.own, **missing})
 
 
 def load_calendar(root: Path) -> tuple[Calendar, list[Problem]]:

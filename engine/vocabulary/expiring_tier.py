@@ -64,7 +64,9 @@ class ExpiringTier:
 
     def left(self, asked: Expiring, scope: Scope) -> ColumnElement[Any]:
         """SQL: 1 while the tier still falls when the match said, 0 once it rests on later days."""
-        tiers = _tiers(asked)
+        tiers = asked.tiers
+        if tiers is None:  # gone from the home since the match: no tier falls
+            return literal(0, Integer)
 
         def last_to_leave(matched: date) -> date:
             return tiers.within.before(asked.within.after(matched) + ONE_DAY)
@@ -92,11 +94,13 @@ class ExpiringTier:
     def _open(self, asked: Expiring, scope: Scope) -> CTE:
         """The days that leave the period soon: on each the tiers fall that rest on it."""
         rows: list[tuple[int, ...]] = []
-        for zone in scope.zones:
+        tiers = asked.tiers
+        for zone in scope.zones if tiers is not None else ():
+            assert tiers is not None
             since = scope.moment if scope.match_at is None else scope.match_at
             last = asked.within.after(business_day(since, zone.info, scope.day_starts)) + ONE_DAY
             for day in _days(scope.today_in(zone) + ONE_DAY, last):
-                rows.extend((zone.id, key, *_fall(scope, zone, day), 0) for key in _leaving(_tiers(asked), day))
+                rows.extend((zone.id, key, *_fall(scope, zone, day), 0) for key in _leaving(tiers, day))
         return values_cte("open_falls", _COLUMNS, rows)
 
     def _missed(self, asked: Expiring, scope: Scope) -> CTE:
@@ -110,11 +114,6 @@ class ExpiringTier:
                 for day in _days(seen + ONE_DAY, scope.today_in(zone))
             )
         return values_cte("missed_falls", _COLUMNS, rows)
-
-
-def _tiers(asked: Expiring) -> Tiers:
-    assert asked.tiers is not None, "a rule without tiers is not read"
-    return asked.tiers
 
 
 def _days(first: date, last: date) -> Iterator[date]:

@@ -32,6 +32,7 @@ class Surroundings:
     today: date | None = None  #: where it is known, what lies behind or too far ahead is told
     segment_data: Mapping[str, Any] = field(default_factory=dict)  #: their conditions as they are written
     broken_segments: frozenset[str] = frozenset()  #: they stand there, but nobody knows who is in them
+    kept: bool = False  #: a version that was sound in the home of its day is read again: nobody is told of problems
     mentions: list[Mention] = field(default_factory=list, compare=False)  #: names of the data, as they are read
 
     @property
@@ -76,7 +77,12 @@ class Reader:
     def problem(
         self, message: str, code: str, *, key: bool = False, hint: str = "", severity: Severity = "error"
     ) -> None:
-        """Note a problem at this place, at its key or at its value."""
+        """Note a problem at this place, at its key or at its value.
+
+        A version that a journey keeps was sound when it was written: what its home lacks by now is no problem of it.
+        """
+        if self.around.kept:
+            return
         on: Literal["key", "value"] = "key" if key else "value"
         self.problems.append(
             self.document.problem(self.at, message, code, on=on, hint=hint, severity=severity),
