@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -76,6 +76,16 @@ class Segment:
         else:
             reader.known(
                 phrase("segment"), reader.data, around.segments, "unknown-segment", phrase("config/segments.yaml has")
+            )
+        if reader.after_match and compare(around.segments.get(reader.data, ()), around.segments):
+            reader.problem(
+                phrase(
+                    'the segment "{name}" compares the guest with all others (rank), and here it would be asked anew '
+                    "for each message",
+                    name=reader.data,
+                ),
+                "rank-later",
+                hint=phrase("write it under conditions, where all guests are ranked once"),
             )
         return cls(reader.data)
 
@@ -243,3 +253,14 @@ def read_conditions(reader: Reader) -> tuple[Condition, ...]:
 def all_hold(members: Sequence[Condition], scope: Scope) -> ColumnElement[bool]:
     """SQL: every condition of a map holds."""
     return and_(*(member.sql(scope) for member in members))
+
+
+def compare(members: Iterable[Any], segments: Mapping[str, Sequence[Condition]]) -> bool:
+    """Tell whether any of the conditions compares the guest with others (``rank``): it needs the facts of everybody."""
+    for member in members:
+        if getattr(member, "compares", False):
+            return True
+        inner = segments.get(member.name, ()) if isinstance(member, Segment) else ()
+        if any(compare(group, segments) for group in (*getattr(member, "members", ()), inner)):
+            return True
+    return False

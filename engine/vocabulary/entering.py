@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -15,7 +14,7 @@ from engine.database.tiers import edges_on
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration, business_day
 from engine.vocabulary.comparisons import JsonSchema
-from engine.vocabulary.conditions import Segment, all_hold
+from engine.vocabulary.conditions import Segment, all_hold, compare
 from engine.vocabulary.occasions import Candidates, of_day
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
@@ -86,7 +85,7 @@ class Enters:
             .prefix_with("MATERIALIZED")
         )
         before = bindparam("as_of_then", watermark, EpochSeconds())
-        only = None if _compares([self.segment], scope) else select(inside.c.customer_id)
+        only = None if compare([self.segment], scope.segments) else select(inside.c.customer_id)
         facts = facts_select(before, only, scope.plan, _edges_then(scope, watermark)).cte("facts_then")
         facts = facts.prefix_with("MATERIALIZED")
         then = scope.earlier(watermark, facts.alias("f_then"), facts)
@@ -111,15 +110,3 @@ def _edges_then(scope: Scope, watermark: datetime) -> BindParameter[str] | None:
         return None
     todays = {zone.id: business_day(watermark, zone.info, scope.plan.day_starts) for zone in scope.zones}
     return edges_on(scope.plan, "edges_then", todays)
-
-
-def _compares(members: Iterable[Any], scope: Scope) -> bool:
-    """Tell whether a condition compares the guest with others (``rank``): then it needs the facts of everybody."""
-    for member in members:
-        if hasattr(member, "per") and hasattr(member, "share"):
-            return True
-        inner = scope.segments[member.name] if isinstance(member, Segment) else ()
-        groups = (*getattr(member, "members", ()), inner)
-        if any(_compares(group, scope) for group in groups if group):
-            return True
-    return False

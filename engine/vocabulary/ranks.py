@@ -44,6 +44,7 @@ class Rank:
     about: ClassVar[str] = phrase(
         "The guest is among the first (top) or the last (bottom) by a number: a share such as 10%, or so many guests."
     )
+    compares: ClassVar[bool] = True
     example: ClassVar[str] = "rank:\n  of: spend\n  within: 1 year\n  top: 10%"
     of: str
     filters: OrderFilters
@@ -87,6 +88,13 @@ class Rank:
     def read(cls, reader: Reader) -> Self:
         """Read what is asked: exactly one of ``top`` and ``bottom``, and filters only where orders are counted."""
         data = reader.data
+        if reader.after_match:
+            reader.problem(
+                phrase('"rank" compares the guest with all others, and here it would be asked anew for each message'),
+                "rank-later",
+                key=True,
+                hint=phrase("write it under conditions, where all guests are ranked once"),
+            )
         given = [word for word in ("top", "bottom") if word in data]
         if len(given) != 1:
             reader.problem(

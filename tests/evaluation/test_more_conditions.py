@@ -9,8 +9,8 @@ from earlier import coupon, event, sent
 from small_world import BERLIN, CONFIG, Cafe, at, home_of, rule_of
 from sqlalchemy import Engine
 
-from engine.database.facts import rebuild
-from engine.evaluation.stop import why_stopped
+from engine.language.yamlfile import parse
+from engine.vocabulary.validate import rule_from
 
 NOW = at("2026-05-31 12:00")
 LUNCH, COFFEE = ("Soup", "Lunch"), ("Latte", "Coffee")
@@ -321,12 +321,20 @@ def test_events_by_name_and_what_their_columns_say(cafe: Cafe) -> None:
         assert cafe.meets(f"events:\n  {asked}", NOW) == wanted, asked
 
 
-def test_a_rank_that_stops_a_journey_looks_at_the_guests_of_every_zone(cafe: Cafe) -> None:
-    rich, poor = cafe.guest(zone=BERLIN), cafe.guest()
-    for guest, total in ((rich, 9000), (poor, 100)):
-        cafe.order(guest, NOW - DAY, total)
-    rule = rule_of("trigger:\n  birthday:\nstop_if:\n  rank:\n    of: spend\n    within: 1 year\n    top: 1\n")
-    with cafe.db.begin() as conn:
-        rebuild(conn, NOW)
-        why = [why_stopped(conn, cafe.home, rule, customer_id=each, matched_at=NOW, as_of=NOW) for each in (rich, poor)]
-    assert why == ["stop_if", None]
+@pytest.mark.parametrize(
+    "later",
+    [
+        "stop_if:\n  rank:\n    of: spend\n    top: 1\n",
+        "stop_if:\n  segment: champions\n",
+        "stop_if:\n  none:\n    - segment: all-of-them\n",
+        "actions:\n  - email:\n      template: hello\n      only_if:\n        any:\n          - segment: champions\n",
+    ],
+)
+def test_what_compares_all_guests_is_not_asked_for_each_message(later: str) -> None:
+    ranked = "champions:\n  conditions:\n    rank:\n      of: spend\n      top: 10%\n"
+    home = home_of(segments=f"{ranked}all-of-them:\n  conditions:\n    any:\n      - segment: champions\n")
+    rest = "" if "actions" in later else "actions:\n  - email: hello\n"
+    document, _ = parse(f"id: r\ntrigger:\n  birthday:\n{rest}{later}", "rules/r.yaml")
+    assert document is not None
+    assert [problem.code for problem in rule_from(document, home.around)[1]] == ["rank-later"]
+    assert rule_of("trigger:\n  birthday:\nconditions:\n  segment: all-of-them\n", home)
