@@ -172,6 +172,9 @@ tier_changes = Table(
     Column("from_key", Text, comment="text_key of the tier before; NULL: none"),
     Column("to_key", Text, comment="text_key of the tier after; NULL: none"),
     Column("kind", String(4), nullable=False, comment="up, down or none (tiers without an order)"),
+    Column(
+        "occasion", Integer, comment="yyyymmdd under which it was told of when it lay on another day; NULL: its day"
+    ),
     Index(None, "day"),
 )
 

@@ -7,6 +7,7 @@ anew when time passes, and the day on which a tier falls is known beforehand.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -230,8 +231,11 @@ def changes(plan: TierPlan, days: Sequence[tuple[int, int]], today: int) -> Iter
 
 
 def write_changes(conn: Connection, plan: TierPlan, customer_ids: Sequence[int], as_of: datetime) -> None:
-    """Make ``tier_changes`` of these customers what their orders say; the facts stand at ``as_of``."""
-    wanted = {
+    """Make ``tier_changes`` of these customers what their orders say; the facts stand at ``as_of``.
+
+    Orders that come late, or a refund, may put a change on another day: it keeps the occasion under which it was known.
+    """
+    wanted: dict[tuple[int, int], dict[str, Any]] = {
         (customer, each.day): {
             "customer_id": customer,
             "day": each.day,
@@ -245,12 +249,47 @@ def write_changes(conn: Connection, plan: TierPlan, customer_ids: Sequence[int],
     c = tier_changes.c
     known = conn.execute(select(tier_changes).where(c.customer_id.in_(customer_ids))).mappings()
     there = {(row["customer_id"], row["day"]): dict(row) for row in known}
+    told = {key: row.pop("occasion") for key, row in there.items()}
     gone = [key for key, row in there.items() if wanted.get(key) != row]
     for customer, keys in groupby(sorted(gone), key=lambda key: key[0]):
         conn.execute(delete(tier_changes).where(c.customer_id == customer, c.day.in_([day for _, day in keys])))
     fresh = [row for key, row in wanted.items() if there.get(key) != row]
     if fresh:
+        _keep_occasions(fresh, {key: {**there[key], "occasion": told[key]} for key in there}, set(gone))
         conn.execute(insert(tier_changes), fresh)
+
+
+def _keep_occasions(
+    fresh: Sequence[dict[str, Any]], there: Mapping[tuple[int, int], Mapping[str, Any]], gone: set[tuple[int, int]]
+) -> None:
+    """Give each new row the occasion of the change that went in its place, if one did, and never another's."""
+    taken: defaultdict[int, set[int]] = defaultdict(set)
+    for key, row in there.items():
+        if key not in gone:
+            taken[key[0]].add(row["occasion"] or _yyyymmdd(row["day"]))
+    for alike in (("customer_id", "from_key", "to_key"), ("customer_id", "to_key", "kind")):
+        places: defaultdict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+        for key in gone:
+            places[tuple(there[key][name] for name in alike)].append(key)
+        for row in (row for row in fresh if "occasion" not in row):
+            if same := places[tuple(row[name] for name in alike)]:
+                was = min(same, key=lambda key: (abs(key[1] - row["day"]), key))
+                same.remove(was)
+                gone.remove(was)
+                row["occasion"] = there[was]["occasion"] or _yyyymmdd(was[1])
+                taken[row["customer_id"]].add(row["occasion"])
+    for row in (row for row in fresh if "occasion" not in row):
+        day, mine = row["day"], taken[row["customer_id"]]
+        while _yyyymmdd(day) in mine:
+            day += 1
+        mine.add(_yyyymmdd(day))
+        row["occasion"] = _yyyymmdd(day)
+    for row in fresh:
+        row["occasion"] = None if row["occasion"] == _yyyymmdd(row["day"]) else row["occasion"]
+
+
+def _yyyymmdd(day: int) -> int:
+    return int(f"{date.fromordinal(day):%Y%m%d}")
 
 
 class Shortfall(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self
 
-from sqlalchemy import CTE, and_
+from sqlalchemy import CTE, and_, func
 
 from engine.database.sql import values_cte
 from engine.database.tables import tier_changes
@@ -94,7 +94,7 @@ class TierChanged:
         return cls(to, since, given.get("direction"), stays_open(reader, given, default=_LATE))
 
     def candidates(self, scope: Scope) -> Candidates:
-        """One row a change; the occasion is its day."""
+        """One row a change; the occasion is its day, or the one on which it lay before a file of older orders came."""
         days, change, facts = self._days(scope), tier_changes.alias("change"), scope.facts
         where = [change.c.customer_id == facts.c.customer_id]
         if self.to is not None:
@@ -107,7 +107,7 @@ class TierChanged:
         return Candidates(
             source=scope.guest().join(change, and_(*where)).join(days, same),
             where=(),
-            occasion=days.c.occasion,
+            occasion=func.coalesce(change.c.occasion, days.c.occasion),
             closes=days.c.closes,
             expired=days.c.expired,
         )

@@ -71,4 +71,4 @@ def test_tiers_are_worked_out_for_old_guests_too(old_db: Engine) -> None:
         bring_to(conn, NOW)
         assert conn.scalars(select(customer_facts.c.tier_key)).one() == "platinum"
         day = (NOW - timedelta(days=3)).toordinal()
-        assert conn.execute(select(tier_changes)).all() == [(1, day, None, "platinum", "up")]
+        assert conn.execute(select(tier_changes)).all() == [(1, day, None, "platinum", "up", None)]

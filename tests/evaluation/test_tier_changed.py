@@ -92,6 +92,30 @@ def test_what_nobody_looked_at_in_time_is_listed_as_expired(cafe: Cafe):
     assert [(row.verdict, row.reason, row.occasion) for row in cafe.matches] == [("refused", "expired", 20260504)]
 
 
+def test_a_change_that_older_orders_or_a_refund_put_on_another_day_is_told_once(cafe: Cafe):
+    guest, rule = cafe.guest(), rule_of(GOLD, cafe.home)
+    last = cafe.order(guest, at("2026-05-02 09:00"), 50_000)
+    assert cafe.verdicts(rule, at("2026-05-02 10:00")) == {guest: ("act", None)}
+    cafe.order(guest, at("2026-05-01 09:00"), 50_000)  # a till's file came late
+    assert cafe.verdicts(rule, at("2026-05-03 10:00")) == {}
+    cafe.order(guest, at("2026-04-30 09:00"), 20_000)  # now it has two steps
+    assert cafe.verdicts(rule, at("2026-05-04 10:00")) == {}
+    cafe.refund(last, at("2026-05-04 11:00"))
+    assert cafe.verdicts(rule, at("2026-05-04 12:00")) == {}
+    assert [row.occasion for row in cafe.matches] == [20260502]
+
+
+def test_two_changes_of_which_one_has_moved_have_occasions_of_their_own(cafe: Cafe):
+    guest, rule = cafe.guest(), rule_of("trigger:\n  tier_changed:\n    direction: up\n", cafe.home)
+    cafe.order(guest, at("2026-05-03 09:00"), 20_000)
+    assert cafe.verdicts(rule, at("2026-05-03 10:00")) == {guest: ("act", None)}
+    cafe.order(guest, at("2026-05-02 09:00"), 20_000)
+    cafe.order(guest, at("2026-05-03 09:30"), 20_000)  # silver the day before, and gold on this day
+    assert cafe.verdicts(rule, at("2026-05-03 11:00")) == {guest: ("act", None)}
+    assert cafe.verdicts(rule, at("2026-05-04 11:00")) == {}
+    assert sorted(row.occasion for row in cafe.matches) == [20260503, 20260504]
+
+
 def test_a_run_works_the_tiers_out_and_a_dry_run_leaves_no_trace(cafe: Cafe):
     guest = cafe.guest(tier="Imported")
     cafe.order(guest, at("2026-05-04 09:00"), 50_000)

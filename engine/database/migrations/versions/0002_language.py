@@ -85,6 +85,11 @@ def _guests() -> None:
         sa.Column("from_key", sa.Text(), comment="text_key of the tier before; NULL: none"),
         sa.Column("to_key", sa.Text(), comment="text_key of the tier after; NULL: none"),
         sa.Column("kind", sa.String(length=4), nullable=False, comment="up, down or none (tiers without an order)"),
+        sa.Column(
+            "occasion",
+            sa.Integer(),
+            comment="yyyymmdd under which it was told of when it lay on another day; NULL: its day",
+        ),
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customers.id"], name=op.f("fk_tier_changes_customer_id"), ondelete="CASCADE"
         ),
