@@ -15,7 +15,7 @@ from engine.console.exits import MistypedError, Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
-from engine.database.consent import record_consent
+from engine.database.consent import lock_endpoint, record_consent, said_word
 from engine.database.facts import bring_to
 from engine.database.tables import (
     consents,
@@ -41,6 +41,7 @@ from engine.dispatch.erasure import erase as forget
 from engine.dispatch.outbox import INSIDE
 from engine.language.codes import shown
 from engine.language.config import Config
+from engine.language.phrases import phrase
 
 #: So many of the newest orders, messages and so on a person is shown; JSON has all.
 NEWEST: Final = 10
@@ -291,6 +292,8 @@ def consent(
             shown_channel = "email address" if channel == "email" else "phone number"
             if endpoint is None:
                 raise Refusal(f"this guest has no {shown_channel}; nothing was changed")
+            if word == "implied":
+                _refuse_where_said(conn, endpoint.id, topic)
             record_consent(
                 conn,
                 endpoint.id,
@@ -306,15 +309,27 @@ def consent(
             told.append(f"{channel}: {about} {_ALLOWED[word]}.")
             if endpoint.suppressed_at is not None:
                 told.append(f"{channel}: nothing goes there all the same: {reason(endpoint.suppressed_why)}.")
-            others = conn.scalars(
-                select(customers.c.external_id).where(
-                    (customers.c.email_id if channel == "email" else customers.c.sms_id) == endpoint.id,
-                    customers.c.id != customer.id,
-                )
-            ).all()
+            others = _others_with(conn, endpoint.id, channel, customer.id)
             if others:
-                told.append(f"{channel}: the same {shown_channel} is that of {', '.join(sorted(others))} too.")
+                told.append(f"{channel}: the same {shown_channel} is that of {', '.join(others)} too.")
     return "".join(f"{sentence}\n" for sentence in told)
+
+
+def _others_with(conn: Connection, endpoint_id: int, channel: str, customer_id: int) -> list[str]:
+    """Give the ids of the other guests whose endpoint it is."""
+    theirs = customers.c.email_id if channel == "email" else customers.c.sms_id
+    others = select(customers.c.external_id).where(theirs == endpoint_id, customers.c.id != customer_id)
+    return sorted(conn.scalars(others))
+
+
+def _refuse_where_said(conn: Connection, endpoint_id: int, topic: str | None) -> None:
+    """Raise ``Refusal`` where the guest said something: a soft opt-in is of one who bought and said nothing."""
+    lock_endpoint(conn, endpoint_id)
+    said = said_word(conn, endpoint_id, topic)
+    if said == "yes":
+        raise Refusal(phrase("this guest said yes, which counts for more than implied consent; nothing was changed"))
+    if said == "no":
+        raise Refusal(phrase("this guest said no, and implied consent never undoes that; nothing was changed"))
 
 
 def question(session: Session, name: str) -> str:

@@ -94,9 +94,9 @@ def news(desk: Desk, statements: Sequence[Said]) -> list[bool]:
     """Tell of each statement whether it says something new, and hold the endpoints of those that do.
 
     A dated word is new where the word in force at its date was another. A word without a date speaks for the day of the
-    import: an undated yes counts only where the endpoint has no word on record at all, so it never undoes a no; but it
-    may turn an implied yes into one that the guest said. An implied one never takes the place of a said one, and one
-    with a later date than the last is a new enquiry.
+    import: an undated yes counts only where nothing was said of the endpoint, so it never undoes a no; but it may turn
+    an implied yes into one that the guest said. An implied one counts only where nothing was ever said, whatever its
+    date; with a later date than the last it is a new enquiry.
 
     To be asked before customers are written: who locks both, as the fence does, takes endpoints first. What a guest
     said elsewhere in the meantime is read again once it can no longer change; the others' endpoints stay free.
@@ -126,21 +126,23 @@ def _new(desk: Desk, statements: Iterable[Said], history: Mapping[int, Sequence[
     for said in statements:
         known = words[said.endpoint_id]
         at = _at(desk, said)
-        earlier = [word for word in known if word[0] <= at]
-        found.append(_says_more(said, known, earlier[-1] if earlier else None))
+        found.append(_says_more(said, at, known))
         if found[-1]:
             known.append((at, said.state))
             known.sort(key=lambda word: word[0])
     return found
 
 
-def _says_more(said: Said, known: Sequence[Word], before: Word | None) -> bool:
-    if said.at is None and said.state != "no" and known:
-        return said.state == "yes" and all(state == "implied" for _, state in known)
-    if said.state == "implied" and before is not None:
-        when, state = before
-        return state == "no" or (state == "implied" and said.at is not None and said.at > when)
-    return before is None or before[1] != said.state
+def _says_more(said: Said, at: int, known: Sequence[Word]) -> bool:
+    """Tell whether a word is new beside those known, oldest first; said ones and implied ones are apart."""
+    spoken = [word for word in known if word[1] != "implied"]
+    if said.state == "implied":
+        before = [when for when, _ in known if when <= at]
+        return not spoken and (not known or (said.at is not None and (not before or at > before[-1])))
+    if said.at is None and said.state == "yes":
+        return not spoken
+    in_force = [state for when, state in spoken if when <= at]
+    return not in_force or in_force[-1] != said.state
 
 
 def _at(desk: Desk, said: Said) -> int:

@@ -65,12 +65,20 @@ def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
     ran("run", "--as-of", "2026-05-09T10:00")
     (row,) = lines(ran("log", "--format", "json", "--customer", "G1", "--channel", "sms"))
     assert (row["state"], row["reason"]) == ("blocked", "no_consent")
-    assert ran("customer", "consent", "G1", "--sms", "implied").stdout.startswith(
-        "sms: marketing is allowed as far as the law of the guest's country knows implied consent.\n"
-    )
     assert ran("customer", "consent", "G1", "--email", "yes", "--topic", "offers").stdout == (
         "email: marketing about offers is allowed.\n"
     )
+
+
+def test_implied_consent_is_of_a_guest_who_said_nothing(ran: Regulars):
+    allowed = "sms: marketing is allowed as far as the law of the guest's country knows implied consent.\n"
+    assert ran("customer", "consent", "G2", "--sms", "implied").stdout == allowed
+    for guest, counts in (("G1", "said yes, which counts for more"), ("G3", "said no, and implied consent never")):
+        before = ran("customer", "show", guest, "--format", "json").stdout
+        refused = ran("customer", "consent", guest, "--email", "no", "--sms", "implied")
+        assert refused.exit_code == 1
+        assert f"This guest {counts}" in refused.stderr
+        assert ran("customer", "show", guest, "--format", "json").stdout == before
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,35 @@ def test_what_a_guest_said_does_not_end_and_a_later_no_counts(british: Cafe) -> 
     assert {row.basis for row in british.rows(consents)} == {"express", "implied"}
 
 
+@pytest.mark.parametrize("said", ["yes", "no"])
+@pytest.mark.parametrize("implied_first", [True, False], ids=["implied first", "said first"])
+@pytest.mark.parametrize("implied_at", ["2025-12-01 10:00", "2026-02-01 10:00", "2026-03-01 10:00"])
+def test_what_was_said_goes_before_what_is_implied_whoever_wrote_it_when(
+    british: Cafe, said: str, implied_at: str, *, implied_first: bool
+) -> None:
+    """As the words may stand in a database: written by an older version, or moved by a merge."""
+    endpoint = british.endpoint("email", "ann@example.com", consent=None)
+    words = [("yes", "implied", at(implied_at)), (said, "express", at("2026-02-01 10:00"))]
+    with british.db.begin() as conn:
+        for state, basis, when in words if implied_first else reversed(words):
+            record_consent(conn, endpoint, state, at=when, source="till", basis=basis)
+    guest = british.guest(birthday=504, email="ann@example.com")
+    assert british.verdicts(BIRTHDAY, NOW) == {guest: ACT if said == "yes" else NO}
+
+
+def test_of_a_topic_the_words_said_of_it_or_of_all_marketing_go_before_what_is_implied(british: Cafe) -> None:
+    told = {}
+    for number, (topic, implied_topic) in enumerate(((None, "offers"), ("offers", None), ("offers", "offers"))):
+        address = f"ann{number}@example.com"
+        endpoint = british.endpoint("email", address, consent=None)
+        with british.db.begin() as conn:
+            record_consent(conn, endpoint, "no", at=at("2026-01-01 10:00"), source="till", topic=topic)
+            when = at("2026-02-01 10:00")
+            record_consent(conn, endpoint, "yes", at=when, source="till", basis="implied", topic=implied_topic)
+        told[british.guest(birthday=504, email=address)] = NO
+    assert british.verdicts(f"topic: offers\n{BIRTHDAY}", NOW) == told
+
+
 def test_reachable_and_stop_if_ask_as_a_message_would(british: Cafe) -> None:
     gone = implied(british, "CA", agreed=at("2020-01-01 10:00"))
     here = implied(british, "CA", agreed=NOW - timedelta(days=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
 import pytest
 from sqlalchemy import update
 
@@ -10,6 +12,8 @@ from engine.language.keys import endpoint_hash
 from tests.intake.conftest import KEY, Home, csv
 
 HEADER = "customer_id,email,email_consent,consent_at,consent_source"
+
+WORDS = ("yes", "no", "implied")
 
 
 def words(home: Home) -> list[tuple[str, str]]:
@@ -139,6 +143,12 @@ class TestImplied:
             (["no,2026-01-01", "implied,"], [("no", "express")]),
             (["implied,2026-01-01", "no,"], [("yes", "implied"), ("no", "express")]),
             (["no,2026-01-01", "implied,", "yes,"], [("no", "express")]),
+            (["no,2026-01-01", "implied,2026-02-01"], [("no", "express")]),
+            (["no,2026-03-01", "implied,2026-02-01"], [("no", "express")]),
+            (["no,", "implied,2026-02-01"], [("no", "express")]),
+            (["yes,2026-03-01", "implied,2026-02-01"], [("yes", "express")]),
+            (["yes,2026-01-01", "implied,"], [("yes", "express")]),
+            (["yes,2026-01-01", "no,2026-02-01", "implied,2026-03-01"], [("yes", "express"), ("no", "express")]),
         ],
     )
     def test_it_never_takes_the_place_of_what_was_said(self, home: Home, said: list[str], words_then: list[str]):
@@ -147,6 +157,28 @@ class TestImplied:
             home.later(hours=1)
         found = sorted(home.rows(consents, "at", "state", "basis"))
         assert [(state, basis) for _, state, basis in found] == words_then
+
+    def test_in_no_order_does_it_change_what_the_guest_said(self, home: Home):
+        """Two guests a case, one of whom never had an implied consent: what was said is the same."""
+        days = ("2026-01-01", "2026-02-01", "2026-03-01")
+        dates = [dict(zip(WORDS, each, strict=True)) for each in (*permutations(days), ("",) * 3, (*days[:2], ""))]
+        cases = list(product(permutations(WORDS), dates))
+        for turn in range(len(WORDS)):
+            rows = []
+            for number, (order, at) in enumerate(cases):
+                word = order[turn]
+                rows.append(f"a{number},a{number}@example.com,{word},{at[word]},")
+                if word != "implied":
+                    rows.append(f"b{number},b{number}@example.com,{word},{at[word]},")
+            home.take(csv(HEADER, *rows))
+            home.later(hours=1)
+        names = dict(home.rows(customers, "email_id", "external_id"))
+        said: dict[str, list[tuple[str, object]]] = {}
+        for endpoint, state, at, basis in home.rows(consents, "endpoint_id", "state", "at", "basis"):
+            if basis == "express":
+                said.setdefault(names[endpoint], []).append((state, at))
+        for number, case in enumerate(cases):
+            assert said[f"a{number}"] == said[f"b{number}"], case
 
     def test_an_attribute_is_yes_or_no(self, home: Home):
         report = home.take(csv("customer_id,vegan", "1,implied"))
