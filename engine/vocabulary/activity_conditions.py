@@ -27,6 +27,7 @@ class Happened(ABC):
 
     about: ClassVar[str]
     noun: ClassVar[Phrase]
+    is_whole: ClassVar[bool] = True  #: it counts
     test: NumberTest
     period: Period
 
@@ -43,7 +44,7 @@ class Happened(ABC):
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read ``3``, or tests and what else is asked."""
-        test = NumberTest.read(reader)
+        test = NumberTest.read(reader, whole=cls.is_whole)
         if not test.tests:
             no_test(reader)
         data = reader.data if isinstance(reader.data, Mapping) else {}
@@ -131,6 +132,7 @@ class LastRating(_Rated):
 
     about = phrase("The score of the guest's last rating; no rating, no score.")
     noun = phrase("as last rating")
+    is_whole = False
     example = "last_rating:\n  at_least: 4"
 
     def number(self, scope: Scope) -> ColumnElement[Any]:
@@ -149,6 +151,7 @@ class AverageRating(_Rated):
 
     about = phrase("The mean score of the guest's ratings; no rating, no mean.")
     noun = phrase("as mean rating")
+    is_whole = False
     example = "average_rating:\n  within: 1 year\n  less_than: 3"
 
     def number(self, scope: Scope) -> ColumnElement[Any]:

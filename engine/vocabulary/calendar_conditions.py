@@ -34,7 +34,7 @@ class _Plain:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read a number, a list or tests."""
-        return cls(NumberTest.read(reader))
+        return cls(NumberTest.read(reader, whole=True))
 
 
 class Age(_Plain):

@@ -5,9 +5,11 @@ A plain value means *equals*, a list *one of*. A fact without data fails every t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Double, and_, false, literal, not_, or_, true
@@ -75,8 +77,12 @@ class NumberTest:
     tests: tuple[tuple[str, tuple[Decimal, ...]], ...]
 
     @classmethod
-    def read(cls, reader: Reader, *, scale: int = 1) -> NumberTest:
-        """Read a number, a list or a map of tests; ``scale`` turns written money into minor units."""
+    def read(cls, reader: Reader, *, scale: int = 1, whole: bool = False) -> NumberTest:
+        """Read a number, a list or a map of tests; ``scale`` turns written money into minor units.
+
+        ``whole``: what is tested is a whole number from 0 on, counted in those units. Tests that no number passes are
+        a problem.
+        """
         data = reader.data
         given: Mapping[str, Any]
         if isinstance(data, Mapping):
@@ -92,12 +98,28 @@ class NumberTest:
                 "empty-range",
                 hint=phrase("write the smaller one first: {last}, {first}", last=last, first=first),
             )
-        return cls(
+        test = cls(
             tuple(
                 (word, tuple(Decimal(str(each)) * scale for each in (value if isinstance(value, list) else [value])))
                 for word, value in given.items()
             )
         )
+        if first <= last and not test.is_possible(whole=whole):
+            several = phrase('what shall hold one or the other stands in two conditions below "any:"')
+            said = phrase("no number passes this: {tests}", tests=test.sentence(scale))
+            reader.problem(said, "empty-range", key=len(given) > 1, hint=several if len(given) > 1 else "")
+        return test
+
+    def is_possible(self, *, whole: bool) -> bool:
+        """Tell whether any number passes: one of the bounds, or one beside or between them."""
+        bounds = sorted({bound for _, bounds in self.tests for bound in bounds} | {Decimal(0)})
+        if whole:
+            near = {math.floor(bound) + step for bound in bounds for step in (-1, 0, 1, 2)}
+            numbers = {Decimal(number) for number in near if number >= 0}
+        else:
+            between = {(low + high) / 2 for low, high in pairwise(bounds)}
+            numbers = {*bounds, *between, bounds[0] - 1, bounds[-1] + 1}
+        return any(all(_holds(word, bounds, number) for word, bounds in self.tests) for number in numbers)
 
     def sql(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
         """SQL: every test holds for ``value``."""

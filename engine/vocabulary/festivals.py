@@ -19,7 +19,7 @@ from engine.vocabulary.occasions import Candidates, firing_days, named
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.returns import days_before_setting
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import late_setting, stays_open
+from engine.vocabulary.trigger_settings import late_setting, stays_open_yearly
 
 _COLUMNS: Final = ("zone_id", "place", "occasion", "closes", "expired")
 
@@ -69,7 +69,11 @@ class Festival:
         given = reader.settings("name")
         around, home = reader.around, reader.around.config.business.country
         made = cls(
-            str(given["name"]), int(given.get("days_before", 0)), stays_open(reader, given), home, around.calendar
+            str(given["name"]),
+            int(given.get("days_before", 0)),
+            stays_open_yearly(reader, given),
+            home,
+            around.calendar,
         )
         made._check(reader.setting("name"))
         return made

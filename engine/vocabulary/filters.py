@@ -132,6 +132,11 @@ class Period:
                 )
         elif "since" in data:
             since = parse_date(data["since"])
+            today = reader.around.today
+            if today is not None and since > today:
+                said = phrase('"since" ({since}) lies ahead: until then nothing counts', since=since)
+                hint = phrase('a rule that begins later has "active:" with "from:"')
+                reader.under("since").problem(said, "not-yet", hint=hint, severity="warning")
         _check_order(reader, within, before)
         return cls(within, before, since)
 
@@ -255,7 +260,7 @@ class OrderFilters:
             **texts,
             weekday=weekdays(data["weekday"]) if "weekday" in data else None,
             hours=ClockRange.parse(data["hours"]) if "hours" in data else None,
-            total=NumberTest.read(reader.under("total"), scale=units) if "total" in data else None,
+            total=NumberTest.read(reader.under("total"), scale=units, whole=True) if "total" in data else None,
             minor_units=units if "total" in data else 100,
         )
 

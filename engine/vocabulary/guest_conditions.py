@@ -11,10 +11,11 @@ from engine.database.consent import block_reason
 from engine.database.tables import stores, tags
 from engine.language.compliance import ImpliedTerms
 from engine.language.contacts import Channel
-from engine.language.phrases import Phrase, phrase
+from engine.language.formats import parse_language
+from engine.language.phrases import Phrase, phrase, told
 from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
 from engine.vocabulary.filters import store_keys
-from engine.vocabulary.mentions import Kind
+from engine.vocabulary.mentions import Kind, texts_of
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 
@@ -96,6 +97,12 @@ class Language(_Text):
         """Read a value, a list or tests; a language stands for its variants too."""
         test = TextTest.read(reader.data)
         wanted = None if test.wanted is None else _variants(test.wanted)
+        for at, name in texts_of(reader.data, reader.at):
+            try:
+                parse_language(name.strip().replace("_", "-") if "*" not in name else "en")
+            except ValueError as error:
+                found = reader.document.problem(at, told(error), "bad-language", severity="warning")
+                reader.problems.append(found)
         return cls(TextTest(wanted, _variants(test.unwanted)))
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:

@@ -25,6 +25,7 @@ class Counted(ABC):
     example: ClassVar[str]
     noun: ClassVar[Phrase]
     none_is_zero: ClassVar[bool] = True  #: a guest without any such order has 0, not nothing
+    is_whole: ClassVar[bool] = True  #: a whole number of its units
     test: NumberTest
     filters: OrderFilters
     scale: int = 1
@@ -38,7 +39,7 @@ class Counted(ABC):
     def read(cls, reader: Reader) -> Self:
         """Read ``3``, or tests and filters; filters alone are a problem."""
         scale = cls.units(reader)
-        test = NumberTest.read(reader, scale=scale)
+        test = NumberTest.read(reader, scale=scale, whole=cls.is_whole)
         if not test.tests:
             no_test(reader)
         never = cls.none_is_zero and bool(test.tests) and test.holds_for_zero()
@@ -197,6 +198,7 @@ class AverageOrder(Counted):
     about = phrase("What the guest pays for an order on average, in your currency; no order, no average.")
     noun = phrase("for an order on average")
     example = "average_order:\n  within: 6 months\n  at_least: 12.50"
+    is_whole = False
     none_is_zero = False
 
     @classmethod
@@ -287,6 +289,7 @@ class MeanGap(Counted):
     about = phrase("How many days lie between two visits, the mean of the last ten gaps; it takes two visits.")
     noun = phrase("days between visits")
     example = "mean_gap:\n  at_most: 7"
+    is_whole = False
     none_is_zero = False
 
     @classmethod

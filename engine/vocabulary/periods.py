@@ -60,7 +60,13 @@ class OnDate:
     def read(cls, reader: Reader) -> Self:
         """Read ``2026-12-06`` or the settings."""
         given = reader.settings("date")
-        return cls(parse_date(given["date"]), stays_open(reader, given))
+        made = cls(parse_date(given["date"]), stays_open(reader, given))
+        today = reader.around.today
+        if today is not None and made.late.after(made.on) <= today:
+            said = phrase("{date} lies behind: the rule fires no more", date=made.on)
+            hint = phrase("write a day to come, or take every, with period: year, for what comes each year")
+            reader.setting("date").problem(said, "over", hint=hint, severity="warning")
+        return made
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row a guest while the date is open; the occasion is the date."""
@@ -125,7 +131,13 @@ class Every:
                 reader.under("on").problem(message, "bad-day", hint=_CURES[period])
             else:
                 on = found
-        return cls(period, on, stays_open(reader, given) if "late" in given else None)
+        made = cls(period, on, stays_open(reader, given) if "late" in given else None)
+        begins = made._latest(date(2026, 12, 31))
+        if made.late is not None and made.late.after(begins) > made._next(begins):
+            said = phrase('"late" is longer than a {period}, and the next one ends it', period=period)
+            hint = phrase('leave "late" out: the whole period counts then')
+            reader.under("late").problem(said, "late-overlaps", hint=hint, severity="warning")
+        return made
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row a guest who was there when the period began; the occasion is the day on which it begins."""

@@ -18,7 +18,7 @@ from engine.vocabulary.comparisons import JsonSchema
 from engine.vocabulary.occasions import Candidates, firing_days, named
 from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
-from engine.vocabulary.trigger_settings import late_setting, stays_open
+from engine.vocabulary.trigger_settings import late_setting, stays_open_yearly
 
 JOINED = "joined"
 _DAYS_BEFORE = {"minimum": 0, "maximum": 180}
@@ -72,7 +72,7 @@ class Birthday:
     def read(cls, reader: Reader) -> Self:
         """Read ``7`` or the settings."""
         given = reader.settings("days_before")
-        return cls(int(given.get("days_before", 0)), given.get("leap_day", "feb28"), stays_open(reader, given))
+        return cls(int(given.get("days_before", 0)), given.get("leap_day", "feb28"), stays_open_yearly(reader, given))
 
     def candidates(self, scope: Scope) -> Candidates:
         """One row a guest with that birthday; the occasion is its year (lunar: its lunar year)."""
@@ -159,7 +159,7 @@ class Anniversary:
             tuple(of) if isinstance(of, list) else (of,),
             int(given.get("days_before", 0)),
             given.get("leap_day", "feb28"),
-            stays_open(reader, given),
+            stays_open_yearly(reader, given),
         )
 
     def candidates(self, scope: Scope) -> Candidates:

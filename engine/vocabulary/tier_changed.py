@@ -75,6 +75,9 @@ class TierChanged:
         """Read ``gold``, a list or the settings."""
         given = reader.settings("to")
         to, since = (TextTest.read(given[word]) if word in given else None for word in ("to", "from"))
+        if to is not None and since is not None and _one_tier(to) is not None and _one_tier(to) == _one_tier(since):
+            said = phrase('"from" and "to" are the same tier: no guest ever changes so')
+            reader.under("to").problem(said, "empty-range")
         tiers = reader.around.loyalty.tiers
         if tiers is not None:
             names = {text_key(level.key): level for level in tiers.levels}
@@ -84,7 +87,10 @@ class TierChanged:
                     if "*" not in name and text_key(name) not in names:
                         where = phrase("config/loyalty.yaml has")
                         place.known(phrase("tier"), text_key(name), names, "unknown-tier", where)
-        elif "direction" in given and reader.around.loyalty.sound:
+        for word in ("to", "from") if tiers is None else ():
+            if word in given:
+                reader.setting(word).names("tier")
+        if tiers is None and "direction" in given and reader.around.loyalty.sound:
             reader.under("direction").problem(
                 phrase('which tier is the higher one is known only of the "tiers" in config/loyalty.yaml'),
                 "no-tiers",
@@ -130,3 +136,9 @@ class TierChanged:
         if self.since is not None:
             said.append(phrase("from {tier}", tier=self.since.sentence()))
         return listed(said)
+
+
+def _one_tier(test: TextTest) -> str | None:
+    """Give the key of the one tier that a test wants; None where it wants several, or any of a kind."""
+    wanted = {text_key(name) for name in test.wanted or ()}
+    return wanted.pop() if len(wanted) == 1 and not any("*" in name for name in wanted) else None

@@ -18,6 +18,7 @@ from engine.vocabulary.scope import Scope
 DURATION: JsonSchema = {"type": "string", "format": "duration"}
 #: How long an occasion of days stays open: that day and the next.
 TWO_DAYS = "2 days"
+A_DAY, A_YEAR_LATER = date(2026, 1, 1), date(2027, 1, 1)
 
 
 def late_setting(default: str = TWO_DAYS) -> dict[str, JsonSchema]:
@@ -29,6 +30,15 @@ def late_setting(default: str = TWO_DAYS) -> dict[str, JsonSchema]:
 def stays_open(reader: Reader, given: Mapping[str, Any], word: str = "late", default: str = TWO_DAYS) -> Duration:
     """Read ``late``, how long an occasion of days stays open; ``default`` where it is left out."""
     return some_time(reader, word, calendar_duration(reader, given, word, default), default)
+
+
+def stays_open_yearly(reader: Reader, given: Mapping[str, Any]) -> Duration:
+    """Read ``late`` of what comes each year; with more than a year two of them are open at once, which is told."""
+    length = stays_open(reader, given)
+    if length.after(A_DAY) > A_YEAR_LATER:
+        said = phrase('"late" is longer than a year: the next one begins before this one is over')
+        reader.under("late").problem(said, "late-overlaps", severity="warning")
+    return length
 
 
 def calendar_duration(reader: Reader, given: Mapping[str, Any], word: str, default: str) -> Duration:

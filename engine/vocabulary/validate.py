@@ -23,6 +23,7 @@ from engine.vocabulary.actions import Coupon
 from engine.vocabulary.conditions import read_conditions
 from engine.vocabulary.lawful import check_law
 from engine.vocabulary.loyalty_actions import check_points
+from engine.vocabulary.never import check_holdout, check_never, check_whole
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.steps import once_each, read_steps, what_shows
@@ -61,6 +62,9 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     _check_budget(reader, steps)
     send = _send(reader, steps) if _is_shaped(reader, "send") else Send()
     active = _active(reader) if _is_shaped(reader, "active") else Active()
+    check_never(reader, steps, active, send)
+    holdout = parse_share(data["holdout"]) if _is_shaped(reader, "holdout") else 0
+    check_holdout(reader, holdout)
     if errors(reader.problems) or trigger is None or document.spoilt:
         return None, reader.problems
     return Rule(
@@ -77,8 +81,8 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
         priority=data.get("priority", DEFAULT_PRIORITY),
         send=send,
         active=active,
-        limits=_limits(data, trigger),
-        holdout=parse_share(data["holdout"]) if "holdout" in data else 0,
+        limits=_limits(reader, trigger),
+        holdout=holdout,
         body=data,
     ), reader.problems
 
@@ -209,11 +213,13 @@ def _active(reader: Reader) -> Active:
     return Active(since=since, until=until)
 
 
-def _limits(data: Mapping[str, Any], trigger: Any) -> Limits:
-    given = data.get("limits", {})
+def _limits(reader: Reader, trigger: Any) -> Limits:
+    given = reader.data.get("limits", {})
     again = Duration.parse(given["again_after"]) if "again_after" in given else trigger.again_after
     budget = {kind: Budget.parse(given["budget"][kind]) for kind in KINDS if kind in given.get("budget", {})}
-    return Limits(again_after=again, max_matches=given.get("max_matches"), budget=budget)
+    limits = Limits(again_after=again, max_matches=given.get("max_matches"), budget=budget)
+    check_whole(reader, limits)
+    return limits
 
 
 def _check_budget(reader: Reader, steps: Iterable[Step]) -> None:

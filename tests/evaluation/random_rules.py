@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from random_cafes import SEGMENTS
@@ -17,6 +18,7 @@ from engine.language.problems import Problem, errors, to_text
 from engine.language.rule import Rule
 from engine.language.yamlfile import parse
 from engine.vocabulary.attributes import PATTERN
+from engine.vocabulary.comparisons import NUMBER_WORDS, NumberTest
 from engine.vocabulary.reading import Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.validate import rule_from
@@ -165,7 +167,7 @@ class Draft:
             if words and len(chosen) < schema.get("minProperties", 0):
                 chosen = [self.dice.choice(list(words))]
         drawn = {word: self.value(words[word], (*path, word)) for word in chosen}
-        return drawn | self._by_pattern(schema, path, 0.5)
+        return _together(drawn) | self._by_pattern(schema, path, 0.5)
 
     def _by_pattern(self, schema: Mapping[str, Any], path: Path, share: float) -> dict[str, Any]:
         """Draw entries whose names are free: of a pattern, or any that the schema lets in."""
@@ -223,6 +225,21 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 def _nearest(known: Mapping[str, tuple[Any, ...]], path: Path, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
     return next((known[key.removesuffix("[]")] for key in reversed(path) if key.removesuffix("[]") in known), otherwise)
+
+
+def _together(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Leave out tests that no number passes together with those before: nearly every draft would be refused."""
+    kept: dict[str, Any] = {}
+    tests: tuple[tuple[str, tuple[Decimal, ...]], ...] = ()
+    for word, value in drawn.items():
+        numbers = value if isinstance(value, list) else [value]
+        if word in NUMBER_WORDS and all(type(each) in {int, float} for each in numbers):
+            more = (*tests, (word, tuple(Decimal(str(each)) for each in numbers)))
+            if not NumberTest(more).is_possible(whole=True):
+                continue
+            tests = more
+        kept[word] = value
+    return kept
 
 
 def read(data: Mapping[str, Any], around: Surroundings) -> tuple[Rule | None, list[Problem]]:

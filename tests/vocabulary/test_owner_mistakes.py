@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from engine.language.phrases import said
 from engine.language.problems import Problem, to_text
 from engine.vocabulary.home import check_home
 
+TODAY = date(2026, 5, 4)
 FOLDER = Path(__file__).parents[1] / "mistakes"
 PLACES = {
     "config": "config/regulars.yaml",
@@ -90,7 +92,7 @@ def problems_of(name: str, root: Path) -> list[Problem]:
     for shown, raw in files.items():
         (root / shown).parent.mkdir(parents=True, exist_ok=True)
         (root / shown).write_bytes(raw)
-    return check_home(root, {})
+    return check_home(root, {}, TODAY)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,7 +109,7 @@ def test_the_home_itself_has_no_problem_and_no_text_is_left_over(tmp_path: Path)
     for shown, text in HOME.items():
         (tmp_path / shown).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / shown).write_text(text, encoding="utf-8")
-    assert check_home(tmp_path, {}) == []
+    assert check_home(tmp_path, {}, TODAY) == []
     texts = {f"{name}{ending}" for name in NAMES for ending in ENDINGS.values()}
     assert {file.name for file in FOLDER.glob("*.txt")} == texts
 
