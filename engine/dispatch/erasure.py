@@ -154,9 +154,16 @@ def _stop(
 
 
 def _message_keys(conn: Connection, key: bytes, customer_id: int) -> list[str]:
-    """Give the keys of every message to or about the guest: a list for staff bears the key of its first dispatch."""
-    mine = select(dispatches.c.id, dispatches.c.provider_id).where(dispatches.c.customer_id == customer_id)
-    rows = conn.execute(mine).all()
+    """Give the keys of every message to or about the guest: a list for staff bears the key of its first dispatch.
+
+    Whoever brought the guest was written to about them.
+    """
+    columns = (dispatches.c.id, dispatches.c.provider_id)
+    about = select(*columns).join(matches, matches.c.id == dispatches.c.match_id)
+    rows = [
+        *conn.execute(select(*columns).where(dispatches.c.customer_id == customer_id)),
+        *conn.execute(about.where(matches.c.friend_id == customer_id)),
+    ]
     lists = conn.scalars(
         select(dispatches.c.id).where(
             dispatches.c.channel == "alert",

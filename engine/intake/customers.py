@@ -18,7 +18,7 @@ from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
 from engine.intake.guest_cells import attributes, language
 from engine.intake.guest_cells import tags as read_tags
 from engine.intake.guests import Guests
-from engine.intake.ids import CONTACT
+from engine.intake.ids import CONTACT, erased_id
 from engine.intake.own_dates import write_dates
 from engine.intake.tier_notes import note_changes
 from engine.intake.upserts import Merged, find, ids, merge
@@ -145,6 +145,13 @@ class Customers:
         for external_id in self._guests.erased(people):
             del people[external_id]
             self._desk.report.erased += 1
+        # Who was brought by one of them keeps it, without the id that a till knows the person by.
+        brought: set[str] = {named for person in people.values() if (named := person.columns.get("referred_by"))}
+        gone = self._guests.erased(brought)
+        for person in people.values():
+            named = person.columns.get("referred_by")
+            if named in gone:
+                person.columns["referred_by"] = erased_id(self._desk.key, self._desk.source, named)
 
     def _drop_without_zeros(self, people: dict[str, Person]) -> None:
         for text, known in self._guests.without_zeros(people).items():

@@ -300,6 +300,20 @@ def test_the_friend_who_was_brought_keeps_who_brought_them_without_knowing_who(c
         assert conn.scalar(select(customers.c.referred_by).where(customers.c.id == friend.id)).startswith("erased:")
 
 
+def test_what_was_written_to_whoever_brought_the_guest_goes_too(cafe, home):
+    friend, referrer, other = cafe.guest("Xiangyu Example"), cafe.guest(), cafe.guest()
+    content = cafe.content("friend", **{"subject.txt": "{{ friend.first_name }} came", "email.txt": "Thank you"})
+    plain = cafe.content("plain", **{"subject.txt": "Hello", "email.txt": "Hello"})
+    cafe.dispatch(cafe.match(referrer, friend_id=friend.id), referrer, content_id=content)
+    cafe.dispatch(cafe.match(other), other, content_id=plain)
+    send_due(a_desk(cafe, home, Clock(), email=FileConnector(home.root / "outbox")))
+    assert len(list((home.root / "outbox").iterdir())) == 2
+    assert files_with(home.root / "outbox", "Xiangyu")
+    report = erase(cafe.db, home, friend.id, now=NOW, actor="Ana")
+    assert files_with(home.root / "outbox", "Xiangyu") == []
+    assert (report.messages, len(list((home.root / "outbox").iterdir()))) == (1, 1)
+
+
 def test_what_cannot_be_reached_is_said(cafe, home):
     guest = cafe.guest("Li Weiming")
     (home.root / "notes.txt").write_text("Li Weiming likes the window seat")

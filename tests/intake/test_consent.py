@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from engine.database.tables import consents, customers, endpoints
+from engine.intake.ids import erased_id
 from engine.language.keys import endpoint_hash
 from tests.intake.conftest import KEY, Home, csv
 
@@ -98,6 +99,15 @@ class TestErasure:
         assert (report.erased, report.new, report.unchanged) == (1, 0, 1)
         assert "1 row of erased guests left out" in report.sentence()
         assert home.dump() == before
+
+    def test_who_was_brought_by_an_erased_guest_is_not_tied_to_the_id_again(self, home: Home):
+        home.take(csv("customer_id,referred_by", "C1,", "C2,C1", "C3,C2"))
+        home.erase("csv", "C1")
+        home.take(csv("customer_id,referred_by", "C1,", "C2,C1", "C3,C2", "C4,C1"))
+        told = dict(home.rows(customers, "external_id", "referred_by"))
+        assert told["C3"] == "C2"
+        erased = erased_id(KEY, "csv", "C1")
+        assert (told["C2"], told["C4"], erased in told) == (erased, erased, True)
 
     def test_an_erased_address_is_not_given_back_to_anybody(self, home: Home):
         home.take(csv("customer_id,name,email", "1,Ann,ann@example.com"))
