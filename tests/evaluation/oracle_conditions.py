@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from oracle_seen import Seen, days_named
+from oracle_tiers import tier_of
 from oracle_world import Event, day_of, fits, passes
 
 Asked = Any  #: what stands under a word, as plain data
@@ -248,7 +249,7 @@ TEXT_TESTS = ("equals", "is_not", "one_of", "none_of")
 FACTS = ("orders", "visits", "spend", "average_order", "refunds", "days_since_order", "mean_gap")
 CONDITIONS: dict[str, Callable[[Seen, Asked], bool]] = {
     "segment": segment,
-    "tier": lambda seen, asked: fits(asked, seen.guest.tier),
+    "tier": lambda seen, asked: fits(asked, tier_of(seen)),
     "tag": lambda seen, asked: fits(asked, *seen.guest.tags),
     "city": lambda seen, asked: fits(asked, seen.guest.city),
     "gender": lambda seen, asked: fits(asked, seen.guest.gender),

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from oracle_calendar import birthday_in
+from oracle_law import worth_of_implied
 from oracle_world import DAY, FOUR, Entry, Guest, Order, World, day_of, exact, fits, named, passes, shift
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -199,7 +200,16 @@ class Seen:
             for number, (whose, topic, state, at) in enumerate(self.world.consents)
             if whose == endpoint and topic in {None, self.topic}
         ]
-        return "no_consent" if marketing and (not said or max(said)[2] != "yes") else None
+        if not marketing:
+            return None
+        at, _, word = max(said, default=(self.now, 0, "no"))
+        if word == "implied":
+            orders = self.orders()
+            channel = "email" if endpoint == self.guest.email else "sms"
+            return worth_of_implied(
+                self.world, self.guest, self.now, channel, noted=at, last_order=orders[-1].at if orders else None
+            )
+        return None if word == "yes" else "no_consent"
 
 
 def _lives(expires: datetime | None, now: datetime) -> bool:

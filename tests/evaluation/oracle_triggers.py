@@ -16,6 +16,7 @@ from zlib import crc32
 from oracle_calendar import festival_in
 from oracle_conditions import is_such, meets
 from oracle_seen import WEEKDAYS, Seen
+from oracle_tiers import changes_of, falls, rank_of
 from oracle_world import DAY, Event, begins, day_of, exact, fits, shift
 
 Given = dict[str, Any]
@@ -230,11 +231,14 @@ def referred(seen: Seen, given: Given) -> Occasions:
 
 
 def tier_changed(seen: Seen, given: Given) -> Occasions:
-    """Without tiers in config/loyalty.yaml a change goes neither up nor down."""
-    for who, at, before, after in seen.world.tier_changes:
+    """Without tiers in config/loyalty.yaml a change is what was told of, and goes neither up nor down."""
+    planned = seen.world.plan is not None
+    told = [(day_of(at, seen.guest), old, new) for who, at, old, new in seen.world.tier_changes if who == seen.guest.id]
+    for day, before, after in changes_of(seen, seen.today) if planned else told:
         fitting = all(fits(given[word], tier) for word, tier in (("from", before), ("to", after)) if word in given)
-        if who == seen.guest.id and fitting and "direction" not in given:
-            day = day_of(at, seen.guest)
+        if fitting and "direction" in given:
+            fitting = planned and (rank_of(seen, after) > rank_of(seen, before)) == (given["direction"] == "up")
+        if fitting:
             yield from _days(seen, _number(day), day, _after(day, given, "7 days"))
 
 
@@ -292,6 +296,9 @@ def _period(day: date, given: Given) -> int:
 
 def expiring(seen: Seen, given: Given) -> Occasions:
     """What runs out soon, and what has run out since the last evaluation, which knew nothing of it: each one match."""
+    if given["what"] == "tier":
+        yield from _falling(seen, given)
+        return
     things = sorted(_things(seen, given), key=lambda each: (each[1], each[0]))
     soon = [each for each in things if seen.now < each[1] <= _horizon(seen, seen.now, given)]
     known = _horizon(seen, seen.watermark, given) if seen.watermark else seen.now
@@ -313,6 +320,17 @@ def _things(seen: Seen, given: Given) -> list[tuple[int, datetime, int]]:
         and not any(at and at <= seen.now for at in (coupon.redeemed, coupon.revoked))
         and given.get("offer", coupon.offer) == coupon.offer
     ]  # fmt: skip
+
+
+def _falling(seen: Seen, given: Given) -> Occasions:
+    """The day on which the tier falls, if it is near; and each on which it fell unseen since the last evaluation."""
+    known = _horizon(seen, seen.watermark, given) if seen.watermark else seen.now
+    for day in falls(seen, shift(seen.today, given.get("within", "7 days")) + DAY):
+        ends = begins(day, seen.guest)
+        if ends > seen.now:
+            yield _number(day), seen.now, ends
+        elif ends > known:
+            yield _number(day), (seen.watermark or seen.now) + timedelta(seconds=1), ends
 
 
 def _horizon(seen: Seen, at: datetime, given: Given) -> datetime:

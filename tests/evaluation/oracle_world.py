@@ -100,17 +100,30 @@ class Message:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How tiers are worked out: ``spend`` or ``visits`` within a time, and from how much on each level begins."""
+
+    by: str
+    within: str
+    levels: dict[str, int]
+
+
 @dataclass
 class World:
     guests: list[Guest] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     ratings: list[tuple[int, int, datetime, float, str]] = field(default_factory=list)  # id, guest, at, score, source
     points: list[Entry] = field(default_factory=list)
-    consents: list[tuple[int, str | None, str, datetime]] = field(default_factory=list)  # endpoint, topic, yes/no, at
+    consents: list[tuple[int, str | None, str, datetime]] = field(
+        default_factory=list
+    )  # endpoint, topic, yes/no/implied, at
     suppressed: set[int] = field(default_factory=set)
     stores: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: name, key
     store_zones: dict[int, str] = field(default_factory=dict)
     store_countries: dict[int, str] = field(default_factory=dict)
+    phone_countries: dict[int, str] = field(default_factory=dict)  # endpoint: country
+    plan: Plan | None = None  # None: the tiers of the customers' file count
     events: list[Event] = field(default_factory=list)
     coupons: list[Coupon] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -122,6 +135,10 @@ class World:
     country: str = "US"
     zone: str = "America/Chicago"
     attribute_types: dict[str, str] = field(default_factory=dict)
+
+    def has_ordered(self, guest: Guest) -> bool:
+        """Whether any order is the guest's."""
+        return any(order.guest == guest.id for order in self.orders)
 
     @cached_property
     def first_item(self) -> dict[int, int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oracle_world import Coupon, Entry, Event, Guest, Message, Order, World, begins, day_of
-from small_world import CONFIG
+from oracle_world import DAY, Coupon, Entry, Event, Guest, Message, Order, Plan, World, begins, day_of
+from small_world import CONFIG, home_of
+
+from engine.vocabulary.home import Home
 
 GUESTS, ADDRESSES = 30, 50
 START = datetime(2025, 12, 1, tzinfo=UTC)
@@ -29,6 +32,18 @@ SEGMENTS = {
     "gold": {"conditions": {"tier": "gold"}},
     "lively": {"conditions": {"any": [{"segment": "gold"}, {"visits": {"within": "30 days", "at_least": 3}}]}},
 }
+
+
+def home_of_cafe(world: World) -> Home:
+    """The home of a random café, without rules."""
+    config = cafe_config(world.exclude).replace("country: US", f"country: {world.country}")
+    plan = world.plan
+    tiers = plan and {
+        "by": plan.by,
+        "within": plan.within,
+        "levels": {name: {"at": at} for name, at in plan.levels.items()},
+    }
+    return home_of(config, json.dumps(SEGMENTS), json.dumps({"tiers": tiers}) if tiers else "")
 
 
 def cafe_config(exclude: dict[str, Any] | None) -> str:
@@ -64,6 +79,9 @@ def a_world(dice: Dice) -> World:
         attribute_types=ATTRIBUTES,
         segments=SEGMENTS,
         exclude=dice.sometimes(0.5, {"tag": ["staff", "friend"]}),
+        store_countries=dice.choice(({}, {2: "CA"}, {1: "DE", 2: "IT"})),
+        country=dice.choice(("US", "CA", "CA", "GB")),
+        plan=dice.sometimes(0.6, a_plan(dice)),
     )
     for number in range(1, GUESTS + 1):
         world.guests.append(a_guest(dice, number))
@@ -72,6 +90,11 @@ def a_world(dice: Dice) -> World:
         for _ in range(dice.randrange(12) if pace < 40 else dice.randrange(4)):
             world.orders.append(an_order(dice, len(world.orders) + 1, guest.id, pace))
     world.orders.append(an_order(dice, len(world.orders) + 1, None, 3))
+    for guest in world.guests:  # implied consent may end two years after the last order
+        if dice.random() < (0.1 if world.has_ordered(guest) else 0.7):
+            order = an_order(dice, len(world.orders) + 1, guest.id, 10)
+            ago = timedelta(days=dice.choice((365, 730)) - dice.randrange(40))
+            world.orders.append(replace(order, at=order.at - ago, refunds=[]))
     for number in range(1, 41):
         score = dice.choice((1.0, 2.0, 2.5, 4.0))
         world.ratings.append(
@@ -83,14 +106,30 @@ def a_world(dice: Dice) -> World:
         expires = dice.sometimes(0.5, at + timedelta(days=dice.randrange(1, 60))) if lot > 0 else None
         world.points.append(Entry(number, dice.randint(1, GUESTS), at, lot, expires, dice.choice(LEDGERS)))
     happenings(dice, world)
+    permissions(dice, world)
+    return world
+
+
+def permissions(dice: Dice, world: World) -> None:
+    """Add who agreed, who did not, who bought and did not refuse; and in which country phones are."""
     for endpoint in range(1, ADDRESSES + 1):
         if dice.random() < 0.85:
-            world.consents.append((endpoint, None, dice.choice(("yes", "yes", "yes", "no")), START - timedelta(days=9)))
+            word = dice.choice(("yes", "yes", "implied", "implied", "no"))
+            ago = timedelta(days=dice.randrange(60, 200), hours=dice.randrange(24)) if word == "implied" else 9 * DAY
+            world.consents.append((endpoint, None, word, START - ago))
         if dice.random() < 0.3:
-            world.consents.append((endpoint, "offers", dice.choice(("yes", "no")), START - timedelta(days=9)))
+            world.consents.append((endpoint, "offers", dice.choice(("yes", "implied", "no")), START - 9 * DAY))
         if dice.random() < 0.1:
             world.suppressed.add(endpoint)
-    return world
+        if endpoint > ADDRESSES // 2 and dice.random() < 0.6:
+            world.phone_countries[endpoint] = dice.choice(("US", "CA", "CA", "IE", "GB", "IT"))
+
+
+def a_plan(dice: Dice) -> Plan:
+    """Tiers by visits or by spend within weeks or months; sometimes the lowest is everybody's."""
+    by = dice.choice(("spend", "visits"))
+    low, high = dice.choice(((1, 2), (2, 3), (2, 5))) if by == "visits" else dice.choice(((5, 12), (10, 25), (0, 15)))
+    return Plan(by, dice.choice(("10 days", "20 days", "1 month", "1 year")), {"silver": low, "gold": high})
 
 
 def happenings(dice: Dice, world: World) -> None:

@@ -102,10 +102,11 @@ def write_home(root: Path, *, config: str = CONFIG, files: Mapping[str, str] | N
 
 
 @functools.cache
-def home_of(config: str = CONFIG, segments: str = "") -> Home:
+def home_of(config: str = CONFIG, segments: str = "", loyalty: str = "") -> Home:
     """Give a home without rules."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {"config/segments.yaml": segments} if segments else {}
+        written = {"config/segments.yaml": segments, "config/loyalty.yaml": loyalty}
+        files = {name: text for name, text in written.items() if text}
         home = load_home(write_home(Path(folder), config=config, files=files), {})
     assert not home.problems, to_text(home.problems)
     return home

@@ -59,12 +59,13 @@ def store_guests(conn: Connection, world: World) -> None:
     ])  # fmt: skip
     _insert(conn, endpoints, [
         {"id": n, "channel": "email" if n <= ADDRESSES // 2 else "sms", "hash": bytes([n] * 32),
-         "suppressed_at": START if n in world.suppressed else None}
+         "suppressed_at": START if n in world.suppressed else None, "country": world.phone_countries.get(n)}
         for n in range(1, ADDRESSES + 1)
     ])  # fmt: skip
     _insert(conn, consents, [
-        {"endpoint_id": e, "topic": topic, "basis": "express", "state": state, "at": at, "source": "form"}
-        for e, topic, state, at in world.consents
+        {"endpoint_id": e, "topic": topic, "basis": "implied" if word == "implied" else "express",
+         "state": "yes" if word == "implied" else word, "at": at, "source": "form"}
+        for e, topic, word, at in world.consents
     ])  # fmt: skip
     _insert(conn, customers, [
         {**CSV, "id": g.id, "external_id": str(g.id), "zone_id": zone_ids[g.zone], "email_id": g.email,
@@ -133,7 +134,7 @@ def store_news(conn: Connection, world: World, since: datetime = LONG_AGO, until
     _insert(conn, tier_changes, [
         {"customer_id": who, "day": day_of(at, guests[who]).toordinal(),
          "from_key": before and text_key(before), "to_key": after and text_key(after), "kind": "none"}
-        for who, at, before, after in world.tier_changes if is_new(who, at)
+        for who, at, before, after in world.tier_changes if is_new(who, at) and world.plan is None
     ])  # fmt: skip
     guests_of_it = {who for who in touched if who is not None}
     settle(conn, guests_of_it)

@@ -19,14 +19,15 @@ from oracle import decide, is_active, knows
 from oracle_conditions import know, meets
 from oracle_seen import Seen
 from oracle_world import Guest, Match, World
-from random_cafes import SEGMENTS, ZONES, Dice, a_world, cafe_config, moments
+from random_cafes import START, ZONES, Dice, a_world, home_of_cafe, moments
 from random_rules import PLAIN, Draft, a_rule, read
-from small_world import DAY_STARTS, home_of
+from small_world import DAY_STARTS
 from sqlalchemy import Engine, select
 from store_cafe import store_world
 
-from engine.database.facts import rebuild
+from engine.database.facts import rebuild, use_tiers
 from engine.database.tables import matches, rules
+from engine.evaluation.permission import implied_terms
 from engine.evaluation.register import zones_in_use
 from engine.evaluation.runner import run_due
 from engine.language.keys import make_key
@@ -64,6 +65,7 @@ def compare(db: Engine, home: Home, world: World, written: Sequence[dict[str, An
     """Run the home's rules at a series of moments beside the oracle; gives how many matches there were."""
     with db.begin() as conn:
         store_world(conn, world)
+        use_tiers(conn, home.tier_plan, START)
     past: list[Match] = []
     watermarks: dict[str, datetime] = {}
     owner = Guest(0, ZONES[1], None, None)
@@ -92,7 +94,7 @@ def compare(db: Engine, home: Home, world: World, written: Sequence[dict[str, An
 def test_the_database_and_plain_python_decide_the_same(db: Engine, seed: int) -> None:
     dice = Dice(seed)
     world = a_world(dice)
-    home = home_of(cafe_config(world.exclude), json.dumps(SEGMENTS))
+    home = home_of_cafe(world)
     drawn = [a_rule(dice, home.around, number) for number in range(RULES)]
     drawn = [each for each in drawn if knows(each[0])]
     home = replace(home, rules=tuple(rule for _, rule in drawn))
@@ -102,18 +104,21 @@ def test_the_database_and_plain_python_decide_the_same(db: Engine, seed: int) ->
 @pytest.mark.parametrize("seed", range(200, 200 + WORLDS))
 def test_random_conditions_hold_for_the_same_guests(db: Engine, seed: int) -> None:
     dice = Dice(seed)
-    world, home = a_world(dice), home_of(cafe_config(None), json.dumps(SEGMENTS))
+    world = a_world(dice)
+    home = home_of_cafe(world)
     asked = [Draft(dice).conditions() for _ in range(CONDITIONS)]
     drawn = [(each, read({**PLAIN, "conditions": each}, home.around)[0]) for each in asked]
     with db.begin() as conn:
         store_world(conn, world)
+        use_tiers(conn, home.tier_plan, START)
     for now in moments(dice)[1::2]:
         with db.begin() as conn:
             rebuild(conn, now)
             for each, made in drawn:
                 if made is None or not know(each):
                     continue
-                scope = Scope(now, zones_in_use(conn), DAY_STARTS, home.segments)
+                implied = implied_terms(home.config, now)
+                scope = Scope(now, zones_in_use(conn), DAY_STARTS, home.segments, implied=implied)
                 met = (
                     select(scope.facts.c.customer_id).select_from(scope.guest()).where(all_hold(made.conditions, scope))
                 )
@@ -138,5 +143,6 @@ def test_the_shipped_rules_decide_the_same_in_the_database_and_in_plain_python(
     world = a_world(dice)
     document, _ = parse((home.root / "config/segments.yaml").read_text(encoding="utf-8"), "segments.yaml")
     assert document is not None
+    world.plan, world.country = None, home.config.business.country
     world.segments, world.exclude = document.data, {"any": [{"tag": ["staff", "friend"]}]}
     assert compare(db, home, world, [dict(rule.body) for rule in often], dice) > 0

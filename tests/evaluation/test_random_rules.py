@@ -25,14 +25,14 @@ from hypothesis import strategies as st
 from oracle import decide, is_active, knows
 from oracle_conditions import know
 from oracle_world import Guest, World
-from random_cafes import SEGMENTS, START, ZONES, Dice, a_world, cafe_config
+from random_cafes import SEGMENTS, START, ZONES, Dice, a_world, cafe_config, home_of_cafe
 from random_rules import PLAIN, Draft, a_rule, drafts, read, settings_of, settings_that_are, words_of
 from small_world import home_of
 from sqlalchemy import Connection, Engine, select
 from store_cafe import store_world
 
 from engine.database.engines import open_db
-from engine.database.facts import rebuild
+from engine.database.facts import rebuild, use_tiers
 from engine.database.tables import matches, rules
 from engine.evaluation.runner import run_due
 from engine.language.rule import Rule
@@ -96,11 +96,12 @@ def test_random_rules_decide_the_same_on_both_databases_and_in_plain_python(
     for number in count(FIRST):
         dice = Dice(number)
         world, now = a_world(dice), START + timedelta(days=dice.randrange(40, 130), hours=dice.randrange(24))
-        home = home_of(cafe_config(world.exclude), json.dumps(SEGMENTS))
+        home = home_of_cafe(world)
         with two_databases(request, tmp_path, number) as dbs:
             for db in dbs:
                 with db.begin() as conn:
                     store_world(conn, world)
+                    use_tiers(conn, home.tier_plan, now)
                     rebuild(conn, now)
             look_at(dbs, home, world, now, number=number, until=until)
         if time.monotonic() > until:
