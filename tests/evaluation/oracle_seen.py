@@ -202,7 +202,8 @@ class Seen:
         ]
         if not marketing:
             return None
-        at, _, word = max(said, default=(self.now, 0, "no"))
+        # What the guest said goes before what is implied, whichever came first.
+        at, _, word = max(said, key=lambda each: (each[2] != "implied", each), default=(self.now, 0, "no"))
         if word == "implied":
             orders = self.orders()
             channel = "email" if endpoint == self.guest.email else "sms"

@@ -117,6 +117,8 @@ def permissions(dice: Dice, world: World) -> None:
             word = dice.choice(("yes", "yes", "implied", "implied", "no"))
             ago = timedelta(days=dice.randrange(60, 200), hours=dice.randrange(24)) if word == "implied" else 9 * DAY
             world.consents.append((endpoint, None, word, START - ago))
+        if dice.random() < 0.15:
+            world.consents.append((endpoint, None, "implied", START - dice.choice((1, 300)) * DAY))
         if dice.random() < 0.3:
             world.consents.append((endpoint, "offers", dice.choice(("yes", "implied", "no")), START - 9 * DAY))
         if dice.random() < 0.1:

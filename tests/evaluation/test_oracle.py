@@ -22,11 +22,11 @@ from oracle_world import Guest, Match, World
 from random_cafes import START, ZONES, Dice, a_world, home_of_cafe, moments
 from random_rules import PLAIN, Draft, a_rule, read
 from small_world import DAY_STARTS
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 from store_cafe import store_world
 
 from engine.database.facts import rebuild, use_tiers
-from engine.database.tables import matches, rules
+from engine.database.tables import matches, rules, tier_changes
 from engine.evaluation.permission import implied_terms
 from engine.evaluation.register import zones_in_use
 from engine.evaluation.runner import run_due
@@ -71,6 +71,10 @@ def compare(db: Engine, home: Home, world: World, written: Sequence[dict[str, An
     owner = Guest(0, ZONES[1], None, None)
     for now in moments(dice):
         with db.begin() as conn:
+            if (
+                world.plan
+            ):  # the oracle calls each change after its day; one that a refund moved keeps its name elsewhere
+                conn.execute(delete(tier_changes))
             rebuild(conn, now)
         result = run_due(db, home, now)
         assert result.balanced, [
