@@ -107,9 +107,16 @@ def shown(name: str | None, shape: str, language: str) -> str:
 def _found(name: str | None) -> list[tuple[Section, Entry]]:
     every = [(section, entry) for section in sections() for entry in section.entries]
     found = [(section, entry) for section, entry in every if name in {None, entry.word}]
+    if name is not None and not found:  # a setting of words, or a name that an owner chose
+        found = [(section, entry) for section, entry in every if _has(entry, name)]
     if name is not None and not found:
         raise unknown("word", name, {entry.word for _, entry in every})
     return found
+
+
+def _has(entry: Entry, name: str) -> bool:
+    free = entry.word.partition("<")[0]
+    return any(name in one.path for one in entry.settings) or ("<" in entry.word and name.startswith(free))
 
 
 def _all_words(page: Page, language: str) -> None:

@@ -137,8 +137,8 @@ def type_hint(schema: Mapping[str, Any], value: Any, path: Sequence[str | int]) 
             said = phrase("Write: {yaml}", yaml=f"{label}{_ORDINALS[value.strip().casefold()]}")
     elif isinstance(value, dict):
         said = _entries_hint(value) if "array" in allowed else ""
-    elif isinstance(value, list):
-        said = _one_hint(path) if "string" in allowed and "array" not in allowed else ""
+    elif isinstance(value, list) and "array" not in allowed:
+        said = _first_hint(schema, value, key) or (_one_hint(path) if "string" in allowed else "")
     elif value is True and "null" in allowed:
         said = phrase("Write: {yaml}", yaml=label.rstrip())
     elif "string" in allowed and "enum" not in schema:
@@ -148,6 +148,14 @@ def type_hint(schema: Mapping[str, Any], value: Any, path: Sequence[str | int]) 
     if not said and "array" in allowed and _fits_an_entry(schema, value):
         said = phrase("As a list of one: {yaml}", yaml=f"{label}[{value}]")
     return said or section_hint(schema)
+
+
+def _first_hint(schema: Mapping[str, Any], value: Sequence[Any], key: str | int) -> str:
+    """Say below which setting a list stands: the first, where that takes one."""
+    first = next(iter(schema.get("properties", {}).items()), None)
+    if first is None or "array" not in types(first[1]) or any(isinstance(each, (dict, list)) for each in value):
+        return ""
+    return phrase('Write below "{section}:", indented: {yaml}', section=key, yaml=f"{first[0]}: [{one_of(value)}]")
 
 
 def _one_hint(path: Sequence[str | int]) -> str:

@@ -197,6 +197,10 @@ class _Reader:
             return None, self.problems
         if not self.top or (self.top[0] is None and () not in self.broken):
             cure = phrase("Has it been saved? `regulars init` makes a home with examples.")
+            if self.shown.startswith("config/") and self.shown != "config/regulars.yaml":
+                cure = phrase(
+                    "Has it been saved? A home does without this file: delete it where nothing is to stand in it."
+                )
             hint = "" if self.text.strip() else cure
             self.problems.append(whole_file(self.shown, phrase("the file is empty"), "empty-file", hint=hint))
             return None, self.problems

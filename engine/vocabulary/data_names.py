@@ -70,6 +70,8 @@ def strange_names(conn: Connection, mentions: Iterable[Mention], made: Mapping[K
         if not known[kind]:
             if kind in {"product", "category"} and _has_orders(conn):
                 problems.append(_without_items(mention))
+            elif kind == "attribute" and conn.scalar(select(customers.c.id).limit(1)) is not None:
+                problems.append(_strange(mention, ()))
         elif not _is_known(mention.name, known[kind], exactly=kind in {"ledger", "rule", "attribute"}):
             problems.append(_strange(mention, known[kind]))
     return problems
@@ -85,6 +87,7 @@ def _is_known(name: str, known: Collection[str], *, exactly: bool) -> bool:
 def _strange(mention: Mention, known: Collection[str]) -> Problem:
     shown = [*known][:_SHOWN]
     names = listed(shown) if len(known) <= _SHOWN else phrase("{names} ...", names=listed(shown))
+    names = names if known else phrase("none yet")
     near = None if "*" in mention.name else nearest(mention.name, known)
     return mention.document.problem(
         mention.at,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Self
 from sqlalchemy import CTE, or_
 
 from engine.database.sql import values_cte
+from engine.language.check import did_you_mean
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import DAY_NAMES, DAYS, Duration, parse_date
 from engine.vocabulary.comparisons import JsonSchema
@@ -127,7 +128,10 @@ class Every:
         if "on" in given:
             found = _day_of(period, given["on"])
             if found is None:
-                message = phrase('"on" is {on}, and that is no day of a {period}', on=given["on"], period=period)
+                near = did_you_mean(given["on"][:3], DAYS) if period == "week" and isinstance(given["on"], str) else ""
+                message = phrase(
+                    '"on" is {on}, and that is no day of a {period}{meant}', on=given["on"], period=period, meant=near
+                )
                 reader.under("on").problem(message, "bad-day", hint=_CURES[period])
             else:
                 on = found

@@ -12,7 +12,7 @@ from engine.console.checking import check
 from engine.console.importing import import_files
 from engine.console.session import opened
 from engine.database.migrations import _version
-from engine.database.tables import order_items
+from engine.database.tables import customers, order_items
 
 from .conftest import NOW
 
@@ -109,6 +109,12 @@ def test_without_items_nobody_is_known_to_have_had_none(known: Path) -> None:
     assert said["8:15"] == f'{nobody} "Luncheon"'
     assert said["9:14"] == f'{nobody} "*latte"'
     assert said["14:9"] == 'no order in the data has items, so none is known with "Soupe"'
+
+
+def test_an_attribute_is_told_also_where_no_guest_has_any(known: Path) -> None:
+    with opened(known, {}, lambda: NOW) as session, session.db.begin() as conn:
+        conn.execute(update(customers).values(attributes={}))
+    assert dict(told(known))["18:3"] == 'no attribute in the data is called "vip_levl"'
 
 
 def test_stores_of_an_offer_are_looked_for_too(known: Path) -> None:

@@ -71,3 +71,8 @@ def test_a_word_that_is_none_has_a_nearest():
     result = CliRunner().invoke(main, ["words", "laps"])
     assert result.exit_code == 2
     assert result.output == 'There is no word "laps" - did you mean "lapsed"?\n'
+
+
+@pytest.mark.parametrize(("name", "word"), [("until", "active"), ("attribute.vip", "attribute.<name>")])
+def test_a_setting_is_found_in_its_words(name: str, word: str):
+    assert f"{word} · " in printed("words", name)
