@@ -267,7 +267,7 @@ def preview(session: Session, *, rule: str, customer: str, send_to: str | None, 
 @main.command()
 @click.option("--rule", metavar="RULE")
 @click.option("--customer", metavar="ID", help="Id, email address or phone number.")
-@click.option("--channel", type=click.Choice(["email", "sms", "coupon", "alert"]))
+@click.option("--channel", metavar="CHANNEL", help="email, sms, coupon, points, tag, webhook, or alert: all to staff.")
 @click.option("--state", metavar="STATE", help="Such as sent or blocked; refused, control: who got nothing, and why.")
 @click.option("--day", metavar="DAY", help="2026-05-04: what went out, or was due, on that day.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Tables show 50 unless told; the others all.")

@@ -39,9 +39,11 @@ from engine.database.tables import (
 )
 from engine.dispatch.erasure import erase as forget
 from engine.dispatch.outbox import INSIDE
+from engine.dispatch.present import in_language
 from engine.language.codes import shown
 from engine.language.config import Config
 from engine.language.phrases import phrase
+from engine.vocabulary.home import Home
 
 #: So many of the newest orders, messages and so on a person is shown; JSON has all.
 NEWEST: Final = 10
@@ -68,7 +70,7 @@ def shown_customer(session: Session, name: str, at: datetime, shape: str) -> str
     if shape == "json":
         page.json_lines([of.to_json()])
     else:
-        customer_report(page, of, session.home.config)
+        customer_report(page, of, session.home)
     return page.text
 
 
@@ -190,16 +192,21 @@ def _value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime, date)) else value
 
 
-def customer_report(page: Page, of: Known, config: Config) -> None:
+def customer_report(page: Page, of: Known, home: Home) -> None:
     """Say what staff want to see: the person, what may be sent, and the newest of each list."""
-    person, currency, zone = of.person, config.business.currency, config.business.timezone
+    person, config = of.person, home.config
+    currency, zone = config.business.currency, config.business.timezone
     page.line(f"{visible(person['customer'])} {visible(person['name'] or '')}".rstrip(), "strong")
     if person["erased_at"]:
         page.line(f"Erased on {_when(person['erased_at'], zone)}; the orders stay for the books.", "care")
-    skipped = {"customer", "name", "erased_at", "attributes", "figures", "joined_at", "tags"}
+    skipped = {"customer", "name", "erased_at", "attributes", "figures", "joined_at", "tags", "tier"}
     figures = person["figures"]
     facts = [(name.replace("_", " "), value) for name, value in person.items() if name not in skipped and value]
+    tiers = home.loyalty.tiers
+    level = None if tiers is None else tiers.level(person["tier"])
+    tier = person["tier"] if level is None else level.name
     facts += [
+        ("tier", in_language(tier, config.business.language) if isinstance(tier, Mapping) else tier),
         ("tags", ", ".join(person["tags"])),
         ("joined", _when(person["joined_at"], zone)),
         *((name, figures[name]) for name in ("orders", "visits", "points")),

@@ -19,7 +19,7 @@ from engine.database.tables import coupons, customers, dispatches, endpoints, ma
 from engine.dispatch.outbox import FINAL, INSIDE, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
-from engine.vocabulary.steps import step_names
+from engine.vocabulary.steps import written_steps
 
 #: Verdicts of guests who were matched and got nothing; ``--state`` takes them like states.
 VERDICTS: Final = ("refused", "control")
@@ -47,7 +47,9 @@ class Filters:
 def read_filters(
     session: Session, *, rule: str | None, customer: str | None, channel: str | None, state: str | None, day: str | None
 ) -> Filters:
-    """Read the options; a rule, guest or state that does not exist is mistyped."""
+    """Read the options; a rule, guest, channel or state that does not exist is mistyped."""
+    if channel is not None and channel not in CHANNELS:
+        raise unknown("channel", channel, CHANNELS)
     if state is not None and state not in STATES:
         raise unknown("state", state, STATES)
     with session.look() as conn:
@@ -82,9 +84,9 @@ def entries(
 
     Beside ``KEYS`` stand ``name`` and ``taken_back``, for tables only.
     """
-    query, names = _query(filters, zone), _names(conn)
+    query, versions = _query(filters, zone), _versions(conn)
     for row in conn.execute(query if limit is None else query.limit(limit)).yield_per(1_000):
-        yield _entry(row, names, reveal=reveal)
+        yield _entry(row, versions, reveal=reveal)
 
 
 def count(conn: Connection, filters: Filters, zone: ZoneInfo) -> int:
@@ -238,13 +240,33 @@ def _taken_back() -> ColumnElement[bool]:
     )
 
 
-def _names(conn: Connection) -> dict[int, dict[int, str]]:
-    """Read, by a rule's version, the names of its steps where they are others than their numbers."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a rule's version says of its steps, by number."""
+
+    names: dict[int, str]
+    staff: dict[int, str]  #: who of the staff is told: a contact, owner or store; their addresses are not kept
+
+
+def _versions(conn: Connection) -> dict[int, _Written]:
     versions = conn.execute(select(rule_versions.c.id, rule_versions.c.body)).all()
-    return {row.id: step_names(row.body["actions"]) for row in versions if "split" in repr(row.body.get("actions"))}
+    found = {row.id: list(written_steps(row.body.get("actions", ()))) for row in versions}
+    return {
+        version: _Written(
+            {number: name for number, name, _ in steps}, {number: _staff(entry) for number, _, entry in steps}
+        )
+        for version, steps in found.items()
+    }
 
 
-def _entry(row: Row[Any], names: Mapping[int, Mapping[int, str]], *, reveal: bool) -> dict[str, Any]:
+def _staff(entry: Mapping[str, Any]) -> str:
+    settings = entry.get("alert", entry.get("email"))
+    return str(settings.get("to", "manager")) if isinstance(settings, Mapping) else "manager"
+
+
+def _entry(row: Row[Any], versions: Mapping[int, _Written], *, reveal: bool) -> dict[str, Any]:
+    written = versions.get(row.version_id, _Written({}, {}))
+    to = written.staff.get(row.step) if row.channel == "alert" else row.address if reveal else masked(row.address)
     sent_at = (row.handed_at or row.finished_at) if row.state == "sent" else row.handed_at
     return {
         "id": row.id,
@@ -253,9 +275,9 @@ def _entry(row: Row[Any], names: Mapping[int, Mapping[int, str]], *, reveal: boo
         "name": row.name,
         "occasion": row.occasion,
         "step": row.step,
-        "step_name": names.get(row.version_id, {}).get(row.step, str(row.step)) if row.step else None,
+        "step_name": written.names.get(row.step, str(row.step)) if row.step else None,
         "channel": row.channel,
-        "to": row.address if reveal else masked(row.address) or None,
+        "to": to or None,
         "state": row.state,
         "reason": row.reason,
         "due_at": _iso(row.due_at),

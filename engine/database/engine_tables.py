@@ -123,14 +123,16 @@ matches = Table(
     sqlite_autoincrement=True,
 )
 
-#: Body of a template at one version: its files by name. Stored once, by the hash of them.
+#: Body of a template at one version: its files by name. Stored once, by its name and the hash of them: a template may
+#: have begun as a copy of another.
 contents = Table(
     "contents",
     metadata,
     id_column(),
-    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("hash", LargeBinary(32), nullable=False),
     Column("template", String(100), nullable=False),
     Column("files", JSON, nullable=False, comment="{file name: text}"),
+    UniqueConstraint("hash", "template"),
     sqlite_autoincrement=True,
 )
 

@@ -167,7 +167,7 @@ class Dresser:
 
     def _text(self, name: str, value: Any) -> str:
         if isinstance(value, Mapping):
-            value = _in_language(value, self.style.language)
+            value = in_language(value, self.style.language)
         cleaned = clean(str(value))
         return cleaned.strip() if name in _WITH_LINES else " ".join(cleaned.split())
 
@@ -280,7 +280,7 @@ def filters() -> dict[str, Callable[..., Any]]:
     return {"money": money, "date": day_with_year, "day": day_of_week, "time": clock, "default": default, "d": default}
 
 
-def _in_language(texts: Mapping[str, str], language: str) -> str:
+def in_language(texts: Mapping[str, str], language: str) -> str:
     """Choose among texts by language; the first that was written where none fits."""
     known = {tag.casefold(): text for tag, text in texts.items()}
     for wanted in languages([language]):

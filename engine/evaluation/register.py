@@ -92,13 +92,13 @@ def content_rows(conn: Connection, rule: Rule, templates: Mapping[str, Template]
         if name is None or name in rows:
             continue
         template = templates[name]
-        found = select(contents.c.id).where(contents.c.hash == template.hash)
+        found = select(contents.c.id).where(contents.c.hash == template.hash, contents.c.template == name)
         row = conn.scalar(found)
         if row is None:
             conn.execute(
                 upsert(conn, contents)
                 .values(hash=template.hash, template=name, files=dict(template.files))
-                .on_conflict_do_nothing(index_elements=["hash"])
+                .on_conflict_do_nothing(index_elements=["hash", "template"])
             )
             row = conn.scalar(found)
         assert row is not None

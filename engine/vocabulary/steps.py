@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
@@ -66,22 +66,20 @@ def once_each(steps: Iterable[Step]) -> list[Step]:
     return list({step.number: step for step in reversed(list(steps))}.values())[::-1]
 
 
-def step_names(actions: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Give the names of steps as people know them, by number, from plain data that has been read once."""
-    named: dict[int, str] = {}
+def written_steps(actions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Yield each step's number, its name as people know it and what is written, from plain data that was read once."""
     number = 0
 
-    def walk(entries: Sequence[Mapping[str, Any]], above: str) -> None:
+    def walk(entries: Sequence[Mapping[str, Any]], above: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         nonlocal number
         for index, entry in enumerate(entries):
             number += 1
             name = f"{above}{index + 1}"
-            named[number] = name
+            yield number, name, entry
             for branch, inside in entry.get("split", {}).items():
-                walk(inside["actions"], f"{name}.{branch}.")
+                yield from walk(inside["actions"], f"{name}.{branch}.")
 
-    walk(actions, "")
-    return named
+    yield from walk(actions, "")
 
 
 def _entries(place: Reader, entering: list[Way], above: str, read: _Steps, *, last: bool) -> list[list[Way]]:

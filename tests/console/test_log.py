@@ -61,6 +61,9 @@ def test_who_got_nothing_and_why_is_asked_like_a_state(ran: Regulars):
         (["--customer", "xiaoming@example.com"], {"G2"}),
         (["--customer", "(312) 555-0101"], {"G1"}),
         (["--channel", "alert"], {"G6"}),
+        (["--channel", "points"], set()),
+        (["--channel", "tag"], set()),
+        (["--channel", "webhook"], set()),
         (["--state", "blocked", "--rule", "win-back"], {"G2", "G4"}),
         (["--day", "2026-05-09"], {"G1", "G2", "G4"}),
         (["--day", "2026-05-05"], set()),
@@ -68,6 +71,17 @@ def test_who_got_nothing_and_why_is_asked_like_a_state(ran: Regulars):
 )
 def test_filters(ran: Regulars, words: list[str], customers_found: set[str]):
     assert {row["customer"] for row in lines(ran("log", "--format", "json", *words))} == customers_found
+
+
+def test_a_channel_that_is_none_has_a_neighbour(ran: Regulars):
+    refused = ran("log", "--channel", "point")
+    assert (refused.exit_code, refused.stderr.strip()) == (2, 'There is no channel "point" - did you mean "points"?')
+
+
+def test_an_alert_says_who_of_the_staff_it_is_for(ran: Regulars):
+    for words in ((), ("--reveal",)):
+        (row,) = lines(ran("log", "--channel", "alert", "--format", "json", *words))
+        assert (row["to"], row["state"]) == ("manager", "sent")
 
 
 def test_addresses_are_masked_unless_revealed(ran: Regulars):

@@ -54,6 +54,20 @@ def test_a_guest_is_told_of_in_the_owners_words(ran: Regulars):
     assert not re.search(r"coupon +sent", said)
 
 
+def test_the_tier_is_the_one_that_config_loyalty_gives(regulars: Regulars, either_home: Path):
+    tiers = "tiers:\n  by: visits\n  within: 365 days\n  levels:\n    gold:\n      name: Gold guest\n      at: 3\n"
+    loyalty = either_home / "config" / "loyalty.yaml"
+    loyalty.write_text(tiers, encoding="utf-8")
+
+    def shown(*words: str) -> str:
+        return regulars("--home", either_home, "customer", "show", "G1", *words).stdout
+
+    assert regulars("--home", either_home, "run", "--as-of", AT).exit_code == 0
+    assert re.search(r"tier +Gold guest", shown("--as-of", AT))
+    assert json.loads(shown("--as-of", AT, "--format", "json"))["tier"] == "gold"
+    assert "tier" not in shown("--as-of", "2027-05-04T10:00")
+
+
 @pytest.mark.parametrize("written", ["LI.WEI@Example.com", "(312) 555-0101"])
 def test_a_guest_is_found_by_a_contact_however_it_is_written(at_home: Regulars, written: str):
     assert json.loads(at_home("customer", "show", written, "--format", "json").stdout)["customer"] == "G1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -97,6 +98,16 @@ def test_a_template_is_stored_once_a_version(cafe: Cafe) -> None:
     (content,) = cafe.rows(contents)
     assert content.files["email.txt"] == "Hello {{ customer.first_name }}"
     assert {row.content_id for row in cafe.dispatches} == {content.id}
+
+
+def test_a_copy_of_a_template_is_stored_under_its_own_name(cafe: Cafe) -> None:
+    """The outbox and the problems name it; an owner begins a new template with a copy."""
+    home = home_of()
+    cafe.home = replace(home, templates={**home.templates, "copy": replace(home.templates["hello"], name="copy")})
+    cafe.guest(birthday=504)
+    cafe.verdicts(f"{BIRTHDAY}actions:\n  - email: hello\n  - email: copy\n", NOW)
+    assert {row.template for row in cafe.rows(contents)} == {"hello", "copy"}
+    assert len({row.content_id for row in cafe.dispatches}) == 2
 
 
 def test_the_store_is_that_of_the_order_else_the_guests_and_never_a_shut_one(cafe: Cafe) -> None:

@@ -155,6 +155,9 @@ def _firings() -> None:
 
 
 def _decisions() -> None:
+    with op.batch_alter_table("contents", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.drop_constraint(op.f("uq_contents_hash"), type_="unique")
+        batch.create_unique_constraint(op.f("uq_contents_hash_template"), ["hash", "template"])
     op.add_column("matches", sa.Column("event_id", _ID, comment="of the event that fired"))
     op.add_column("matches", sa.Column("friend_id", _ID, comment="the customer whom the guest referred"))
     op.add_column(
