@@ -253,6 +253,17 @@ channels = Table(
 )
 
 #: One row: the big red button. The fence reads it again in its own transaction.
+#: What has been used of a budget, which the hand-over adds to: see ``engine/dispatch/tallies.py``.
+budget_uses = Table(
+    "budget_uses",
+    metadata,
+    Column("rule_id", Id, primary_key=True, autoincrement=False, comment="0: the whole home"),
+    Column("kind", String(12), primary_key=True),
+    Column("begins", EpochSeconds, primary_key=True, autoincrement=False),
+    Column("ends", EpochSeconds, primary_key=True, autoincrement=False, comment="exclusive"),
+    Column("used", BigInteger, nullable=False, comment="messages, segments, coupons or minor units"),
+)
+
 switch = Table(
     "switch",
     metadata,

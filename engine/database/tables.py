@@ -39,6 +39,7 @@ from engine.database.customer_tables import (
 from engine.database.engine_tables import (
     approvals,
     audit,
+    budget_uses,
     channels,
     contents,
     coupons,
@@ -57,6 +58,7 @@ from engine.database.metadata import metadata
 __all__ = [
     "approvals",
     "audit",
+    "budget_uses",
     "channels",
     "consents",
     "contents",

@@ -18,7 +18,6 @@ from engine.database.consent import Purpose, block_reason, lock_endpoint
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
-from engine.dispatch.budgets import lock as lock_budgets
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
 from engine.dispatch.outbox import State, move, stopped
@@ -225,8 +224,7 @@ def pass_fence(
         .order_by(customers.c.id)
         .with_for_update(key_share=True)
     )
-    if any(policy.budgets.concern(policy.rule(conn, each.version_id), each) for each in together):
-        lock_budgets(conn)
+    policy.budgets.lock(conn, ((policy.rule(conn, each.version_id), each) for each in together), at)
     verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]
     against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]
     for each, verdict in against or verdicts:

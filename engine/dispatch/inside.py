@@ -5,6 +5,7 @@ Nothing leaves the machine, so there is no fence: either the claim is committed 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +19,6 @@ from engine.database.ledger import settle
 from engine.database.sql import upsert
 from engine.database.tables import customer_facts, customers, order_items, orders, points, products, tags
 from engine.dispatch import coupons
-from engine.dispatch.budgets import lock as lock_budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
 from engine.dispatch.outbox import move
@@ -38,22 +38,18 @@ def do_all(
 ) -> list[Verdict]:
     """Do the claimed steps of one transaction, and bring the facts of their guests up to date.
 
-    One whose terms or rule cannot be read is ``dead``, not all.
+    One whose terms or rule cannot be read is ``dead``, not all. What a budget is for comes last, behind its lock: so no
+    other message waits while points are settled, or for an import that writes the same guests' facts.
     """
     desk = _Doing(conn, policy, at, draw)
-    done = []
-    for claim in claims:
-        try:
-            with conn.begin_nested():
-                done.append(desk.do(claim))
-        except (ValueError, UnreadableRuleError) as error:
-            reason = "bad_terms" if isinstance(error, ValueError) else "rule_unreadable"
-            move(conn, "claimed", "dead", claim.mine(), who="holder", now=at, reason=reason)
-            done.append(Verdict("dead", reason))
+    budgeted = desk.budgeted(claims)
+    done = {claim.id: desk.try_to(claim) for claim in claims if claim.id not in budgeted}
     desk.settle()
     if desk.guests:
         recompute(conn, sorted(desk.guests), at)
-    return done
+    policy.budgets.lock(conn, budgeted.values(), at)
+    done |= {claim.id: desk.try_to(claim) for _, claim in budgeted.values()}
+    return [done[claim.id] for claim in claims]
 
 
 @dataclass
@@ -65,12 +61,30 @@ class _Doing:
     touched: set[int] = field(default_factory=set)  #: guests whose ledgers are to be settled
     guests: set[int] = field(default_factory=set)  #: guests whose points changed at all
 
+    def budgeted(self, claims: Sequence[Claim]) -> dict[int, tuple[Rule, Claim]]:
+        """Give those that a budget is asked about, with their rules, by id."""
+        found = {}
+        for claim in claims:
+            if claim.channel != "coupon":
+                continue
+            with contextlib.suppress(UnreadableRuleError):  # told when it is tried
+                rule = self.policy.rule(self.conn, claim.version_id)
+                if self.policy.budgets.concern(rule, claim, self.at):
+                    found[claim.id] = (rule, claim)
+        return found
+
+    def try_to(self, claim: Claim) -> Verdict:
+        """Do one step; where its terms or its rule cannot be read, write that on it."""
+        try:
+            with self.conn.begin_nested():
+                return self.do(claim)
+        except (ValueError, UnreadableRuleError) as error:
+            reason = "bad_terms" if isinstance(error, ValueError) else "rule_unreadable"
+            move(self.conn, "claimed", "dead", claim.mine(), who="holder", now=self.at, reason=reason)
+            return Verdict("dead", reason)
+
     def do(self, claim: Claim) -> Verdict:
         """Do one step, unless something stands against it; give what became of it."""
-        if claim.channel == "coupon" and self.policy.budgets.concern(
-            self.policy.rule(self.conn, claim.version_id), claim
-        ):
-            lock_budgets(self.conn)
         verdict = decide(self.conn, claim, self.policy, self.at)
         if verdict.passed:
             why = self._done(claim)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, insert, not_, or_, select, update
 
 from engine.database.sql import json_text
 from engine.database.tables import audit, channels, coupons, dispatches, payloads, switch
+from engine.dispatch import tallies
+from engine.dispatch.tallies import COUNTED
 
 State = Literal[
     "held",
@@ -37,8 +39,6 @@ Who = Literal["worker", "holder", "anyone", "staff", "engine"]
 FINAL: frozenset[State] = frozenset({"sent", "uncertain", "rejected", "blocked", "expired", "cancelled", "dead"})
 #: States that can still come to a hand-over.
 OPEN: tuple[State, ...] = ("held", "pending", "claimed")
-#: What counts for caps: it went out, or may have.
-COUNTED: tuple[State, ...] = ("handoff", "sent", "uncertain")
 #: Ends in which the guest has seen nothing of the message.
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")
@@ -128,15 +128,28 @@ def move(
     if before == "handoff" and after == "pending":
         changes |= {"handed_at": None, "handed_day": None, "content_hash": None}
     changes |= values or {}
+    gone = _counted_until_now(conn, before, after, *where)
     moved = conn.scalars(
         update(dispatches).where(dispatches.c.state == before, *where).values(changes).returning(dispatches.c.id)
     ).all()
     if allowed.audited and moved:
         trail = {"at": now, "actor": actor, "action": "move", "before": before, "after": after, "subject": reason}
         conn.execute(insert(audit), [{**trail, "dispatch_id": each} for each in moved])
+    if before not in COUNTED and after in COUNTED and moved:
+        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id.in_(moved)), 1)
+    tallies.change(conn, [each for each in gone if each.id in moved], -1)
     if after in UNSEEN and moved:
         _take_coupons_back(conn, moved, now)
     return list(moved)
+
+
+def _counted_until_now(
+    conn: Connection, before: State, after: State, *where: ColumnElement[bool]
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Give what a move is about to take out of the budgets: the move forgets when it was handed over."""
+    if before not in COUNTED or after in COUNTED:
+        return []
+    return tallies.counted_ones(conn, dispatches.c.state == before, *where)
 
 
 def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) -> None:
@@ -157,7 +170,7 @@ def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) ->
             )
         )
     )
-    conn.execute(
+    taken = conn.scalars(
         update(coupons)
         .where(
             coupons.c.dispatch_id.in_(concerned),
@@ -167,7 +180,10 @@ def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) ->
             json_text(coupons.c.terms, "always").is_distinct_from("true"),
         )
         .values(revoked_at=now)
-    )
+        .returning(coupons.c.dispatch_id)
+    ).all()
+    if taken:
+        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id.in_(taken)), -1)
 
 
 def move_all(

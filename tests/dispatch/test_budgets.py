@@ -1,22 +1,27 @@
 """Budgets: what is over waits for the next day or month, in a fixed order, and two workers never take one place."""
 
+import random
 import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
-from engine.database.tables import coupons, dispatches
+from connectors.base import Outcome
+from engine.database.tables import budget_uses, coupons, dispatches
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import claim
 from engine.dispatch.fence import pass_fence
+from engine.dispatch.health import stop
+from engine.dispatch.outbox import requeue
 from engine.dispatch.stages import send_due
+from engine.dispatch.tallies import Tally
 from engine.language.budgets import Budget
 from engine.language.rule import Limits, Step
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.messages import Email
 
-from .world import CHICAGO, NOW, Clock, Sink, a_desk, a_home
+from .world import CHICAGO, NOW, SOME_STEPS, Caps, Clock, Sink, a_desk, a_home
 
 DAY = timedelta(days=1)
 LONG = NOW + timedelta(days=90)
@@ -108,8 +113,6 @@ def test_an_sms_counts_as_many_as_it_is_billed(cafe, sent):
 
 
 def test_what_may_have_arrived_counts_and_what_was_refused_does_not(cafe, sent):
-    from connectors.base import Outcome
-
     rule = cafe.rule(limits=limits(email="1 a day"))
     numbers = [cafe.message(rule=rule, closes=LONG) for _ in range(3)]
     refused, unknown = Outcome("no", "550", endpoint="hard"), Outcome("unknown", "dropped")
@@ -178,6 +181,47 @@ class TestCoupons:
         assert [code is None for code in drawn] == [False, False, True]
 
 
+def counts(cafe):
+    """What each row says has been used, beside what the dispatches say."""
+    with cafe.db.connect() as conn:
+        rows = conn.execute(select(budget_uses)).all()
+        tallies = [Tally(row.rule_id, row.kind, row.begins, row.ends) for row in rows]
+        return [(row.kind, row.used, tally.counted(conn)) for row, tally in zip(rows, tallies, strict=True)]
+
+
+KINDS = {"email": "900 a month", "sms": "9 a day", "messages": "900 a day", "sms_segments": "900 a month"}
+ANSWERS = ("sent", "not_now", "no", "unknown")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_the_rows_say_what_the_dispatches_say(cafe, clock, sent, seed):
+    dice = random.Random(seed)
+    coupons_too = limits(**KINDS, coupons="900 a month", coupon_value="9000 a month")
+    rule = cafe.rule(Step(1, "coupon", Coupon("cake")), *SOME_STEPS[1:], limits=coupons_too)
+    cafe.budgets = of_home(**KINDS, coupons="900 a day")
+    cafe.caps = Caps(9, 9)
+    long_text = cafe.content("win-back", **{"sms.txt": "x" * 200})
+    for _ in range(5):
+        for _ in range(3):
+            guest = cafe.guest()
+            match = cafe.match(guest, rule=rule, closes=LONG)
+            cafe.coupon(match, guest)
+            cafe.dispatch(match, guest, "email", step=2)
+            cafe.message(channel="sms", rule=rule, closes=LONG, content_id=long_text)
+            cafe.message(closes=LONG)
+        with cafe.db.begin() as conn:
+            conn.execute(update(coupons).where(coupons.c.worth.is_(None)).values(worth=dice.randint(0, 900)))
+        answers = [Outcome(dice.choice(ANSWERS), "250") for _ in range(60)]
+        sent(email=Sink(answers[:30]), sms=Sink(answers[30:]))
+        assert [used for _, used, _ in counts(cafe)] == [real for _, _, real in counts(cafe)]
+        with cafe.db.begin() as conn:
+            unknown = conn.scalars(select(dispatches.c.id).where(dispatches.c.state == "uncertain")).all()
+            requeue(conn, [each for each in unknown if dice.random() < 0.5], actor="Ana", now=clock.at)
+        assert [used for _, used, _ in counts(cafe)] == [real for _, _, real in counts(cafe)]
+        clock.at += timedelta(hours=dice.choice((1, 7, 24, 24 * 9)))
+    assert {kind for kind, used, _ in counts(cafe) if used} == {*KINDS, "coupons", "coupon_value"}
+
+
 @pytest.mark.parametrize("whose", ["rule", "home"])
 def test_two_workers_do_not_both_take_the_last_place(cafe, whose):
     rule = cafe.rule(limits=limits(email="1 a day")) if whose == "rule" else cafe.rule()
@@ -200,3 +244,18 @@ def test_two_workers_do_not_both_take_the_last_place(cafe, whose):
         assert worker.is_alive()
     worker.join(20)
     assert [(verdict.after, verdict.reason) for _, verdict in against] == [("pending", "budget")]
+
+
+def test_the_red_button_waits_for_nobody_who_counts(cafe):
+    cafe.budgets = of_home(email="1 a day")
+    cafe.message(closes=LONG)
+    with cafe.db.begin() as conn:
+        (held,) = claim(conn, now=NOW, holder="here:1:a", usable=["email"], limit=1)
+        asked = [(cafe.policy.rule(conn, held.version_id), held)]
+    with cafe.db.begin() as conn:
+        cafe.budgets.lock(conn, asked, NOW)
+        if cafe.db.dialect.name == "sqlite":  # one writer at a time, whatever it writes
+            assert stop(conn, by="Ana", now=NOW)
+        else:
+            with cafe.db.begin() as other:
+                assert stop(other, by="Ana", now=NOW)

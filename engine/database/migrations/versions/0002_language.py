@@ -165,6 +165,15 @@ def _decisions() -> None:
         sa.Column("segments", sa.Integer(), comment="how many SMS it was billed as, for budgets and the cost"),
     )
     op.create_index(op.f("ix_dispatches_rule_handed"), "dispatches", ["rule_id", "channel", "handed_at"])
+    op.create_table(
+        "budget_uses",
+        sa.Column("rule_id", _ID, autoincrement=False, nullable=False, comment="0: the whole home"),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("begins", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("ends", sa.BigInteger(), autoincrement=False, nullable=False, comment="exclusive"),
+        sa.Column("used", sa.BigInteger(), nullable=False, comment="messages, segments, coupons or minor units"),
+        sa.PrimaryKeyConstraint("rule_id", "kind", "begins", "ends", name=op.f("pk_budget_uses")),
+    )
     op.add_column(
         "coupons",
         sa.Column("worth", sa.BigInteger(), comment="what it costs the home when used, for budgets; NULL: nobody said"),

@@ -1,0 +1,120 @@
+"""What has been used of each budget: a row a budget and period, kept up by every move of a dispatch.
+
+A row is made when its budget is first asked, from the dispatches as they are; from then on each hand-over adds to it in
+its own transaction, and what comes to nothing is given back. So it always equals what the dispatches say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
+
+from engine.database.sql import upsert
+from engine.database.tables import budget_uses, coupons, dispatches, rules
+from engine.language.budgets import Kind
+
+#: The ``rule_id`` of the whole home's budgets.
+HOME = 0
+#: What counts: it went out, or may have.
+COUNTED = ("handoff", "sent", "uncertain")
+CHANNELS: Mapping[Kind, tuple[str, ...]] = {
+    "email": ("email",),
+    "sms": ("sms",),
+    "messages": ("email", "sms"),
+    "sms_segments": ("sms",),
+    "coupons": ("coupon",),
+    "coupon_value": ("coupon",),
+}
+_COLUMNS = (dispatches.c.id, dispatches.c.rule_id, dispatches.c.channel, dispatches.c.handed_at, dispatches.c.segments)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tally:
+    """One budget's period, from the first of the two instants to before the second."""
+
+    rule_id: int  #: ``HOME``, or a rule's row
+    kind: Kind
+    begins: datetime
+    ends: datetime
+
+    def _is(self) -> ColumnElement[bool]:
+        row = budget_uses.c
+        same = (row.rule_id == self.rule_id, row.kind == self.kind)
+        return and_(*same, row.begins == self.begins, row.ends == self.ends)
+
+    def used(self, conn: Connection) -> int:
+        """Give what has been used, in messages, segments, coupons or minor units; locks nothing."""
+        known = conn.scalar(select(budget_uses.c.used).where(self._is()))
+        return self.counted(conn) if known is None else int(known)
+
+    def lock(self, conn: Connection) -> None:
+        """Let nobody else use the budget until the transaction ends; the row is made where there is none."""
+        mine = select(budget_uses.c.used).where(self._is()).with_for_update()
+        if conn.scalar(mine) is None:
+            row = {"rule_id": self.rule_id, "kind": self.kind, "begins": self.begins, "ends": self.ends}
+            fresh = upsert(conn, budget_uses).values(**row, used=self.counted(conn))
+            conn.execute(fresh.on_conflict_do_nothing(index_elements=list(row)))
+            conn.execute(mine)
+
+    def counted(self, conn: Connection) -> int:
+        """Count what the period has used from the dispatches."""
+        d = dispatches.c
+        amount: ColumnElement[Any] = func.count()
+        held = select(d.id).select_from(dispatches)
+        if self.kind == "sms_segments":
+            amount = func.coalesce(func.sum(func.coalesce(d.segments, 1)), 0)
+        elif self.kind in {"coupons", "coupon_value"}:
+            held = held.join(coupons, coupons.c.dispatch_id == d.id).where(coupons.c.revoked_at.is_(None))
+            if self.kind == "coupon_value":
+                amount = func.coalesce(func.sum(coupons.c.worth), 0)
+        # Every rule of the home by its id: so the index by rule, channel and time is of use.
+        whose = d.rule_id == self.rule_id if self.rule_id != HOME else d.rule_id.in_(select(rules.c.id))
+        wanted = held.with_only_columns(amount).where(
+            whose,
+            d.channel.in_(CHANNELS[self.kind]),
+            d.state.in_(COUNTED),
+            d.handed_at >= self.begins,
+            d.handed_at < self.ends,
+        )
+        return int(conn.scalar(wanted) or 0)
+
+
+def lock(conn: Connection, tallies: Iterable[Tally]) -> None:
+    """Lock budgets, always in one order, so that two workers wait for each other in no circle."""
+    for each in sorted(set(tallies)):
+        each.lock(conn)
+
+
+def counted_ones(conn: Connection, *where: ColumnElement[bool]) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Give the dispatches that count now, as ``change`` takes them."""
+    return conn.execute(select(*_COLUMNS).where(dispatches.c.state.in_(COUNTED), *where)).all()
+
+
+def change(conn: Connection, concerned: Sequence[Row[*tuple[Any, ...]]], sign: int) -> None:
+    """Add what dispatches use (``sign`` 1) to the budgets that have a row, or give it back (-1)."""
+    for each in concerned:
+        kinds = sorted(kind for kind, channels in CHANNELS.items() if each.channel in channels)
+        if not kinds or each.handed_at is None:
+            continue
+        row = budget_uses.c
+        same = and_(
+            row.rule_id.in_((HOME, each.rule_id)),
+            row.kind.in_(kinds),
+            row.begins <= each.handed_at,
+            row.ends > each.handed_at,
+        )
+        order = (row.rule_id, row.kind, row.begins, row.ends)
+        if not conn.execute(select(row.used).where(same).order_by(*order).with_for_update()).all():
+            continue
+        worth = select(coupons.c.worth).where(coupons.c.dispatch_id == each.id)
+        value = (conn.scalar(worth) or 0) if each.channel == "coupon" else 0
+        amount = case(
+            (row.kind == "sms_segments", 1 if each.segments is None else each.segments),
+            (row.kind == "coupon_value", value),
+            else_=1,
+        )
+        conn.execute(update(budget_uses).where(same).values(used=row.used + sign * amount))
