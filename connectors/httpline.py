@@ -109,6 +109,7 @@ def post(
     """
     parts, (body, headers) = urlsplit(url), message
     secure = parts.scheme == "https"
+    target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     port = parts.port or (443 if secure else 80)
     connection = http.client.HTTPConnection(parts.hostname or "", port)
     try:
@@ -118,9 +119,7 @@ def post(
             raise FenceClosedError
         line.deadline = Deadline(seconds[1])
         try:
-            connection.request(
-                "POST", parts.path or "/", body, {**headers, "Host": parts.netloc, "Connection": "close"}
-            )
+            connection.request("POST", target, body, {**headers, "Host": parts.netloc, "Connection": "close"})
             reply = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError):
             raise LostError from None

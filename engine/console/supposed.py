@@ -9,11 +9,12 @@ from sqlalchemy import Connection, Row, func, select
 from engine.database.tables import customers, events, ratings
 from engine.evaluation.compiler import FIRED
 from engine.language.rule import Rule
+from engine.vocabulary.triggers import given_by
 
 
 def supposed(conn: Connection, rule: Rule, customer: Row[Any], last_order: int | None) -> dict[str, int | None]:
     """Give the columns ``FIRED`` of ``matches`` by name; None where the rule fires on no such thing."""
-    gives = rule.trigger.gives
+    gives = given_by(rule.trigger)
     fired: dict[str, int | None] = dict.fromkeys(FIRED)
     if "order" in gives:
         fired["order_id"] = last_order

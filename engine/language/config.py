@@ -23,6 +23,7 @@ from engine.language.formats import (
     parse_country,
     parse_currency,
     parse_email_address,
+    parse_endpoint,
     parse_freshness,
     parse_host,
     parse_language,
@@ -341,7 +342,7 @@ class _Settings:
         return {
             name: WebhookConfig(
                 connector=self.chosen("file", "http", at=("webhooks", name, "connector")),
-                url=self.parsed(parse_url, None, "webhooks", name, "url"),
+                url=self.parsed(parse_endpoint, None, "webhooks", name, "url"),
                 secret=self.secret("webhooks", name, "secret"),
             )
             for name in (section if isinstance(section, dict) else ())

@@ -225,7 +225,7 @@ _WEBHOOKS: Final[JsonSchema] = {
                 enum=["file", "http"],
                 default="file",
             ),
-            "url": _text(phrase("Where it is posted to, with https://."), format="url"),
+            "url": _text(phrase("Where it is posted to, with https://."), format="endpoint"),
             "secret": _secret(phrase("The secret of the signature, known to the receiver too.")),
         },
     ),

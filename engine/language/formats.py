@@ -161,6 +161,20 @@ def parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_endpoint(text: str) -> str:
+    """Read where something is posted to, kept as it is written: its path, its last ``/`` and what follows a ``?``."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(phrase('"{text}" is not an address such as https://corner.example/hook?code=abc', text=text))
+    if parts.fragment or "@" in parts.netloc:
+        raise ValueError(phrase('"{text}" must have nothing of the kind #c or user@', text=text))
+    return text
+
+
 def parse_host(text: str) -> str:
     """Read the name or number of a server."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9a-fA-F:]+", text):
@@ -337,6 +351,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "share": parse_share,
     "slug": parse_slug,
     "url": parse_url,
+    "endpoint": parse_endpoint,
     "validity": parse_validity,
     "weekday": parse_weekday,
     "zone": parse_zone,
@@ -370,6 +385,7 @@ WANTS: Final[dict[str, Phrase]] = {
     "share": phrase("a share such as 10%"),
     "slug": phrase("a name such as win-back-90"),
     "url": phrase("a web address such as https://corner.example/r"),
+    "endpoint": phrase("an address such as https://corner.example/hook?code=abc"),
     "validity": phrase("a duration such as 14 days, a date, or month end"),
     "weekday": phrase("a day such as sat, or weekdays or weekend"),
     "zone": phrase("a time zone such as America/Chicago"),

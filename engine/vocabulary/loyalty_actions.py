@@ -184,11 +184,11 @@ def _keys(given: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text_key(str(each)) for each in (given if isinstance(given, list) else [given])))
 
 
-def check_points(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:
+def check_points(reader: Reader, steps: Iterable[Step], given: frozenset[str]) -> None:
     """Points per order, item or spend need a trigger that fires on an order."""
     for step in steps:
         settings = step.settings
-        if trigger is None or not isinstance(settings, Points) or settings.per is None or "order" in trigger.gives:
+        if not isinstance(settings, Points) or settings.per is None or "order" in given:
             continue
         reader.under(*step.at, "points", "per").problem(
             phrase("points per {what} need an order, and this trigger fires on none", what=settings.per),

@@ -96,3 +96,9 @@ def trigger_schema() -> JsonSchema:
         "description": phrase("What makes a guest a candidate; exactly one."),
         "properties": {word: made.schema() for word, made in TRIGGERS.items()},
     }
+
+
+def given_by(trigger: Trigger) -> frozenset[str]:
+    """Give what messages are told of what fired: what the word gives, less what its settings leave out."""
+    withheld: frozenset[str] = getattr(trigger, "withholds", frozenset())
+    return trigger.gives - withheld

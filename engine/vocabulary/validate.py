@@ -27,7 +27,7 @@ from engine.vocabulary.never import check_holdout, check_never, check_whole
 from engine.vocabulary.reading import Reader, Surroundings
 from engine.vocabulary.schema import rule_schema
 from engine.vocabulary.steps import once_each, read_steps, what_shows
-from engine.vocabulary.triggers import TRIGGERS
+from engine.vocabulary.triggers import TRIGGERS, given_by
 from engine.vocabulary.webhook import Webhook
 
 DEFAULT_PRIORITY = 100
@@ -56,7 +56,8 @@ def rule_from(document: Document, around: Surroundings) -> tuple[Rule | None, li
     )
     steps = read_steps(reader)
     _check_placeholders(reader, steps, trigger)
-    check_points(reader, once_each(steps), trigger)
+    if trigger is not None:
+        check_points(reader, once_each(steps), given_by(trigger))
     _check_purpose(reader, steps)
     _check_topic(reader)
     _check_budget(reader, steps)
@@ -128,7 +129,7 @@ def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> 
         template = reader.around.templates.get(getattr(step.settings, "template", ""))
         if template is None or trigger is None:
             continue
-        given = trigger.gives - getattr(trigger, "withholds", frozenset())
+        given = given_by(trigger)
         for name, (shown, fires) in _FIRED.items():
             if name not in given and (where := what_shows(template, step, name)):
                 reader.under(*step.at, *where[1]).problem(
@@ -141,7 +142,7 @@ def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> 
 def _check_told(place: Reader, webhook: Webhook, trigger: Any) -> None:
     for index, value in enumerate(webhook.values if trigger is not None else ()):
         name = value.partition(".")[0]
-        if name in {"order", "rating", "event", "friend"} and name not in trigger.gives:
+        if name in _FIRED and name not in given_by(trigger):
             said = phrase("this trigger fires on no {name}, so there is no {value}", name=name, value=value)
             place.under(index).problem(said, f"no-{name}")
 

@@ -56,6 +56,13 @@ def test_the_receiver_can_check_who_says_it_and_when_and_whether_it_was_said_bef
     assert hmac.compare_digest(mac, wanted)
 
 
+def test_what_follows_a_question_mark_and_a_last_slash_are_sent_as_written(message):
+    with ScriptedServer(reply(200)) as server:
+        send(server, message, url="http://127.0.0.1:{port}/hooks/?code=a%2Fb==&x=1")
+    ((line, _, _),) = server.requests
+    assert line == "POST /hooks/?code=a%2Fb==&x=1 HTTP/1.1"
+
+
 @pytest.mark.parametrize(
     ("answer", "meaning"),
     [

@@ -30,6 +30,7 @@ GOOD = {
     "share": "10%",
     "slug": "win-back-90",
     "url": "https://corner.example/r",
+    "endpoint": "https://corner.example/api/hook/?code=a%2Fb==",
     "zone": "America/Chicago",
     "day-hours": "closed",
 }
@@ -76,6 +77,11 @@ def test_the_right_form_is_taken(name):
         ("url", "https://me@corner.example", "must end with the path"),
         ("url", "https://corner.example:x", "is not a web address"),
         ("url", "https://", "is not a web address"),
+        ("endpoint", "https://me@corner.example/hook", "nothing of the kind"),
+        ("endpoint", "https://corner.example/hook#top", "nothing of the kind"),
+        ("endpoint", "https://corner.example/a hook", "is not an address"),
+        ("endpoint", "https://corner.example/caf\u00e9", "is not an address"),
+        ("endpoint", "corner.example/hook", "is not an address"),
         ("host", "https://mail.corner.example", "no https://"),
         ("host", "mail.corner.example:587", "no port"),
         ("secret", "hunter2", "env:NAME or file:PATH"),
@@ -112,6 +118,8 @@ def test_addresses_and_phones_are_normalised():
     assert formats.parse_email_address("Hello@CORNER.example") == "Hello@corner.example"
     assert formats.parse_phone("+1 (500) 555-0100") == "+15005550100"
     assert formats.parse_url("https://corner.example/r/") == "https://corner.example/r"
+    for kept in ("https://corner.example/hook/", "https://corner.example/hook?code=a/b==&x=1"):
+        assert formats.parse_endpoint(kept) == kept
 
 
 @pytest.mark.parametrize(
