@@ -140,9 +140,17 @@ def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, exclude
             *(_id(getattr(found, name)).label(name) for name in FIRED),
         )
         .select_from(found.source)
-        .where(*found.where, all_hold(rule.conditions, scope) if rule.conditions else true(), ~matched)
+        .where(
+            *found.where, _is_there(scope), all_hold(rule.conditions, scope) if rule.conditions else true(), ~matched
+        )
     )
     return chosen.add_cte(scope.days_table()).cte("candidates")
+
+
+def _is_there(scope: Scope) -> ColumnElement[bool]:
+    """SQL: the guest has joined by then, or ordered: who comes later is not there yet in a look back."""
+    facts = scope.facts.c
+    return or_(facts.joined_at.is_(None), facts.joined_at <= scope.as_of, facts.orders > 0)
 
 
 def _id(fired: ColumnElement[Any] | None) -> ColumnElement[Any]:

@@ -144,13 +144,27 @@ class Every:
         return made
 
     def candidates(self, scope: Scope) -> Candidates:
-        """One row a guest who was there when the period began; the occasion is the day on which it begins."""
-        days, joined = _open(scope, self._latest, self._closes), scope.facts.c.joined_day
+        """One row a guest who was there when the period began; the occasion is the period, whatever ``on`` says."""
+        days, joined = _open(scope, self._latest, self._closes, self._first), scope.facts.c.joined_day
         return _everybody(scope, days).narrowed(or_(joined.is_(None), joined < days.c.day))
 
     def _closes(self, day: date) -> date:
         following = self._next(day)
         return following if self.late is None else min(self.late.after(day), following)
+
+    def _first(self, day: date) -> date:
+        """Give the first day of the calendar's week, month or year: an edited ``on`` begins no other period."""
+        match self.period:
+            case "day":
+                return day
+            case "week":
+                return day - timedelta(days=day.weekday())
+            case "month":
+                return day.replace(day=1)
+            case "quarter":
+                return date(day.year, (day.month - 1) // 3 * 3 + 1, 1)
+            case _:
+                return date(day.year, 1, 1)
 
     def _latest(self, day: date) -> date:
         """Give the newest beginning of a period, that day or before it."""
@@ -224,10 +238,18 @@ def _on(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, calendar.monthrange(year, month)[1]))
 
 
-def _open(scope: Scope, latest: Callable[[date], date | None], closes: Callable[[date], date]) -> CTE:
-    """Give the table of open days of the calendar: ``(zone_id, day, occasion, closes, expired)``."""
+def _open(
+    scope: Scope,
+    latest: Callable[[date], date | None],
+    closes: Callable[[date], date],
+    named: Callable[[date], date] = lambda day: day,
+) -> CTE:
+    """Give the table of open days of the calendar: ``(zone_id, day, occasion, closes, expired)``.
+
+    ``named`` gives the day that stands for one of them as the occasion.
+    """
     rows = [
-        (zone.id, day.toordinal(), of_day(day), int(scope.start(closes(day), zone).timestamp()), int(expired))
+        (zone.id, day.toordinal(), of_day(named(day)), int(scope.start(closes(day), zone).timestamp()), int(expired))
         for zone in scope.zones
         for day, expired in firing_days(scope, zone, closes, latest)
     ]

@@ -41,6 +41,8 @@ def decide(  # noqa: PLR0912 (the order of the verdicts is told in one place)
     found = []
     for guest in world.guests:
         seen = Seen(world, guest, now, rule.get("topic"), watermark=watermark)
+        if guest.joined is not None and guest.joined > now and not seen.orders():
+            continue
         for occasion, opens, closes in occasions(seen, word, given):
             missed = watermark is not None and watermark < opens < closes <= now
             if (

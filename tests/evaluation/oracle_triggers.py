@@ -170,7 +170,14 @@ def every(seen: Seen, given: Given) -> Occasions:
     for start, following in pairwise(starts):
         if at is None or day_of(at, seen.guest) < start:
             closes = min(following, shift(start, given["late"])) if "late" in given else following
-            yield from _days(seen, _number(start), start, closes)
+            yield from _days(seen, _number(period_of(given["period"], start)), start, closes)
+
+
+def period_of(period: str, day: date) -> date:
+    """The Monday, or the first of the month, the quarter or the year, in which a day lies."""
+    if period in {"day", "week"}:
+        return day - (day.weekday() if period == "week" else 0) * DAY
+    return day.replace(day=1, month={"month": day.month, "quarter": (day.month + 2) // 3 * 3 - 2, "year": 1}[period])
 
 
 @cache

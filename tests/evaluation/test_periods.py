@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from earlier import event
 from small_world import BERLIN, CHICAGO, Cafe, at
 
 from engine.vocabulary.periods import Every
@@ -58,16 +59,16 @@ def fired(cafe: Cafe, rule: str, days: list[str]) -> list[int]:
     [
         ("period: day", ["2026-05-04", "2026-05-04", "2026-05-05"], [20260504, 20260505]),
         ("period: week", ["2026-05-06", "2026-05-10", "2026-05-11"], [20260504, 20260511]),
-        ("period: week\n    on: fri", ["2026-05-06", "2026-05-07", "2026-05-08"], [20260501, 20260508]),
+        ("period: week\n    on: fri", ["2026-05-06", "2026-05-07", "2026-05-08"], [20260427, 20260504]),
         ("period: month", ["2026-05-04", "2026-05-31", "2026-06-01"], [20260501, 20260601]),
         ("period: month\n    on: 31", ["2026-02-27", "2026-02-28", "2026-03-30", "2026-03-31"],
-         [20260131, 20260228, 20260331]),
-        ("period: month\n    on: 29", ["2024-02-28", "2024-02-29", "2024-03-28"], [20240129, 20240229]),
+         [20260101, 20260201, 20260301]),
+        ("period: month\n    on: 29", ["2024-02-28", "2024-02-29", "2024-03-28"], [20240101, 20240201]),
         ("period: quarter", ["2025-12-31", "2026-01-01", "2026-03-31", "2026-04-01"], [20251001, 20260101, 20260401]),
-        ("period: quarter\n    on: 15", ["2026-01-14", "2026-01-15"], [20251015, 20260115]),
+        ("period: quarter\n    on: 15", ["2026-01-14", "2026-01-15"], [20251001, 20260101]),
         ("period: year", ["2025-12-31", "2026-01-01"], [20250101, 20260101]),
         ("period: year\n    on: 02-29", ["2024-02-28", "2024-02-29", "2025-02-27", "2025-02-28"],
-         [20230228, 20240229, 20250228]),
+         [20230101, 20240101, 20250101]),
     ],
 )  # fmt: skip
 def test_a_period_fires_once_and_from_its_day_on(
@@ -134,3 +135,31 @@ def test_periods_missed_in_a_pause_are_listed_once_and_the_open_one_is_sent(cafe
         (new, 20260601, None),
     }
     assert cafe.verdicts(rule, at("2026-06-16 12:00")) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "edited"),
+    [
+        ("period: month\n    on: 1", "period: month\n    on: 3", "2026-05-05"),
+        ("period: week", "period: week\n    on: wed", "2026-05-06"),
+        ("period: quarter", "period: quarter\n    on: 20", "2026-04-21"),
+        ("period: year", "period: year\n    on: 12-06", "2026-12-06"),
+    ],
+)
+def test_another_day_begins_no_other_period(cafe: Cafe, before: str, after: str, edited: str) -> None:
+    guest, now = cafe.guest(joined=at("2020-01-01 12:00")), at(f"{edited} 12:00")
+    rule = "id: same\ntrigger:\n  every:\n    {settings}\n"
+    assert cafe.verdicts(rule.format(settings=before), now - timedelta(days=1)) == {guest: ("act", None)}
+    assert cafe.verdicts(rule.format(settings=after), now) == {}
+
+
+@pytest.mark.parametrize("trigger", ["on_date: 2026-05-04", "every: day", "birthday:", "event: rain"])
+def test_who_joins_later_is_not_there_yet(cafe: Cafe, trigger: str) -> None:
+    now = at("2026-05-04 10:00")
+    event(cafe, None, now, "rain")
+    cafe.guest(joined=now + timedelta(days=30), birthday=504)
+    there = cafe.guest(joined=now - timedelta(days=30), birthday=504)
+    orders = cafe.guest(joined=now + timedelta(days=30), birthday=504)
+    cafe.order(orders, now - timedelta(hours=1))
+    later = {orders} if trigger != "every: day" else set()
+    assert cafe.who(f"trigger:\n  {trigger}\n", now) == {there, *later}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from small_world import BERLIN, Cafe, at
+from random_rules import read
+from small_world import BERLIN, CONFIG, Cafe, at, home_of
 
 from engine.database.ledger import settle
 
@@ -189,3 +190,22 @@ def test_what_was_reached_and_closed_in_a_pause_is_listed_once(cafe: Cafe, fact:
     late = NOW + 9 * DAY
     assert cafe.verdicts(rule, late) == {guest: ("refused", "expired")}
     assert cafe.verdicts(rule, late + DAY) == {}
+
+
+@pytest.mark.parametrize(
+    "step", [{"points": {"add": 1, "per": "order"}}, {"webhook": {"to": "app", "values": ["order.total"]}}]
+)
+def test_a_balance_is_reached_with_no_order_that_could_be_counted_or_told(step: dict[str, object]) -> None:
+    home = home_of(f"{CONFIG}webhooks:\n  app:\n    connector: file\n")
+    actions = [{"email": "hello"}, step]
+    for trigger, said in (({"points": 100}, ["no-order"]), ({"orders": 10}, [])):
+        problems = read({"id": "r", "trigger": {"reached": trigger}, "actions": actions}, home.around)[1]
+        assert [problem.code for problem in problems] == said
+
+
+def test_what_expires_is_told_only_where_it_does() -> None:
+    home = home_of(f"{CONFIG}webhooks:\n  app:\n    connector: file\n")
+    actions = [{"webhook": {"to": "app", "values": ["expiring.total"]}}]
+    for trigger, said in (({"birthday": None}, ["no-expiring"]), ({"expiring": "points"}, [])):
+        problems = read({"id": "r", "trigger": trigger, "actions": actions}, home.around)[1]
+        assert [problem.code for problem in problems] == said
