@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from earlier import event
+from random_rules import read
 from small_world import BERLIN, CHICAGO, Cafe, at
 
 from engine.vocabulary.periods import Every
@@ -119,7 +120,11 @@ def test_late_ends_a_period_early_and_never_later_than_the_next(cafe: Cafe) -> N
     rule = "trigger:\n  every:\n    period: month\n    on: 10\n    late: {late}\n"
     assert cafe.who(rule.format(late="3 days"), at("2026-05-12 12:00"))
     assert not cafe.who(rule.format(late="3 days"), at("2026-05-13 12:00"))
-    cafe.verdicts(rule.format(late="3 months"), at("2026-06-09 12:00"))
+    trigger = {"every": {"period": "month", "on": 10, "late": "3 months"}}
+    longer, problems = read({"id": "r", "trigger": trigger, "actions": [{"email": "hello"}]}, cafe.home.around)
+    assert longer is not None
+    assert [problem.code for problem in problems] == ["late-overlaps"]
+    cafe.verdicts(longer, at("2026-06-09 12:00"))
     assert [match.closes for match in cafe.matches] == [at("2026-06-10 04:00")]
 
 
