@@ -49,7 +49,7 @@ def _check_subject(reader: Reader, subject: str) -> None:
         cure = phrase("write it without line breaks; what the guest is to read stands in the template")
         reader.problem(phrase("a subject is one line, and this has several"), "subject-lines", hint=cure)
     document = reader.document
-    for each in check_text(text, document.shown).problems:
+    for each in check_text(text, document.shown).problems if not reader.around.kept else ():
         # Without a word of its own a problem is about the whole text.
         part = "" if each.width == 1 else each.excerpt[each.column - 1 : each.column - 1 + each.width]
         place = document.place_in(reader.at, part)

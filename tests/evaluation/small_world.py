@@ -41,7 +41,7 @@ from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
 from engine.intake.values import week_clock
 from engine.language.keys import make_key
-from engine.language.problems import to_text
+from engine.language.problems import errors, to_text
 from engine.language.rule import Rule
 from engine.language.textkey import text_key
 from engine.language.times import business_day
@@ -113,7 +113,7 @@ def home_of(config: str = CONFIG, segments: str = "", loyalty: str = "") -> Home
 
 
 def rule_of(text: str, home: Home | None = None, path: str = "rules/r.yaml") -> Rule:
-    """Read a rule that has no problem. ``id`` and ``actions`` may be left out."""
+    """Read a rule that has no error. ``id`` and ``actions`` may be left out."""
     if not text.startswith("{"):
         text = text if re.search(r"^id:", text, re.MULTILINE) else f"id: r\n{text}"
         text = text if "actions:" in text else f"{text.rstrip()}\nactions:\n  - email: hello\n"
@@ -121,7 +121,7 @@ def rule_of(text: str, home: Home | None = None, path: str = "rules/r.yaml") -> 
     assert document is not None, to_text(problems)
     rule, problems = rule_from(document, (home or home_of()).around)
     assert rule is not None, to_text(problems)
-    assert not problems, to_text(problems)
+    assert not errors(problems), to_text(problems)
     return rule
 
 
