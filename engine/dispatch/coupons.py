@@ -11,16 +11,17 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Integer, bindparam, select, update
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engine.database.sql import Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
-from engine.dispatch.fence import Policy
+from engine.dispatch.fence import Policy, slot
 from engine.dispatch.outbox import CARRIED, UNSEEN, move
 from engine.language import codes
 from engine.language.formats import parse_validity
+from engine.language.rule import Rule
 from engine.language.times import Duration, business_day, start_of
 
 #: Two equal codes among 30 ** 12 are so rare that more tries than this mean a broken source of chance.
@@ -58,6 +59,8 @@ _FIRST_SHOWN = (
         .exists(),
     )
 )
+_d = dispatches.c
+_OF_A_MESSAGE: Select[Any] = select(_d.id, _d.step, _d.channel, _d.purpose, _d.state, _d.due_at, _d.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +118,74 @@ def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_star
 
 
 def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetime) -> bool:
-    """Tell whether a later step can still show the code to the guest.
+    """Tell whether a later step can still show the code to the guest: it has a moment of sending before it expires.
 
     A message that is due now and that its ``only_if`` leaves out cannot. Where no other is left, it is cancelled here:
     it would be made without a code if that changed within the minute.
     """
     rule = policy.rule(conn, claim.version_id)
     later = conn.execute(
-        select(dispatches.c.id, dispatches.c.step, dispatches.c.state, dispatches.c.due_at)
-        .where(
+        _OF_A_MESSAGE.where(
             dispatches.c.match_id == claim.match_id,
             dispatches.c.step > claim.step,
             dispatches.c.channel.in_(CARRIED),
             dispatches.c.state.not_in(UNSEEN),
-        )
-        .order_by(dispatches.c.step)
+        ).order_by(dispatches.c.step)
     ).all()
-    for each in later:
+    in_time = [each for each in later if _moment(claim, each, policy, rule, at) is not None]
+    if not in_time:
+        return False
+    for each in in_time:
         waits = each.due_at > at or each.state != "pending"
         if waits or policy.why_stopped(conn, rule, replace(claim, step=each.step), at) != "only_if":
             return True
-    left_out = dispatches.c.id.in_([each.id for each in later])
+    left_out = dispatches.c.id.in_([each.id for each in in_time])
     move(conn, "pending", "cancelled", left_out, who="engine", now=at, actor="engine", reason="only_if")
     return False
 
 
+def _moment(claim: Claim, message: Row[Any], policy: Policy, rule: Rule, earliest: datetime) -> datetime | None:
+    """Give when a message of the coupon's match can go at the earliest; None: not before it is too late."""
+    wanted = replace(claim, channel=message.channel, purpose=message.purpose)
+    at = max(earliest, message.due_at)
+    if wanted.to_guest is not None:
+        try:
+            at = slot(wanted, rule, policy, at)
+        except ValueError:  # the hours leave no moment of the week
+            return None
+    return at if at < message.expires_at else None
+
+
+def wait_together(conn: Connection, claim: Claim, policy: Policy, due: datetime) -> bool:
+    """Let the messages behind a coupon that is drawn at ``due`` wait for it; tell whether one of them still can go.
+
+    Where none can the coupon would be drawn for nobody.
+    """
+    terms = conn.scalar(select(coupons.c.terms).where(coupons.c.dispatch_id == claim.id)) or {}
+    rule = policy.rule(conn, claim.version_id)
+    behind = conn.execute(_OF_A_MESSAGE.where(dispatches.c.id.in_(_behind(claim)), dispatches.c.state == "pending"))
+    in_time = bool(terms.get("always"))
+    for each in behind.all():
+        moment = _moment(claim, each, policy, rule, due)
+        if moment is None:
+            continue
+        in_time = True
+        if moment > each.due_at:
+            still = (dispatches.c.id == each.id, dispatches.c.state == "pending")
+            conn.execute(update(dispatches).where(*still).values(due_at=moment))
+    return in_time
+
+
 def keep_in(conn: Connection, claim: Claim, at: datetime) -> None:
     """Block the messages behind a coupon that no budget has room for: they would show what nobody has drawn."""
+    behind = dispatches.c.id.in_(_behind(claim))
+    move(conn, "pending", "blocked", behind, who="engine", now=at, actor="engine", reason="budget")
+
+
+def _behind(claim: Claim) -> Select[Any]:
+    """SQL: the messages after a coupon step and before the next one."""
     later, between = dispatches.alias("later"), dispatches.alias("between")
-    behind = select(later.c.id).where(
+    return select(later.c.id).where(
         later.c.match_id == claim.match_id,
         later.c.step > claim.step,
         later.c.channel.in_(CARRIED),
@@ -156,7 +198,6 @@ def keep_in(conn: Connection, claim: Claim, at: datetime) -> None:
         )
         .exists(),
     )
-    move(conn, "pending", "blocked", dispatches.c.id.in_(behind), who="engine", now=at, actor="engine", reason="budget")
 
 
 def _draw(conn: Connection, coupon_id: int, until: datetime | None, at: datetime, draw: Callable[[], str]) -> None:

@@ -106,7 +106,7 @@ def _budget(  # noqa: PLR0917 (what every question at the fence is given)
         return None
     due = renewed
     if claim.to_guest is not None:
-        due = _slot(claim, rule, policy, renewed)
+        due = slot(claim, rule, policy, renewed)
     return Verdict("pending", "budget", due) if due < claim.expires_at else Verdict("blocked", "budget")
 
 
@@ -151,7 +151,7 @@ def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: dateti
     if claim.purpose == "marketing" and policy.law.unsendable(channel, claim.country):
         return Verdict("blocked", "no_refusal_number")
     try:
-        due = _slot(claim, rule, policy, at)
+        due = slot(claim, rule, policy, at)
     except ValueError:  # the home's hours were changed since, and leave this rule no moment of the week
         return Verdict("expired", "never_open")
     if due > at:
@@ -164,12 +164,12 @@ def _when(conn: Connection, claim: Claim, rule: Rule, policy: Policy, at: dateti
         limits = policy.limits
         free = first_free_day(today, handed, per_day=limits.marketing_per_day, per_week=limits.marketing_per_week)
         if free > today:
-            due = _slot(claim, rule, policy, start_of(date.fromordinal(free), claim.zone, policy.day_starts))
+            due = slot(claim, rule, policy, start_of(date.fromordinal(free), claim.zone, policy.day_starts))
             return Verdict("pending", "capped", due) if due < claim.expires_at else Verdict("blocked", "capped")
     return Verdict("handoff", day=today)
 
 
-def _slot(claim: Claim, rule: Rule, policy: Policy, earliest: datetime) -> datetime:
+def slot(claim: Claim, rule: Rule, policy: Policy, earliest: datetime) -> datetime:
     """Give the first open moment for a message to a guest. ``ValueError`` where there is none in the week."""
     channel = claim.to_guest
     assert channel is not None, "staff and the database know no hours"

@@ -86,6 +86,9 @@ class _Doing:
     def do(self, claim: Claim) -> Verdict:
         """Do one step, unless something stands against it; give what became of it."""
         verdict = decide(self.conn, claim, self.policy, self.at)
+        waits = claim.channel == "coupon" and verdict.after == "pending" and verdict.reason == "budget"
+        if waits and not coupons.wait_together(self.conn, claim, self.policy, verdict.due_at or self.at):
+            verdict = Verdict("blocked", "budget")
         if verdict.passed:
             why = self._done(claim)
             verdict = Verdict("sent") if why is None else Verdict("cancelled", why)

@@ -17,7 +17,7 @@ from engine.dispatch.outbox import requeue
 from engine.dispatch.stages import send_due
 from engine.dispatch.tallies import Tally
 from engine.language.budgets import Budget
-from engine.language.rule import Limits, Step
+from engine.language.rule import Limits, Send, Step
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.messages import Email
 
@@ -26,6 +26,7 @@ from .world import CHICAGO, NOW, SOME_STEPS, Caps, Clock, Sink, a_desk, a_home
 DAY = timedelta(days=1)
 LONG = NOW + timedelta(days=90)
 HASH = b"h" * 32
+MONDAYS = frozenset({0})
 
 
 def limits(**budgets):
@@ -135,10 +136,9 @@ def test_what_went_out_last_month_is_not_counted(cafe, clock, sent):
 
 
 class TestCoupons:
-    def journey(self, cafe, budget, *, closes=LONG, worth=None):
-        rule = cafe.rule(
-            Step(1, "coupon", Coupon("cake")), Step(2, "email", Email("win-back")), limits=limits(**budget)
-        )
+    def journey(self, cafe, budget, *, closes=LONG, worth=None, days=None):
+        steps = Step(1, "coupon", Coupon("cake")), Step(2, "email", Email("win-back"))
+        rule = cafe.rule(*steps, limits=limits(**budget), send=Send(on=days))
         made = []
         for _ in range(3):
             guest = cafe.guest()
@@ -179,6 +179,31 @@ class TestCoupons:
         with cafe.db.connect() as conn:
             drawn = conn.scalars(select(coupons.c.code).order_by(coupons.c.id)).all()
         assert [code is None for code in drawn] == [False, False, True]
+
+    def test_it_moves_with_its_message(self, cafe, clock, sent):
+        made = self.journey(cafe, {"coupons": "2 a day"})
+        sent()
+        coupon, mail = made[2]
+        assert cafe.row(coupon).due_at == datetime(2026, 5, 5, 4, tzinfo=CHICAGO).astimezone(UTC)
+        assert cafe.row(mail).due_at == datetime(2026, 5, 5, 8, tzinfo=CHICAGO).astimezone(UTC)
+        clock.at = cafe.row(coupon).due_at
+        assert sent() == {"sent": 1}
+        clock.at = cafe.row(mail).due_at
+        assert sent() == {"sent": 1}
+
+    def test_no_code_is_drawn_for_a_message_that_has_no_day_left(self, cafe, sent):
+        """The next period begins before the match closes, and no day of sending does."""
+        made = self.journey(cafe, {"coupons": "2 a day"}, closes=NOW + 3 * DAY, days=MONDAYS)
+        sent()
+        assert outcomes(cafe, made[2]) == ["blocked: budget", "blocked: budget"]
+        assert cafe.coupon_of(made[2][0]).code is None
+
+    def test_nor_by_a_run_that_comes_after_the_last_day(self, cafe, clock, sent):
+        made = self.journey(cafe, {}, closes=NOW + 3 * DAY, days=MONDAYS)
+        clock.at = NOW + DAY
+        sent()
+        assert outcomes(cafe, made[0]) == ["cancelled: no_message", "expired: late"]
+        assert cafe.coupon_of(made[0][0]).code is None
 
 
 def counts(cafe):
