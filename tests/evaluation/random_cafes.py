@@ -87,11 +87,12 @@ def a_world(dice: Dice) -> World:
         world.guests.append(a_guest(dice, number))
     for guest in world.guests:
         pace = dice.choice((1, 3, 10, 40))
-        for _ in range(dice.randrange(12) if pace < 40 else dice.randrange(4)):
+        comes = guest.joined is None or guest.joined < START + 150 * DAY or dice.random() < 0.3
+        for _ in range(0 if not comes else dice.randrange(12) if pace < 40 else dice.randrange(4)):
             world.orders.append(an_order(dice, len(world.orders) + 1, guest.id, pace))
     world.orders.append(an_order(dice, len(world.orders) + 1, None, 3))
     for guest in world.guests:  # implied consent may end two years after the last order
-        if dice.random() < (0.1 if world.has_ordered(guest) else 0.7):
+        if dice.random() < (0.1 if world.has_ordered(guest) else 0.5):
             order = an_order(dice, len(world.orders) + 1, guest.id, 10)
             ago = timedelta(days=dice.choice((365, 730)) - dice.randrange(40))
             world.orders.append(replace(order, at=order.at - ago, refunds=[]))
@@ -178,7 +179,7 @@ def a_guest(dice: Dice, number: int) -> Guest:
         tier=dice.choice((None, "Gold", "Silver")),
         city=dice.choice((None, "São Paulo", "Springfield")),
         language=dice.choice((None, "en", "zh", "zh-Hans", "de")),
-        joined=dice.sometimes(0.4, dice.moment()),
+        joined=dice.choice((None, None, None, dice.moment(), dice.moment(), START + 150 * DAY)),
         birthday=dice.sometimes(0.8, dice.choice((101, 103, 112, 120, 130, 205, 214, 228, 229, 301, 310, 1224, 1230))),
         lunar=dice.random() < 0.3,
         birth_year=dice.sometimes(0.7, dice.choice((1960, 1988, 1999, 2000, 2008))),

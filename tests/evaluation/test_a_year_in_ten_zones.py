@@ -216,5 +216,7 @@ def _nothing_is_missing(year: Year) -> None:
         assert len(there) == len(set(there))
         for guest in year.world.guests:
             for occasion, opens, _ in occasions(Seen(year.world, guest, last), word, given):
-                if first < opens <= last:
+                joined, orders = guest.joined, Seen(year.world, guest, opens).orders()
+                is_there = joined is None or joined <= opens or bool(orders)
+                if first < opens <= last and is_there:
                     assert (guest.id, occasion) in there, (rule["id"], guest, occasion, opens)
