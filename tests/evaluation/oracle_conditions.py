@@ -239,12 +239,19 @@ def events(seen: Seen, asked: Asked) -> bool:
 
 def is_such(event: Event, asked: dict[str, Any]) -> bool:
     """Whether an event is of this name, and its columns say so."""
-    where = asked.get("where", {}).items()
-    said = {key: str(value) for key, value in event.data.items()}
-    return fits(asked.get("name", "*"), event.name) and all(fits(_as_texts(test), said.get(key)) for key, test in where)
+    name_fits = fits(asked.get("name", "*"), event.name)
+    return name_fits and all(_says(event.data.get(key), test) for key, test in asked.get("where", {}).items())
+
+
+def _says(said: Any, test: Asked) -> bool:
+    """Whether a column of an event passes: ``at_least`` and its like compare numbers, everything else texts."""
+    if isinstance(test, dict) and ORDERED & set(test):
+        return passes(Fraction(said) if isinstance(said, int) else None, test)
+    return fits(_as_texts(test), None if said is None else str(said))
 
 
 ITEMS = {"product": 0, "category": 1}
+ORDERED = {"at_least", "at_most", "more_than", "less_than", "between"}
 TEXT_TESTS = ("equals", "is_not", "one_of", "none_of")
 FACTS = ("orders", "visits", "spend", "average_order", "refunds", "days_since_order", "mean_gap")
 CONDITIONS: dict[str, Callable[[Seen, Asked], bool]] = {
