@@ -13,6 +13,7 @@ from engine.console.session import Session
 from engine.console.words import counted, moment
 from engine.database.tables import channels, dispatches, switch
 from engine.dispatch import health
+from engine.dispatch.channels import WEBHOOK
 from engine.language.config import Config
 
 #: How a reply ends, or is, where nobody answered at all: the phases of the door, and a gateway that was not reached.
@@ -70,7 +71,7 @@ def _silence(conn: Connection, config: Config, row: Row[Any], now: datetime, *, 
     """``alerts``: count those that were tried here too; they are written down without what carries them."""
     d = dispatches.c
     tried = d.reason == "not_now"
-    mine = d.channel == row.channel
+    mine = d.channel == row.channel.partition(":")[0]
     waits = [
         d.state == "pending",
         or_(and_(mine, or_(tried, d.due_at <= now)), and_(d.channel == "alert", tried) if alerts else mine & tried),
@@ -91,6 +92,6 @@ def _silence(conn: Connection, config: Config, row: Row[Any], now: datetime, *, 
 def _server(config: Config, channel: str) -> str:
     if channel == "email" and config.email.smtp is not None:
         return f"The mail server {config.email.smtp.host}:{config.email.smtp.port}"
-    if channel == "webhook":
-        return "The webhooks' server"
+    if channel.startswith(WEBHOOK):
+        return f"The webhook {channel.removeprefix(WEBHOOK)}"
     return f"The SMS provider {config.sms.connector}" if channel == "sms" else "The mail server"

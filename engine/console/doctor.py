@@ -218,7 +218,7 @@ def _accounts(home: Home, shut: Collection[str]) -> Iterator[Finding]:
             yield Finding(
                 "care", channel, "messages are only written into the folder outbox/ (connector: file); nothing leaves"
             )
-        elif not missing and channel not in shut:
+        elif not missing and channel not in {each.partition(":")[0] for each in shut}:
             yield Finding("good", channel, f"goes out by {connector}")
 
 

@@ -233,7 +233,7 @@ coupons = Table(
 channels = Table(
     "channels",
     metadata,
-    Column("channel", String(8), primary_key=True),
+    Column("channel", String(120), primary_key=True, comment="email, sms, or webhook: and its name"),
     Column("failures", Integer, nullable=False, server_default="0", comment="in a row; the breaker opens at five"),
     Column(
         "refusals",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from connectors import CONNECTORS
-from connectors.base import Connector, Handoff, Message, Outcome, Setup
+from connectors.base import Connector, Message, Setup
 from engine.language.config import Config, WebhookConfig
 from engine.language.secret import Secret, SecretError
 
-Channel = Literal["email", "sms", "webhook"]
+#: What carries a message: ``email``, ``sms``, or of the webhooks each its own, such as ``webhook:loyalty-app``.
+Transport = str
+WEBHOOK = "webhook:"
 
 #: Where a new home's messages go: nothing leaves by accident.
 OUTBOX = "outbox"
@@ -28,11 +30,11 @@ class CannotSendError(Exception):
 class Carriers(Protocol):
     """What the stages need of the channels."""
 
-    def connector(self, channel: Channel) -> Connector:
+    def connector(self, channel: Transport) -> Connector:
         """Give the open connector of a channel, or raise ``CannotSendError``."""
         ...
 
-    def sender(self, channel: Channel) -> str:
+    def sender(self, channel: Transport) -> str:
         """Give the envelope sender: an address or a number."""
         ...
 
@@ -53,23 +55,23 @@ class Channels:
     config: Config
     clock: Callable[[], datetime]
     rehearsal: bool = False
-    _open: dict[Channel, Connector] = field(default_factory=dict, init=False, repr=False)
+    _open: dict[Transport, Connector] = field(default_factory=dict, init=False, repr=False)
     _valid_for: dict[str, int | None] = field(default_factory=dict, init=False, repr=False)
 
-    def connector(self, channel: Channel) -> Connector:
+    def connector(self, channel: Transport) -> Connector:
         """Give the channel's connector, the same each time. Raises ``CannotSendError`` with a plain sentence."""
         if channel not in self._open:
             try:
                 self._open[channel] = self._opened(channel)
             except SecretError as error:
-                raise CannotSendError(f"No {channel} goes out: {error}") from None
+                raise CannotSendError(f"No {channel.replace(':', ' ')} goes out: {error}") from None
         return self._open[channel]
 
-    def sender(self, channel: Channel) -> str:
+    def sender(self, channel: Transport) -> str:
         """Give the address or the number that messages come from."""
         if channel == "email":
             return self.config.email.sender.address
-        if channel == "webhook":
+        if channel.startswith(WEBHOOK):
             return self.config.business.name
         return self.config.sms.twilio.sender if self.config.sms.twilio is not None else self.config.business.name
 
@@ -83,9 +85,9 @@ class Channels:
             connector.close()
         self._open.clear()
 
-    def _opened(self, channel: Channel) -> Connector:
-        if channel == "webhook":
-            return _Webhooks({name: self._webhook(each) for name, each in self.config.webhooks.items()})
+    def _opened(self, channel: Transport) -> Connector:
+        if channel.startswith(WEBHOOK):
+            return self._webhook(self.config.webhooks[channel.removeprefix(WEBHOOK)])
         chosen = self.config.email if channel == "email" else self.config.sms
         settings = _plain(getattr(chosen, chosen.connector, None))
         if settings:
@@ -101,26 +103,12 @@ class Channels:
     def _validity(self, message: Message) -> int | None:
         return self._valid_for.get(message.key)
 
-    def _stay_here(self, channel: Channel, host: str) -> None:
+    def _stay_here(self, channel: Transport, host: str) -> None:
         if self.rehearsal and host not in _THIS_MACHINE:
             raise CannotSendError(
                 f"No {channel} goes out: a run at another time than the clock's sends only into files, or to a server "
                 "on this machine. Leave --as-of out, or set the connector to file in config/regulars.yaml."
             )
-
-
-@dataclass(frozen=True)
-class _Webhooks:
-    """Each webhook has a connector of its own; the message names it."""
-
-    by_name: Mapping[str, Connector]
-
-    def send(self, message: Message, handoff: Handoff) -> Outcome:
-        return self.by_name[message.recipient].send(message, handoff)
-
-    def close(self) -> None:
-        for each in self.by_name.values():
-            each.close()
 
 
 def _plain(section: Any) -> dict[str, Any]:

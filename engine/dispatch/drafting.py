@@ -13,7 +13,7 @@ from connectors.base import Message
 from engine.database.sql import Id
 from engine.database.tables import contents, endpoints, stores
 from engine.dispatch import coupons
-from engine.dispatch.channels import CannotSendError, Carriers, Channel
+from engine.dispatch.channels import WEBHOOK, CannotSendError, Carriers, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.hooks import as_json, told_of
 from engine.dispatch.links import message_id, message_key, unsubscribe_url
@@ -23,6 +23,7 @@ from engine.dispatch.render import Renderer, style_of
 from engine.dispatch.values import about_several, read_values
 from engine.evaluation.expiring import what_expires
 from engine.language.compliance import Texts, with_texts
+from engine.language.contacts import Channel
 from engine.language.rule import Rule, Step
 from engine.language.secret import SecretError
 from engine.language.times import open_for
@@ -36,7 +37,7 @@ _REACHED = select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id
 class Draft:
     """All that one message is made of, read in one transaction. ``values`` are plain data, one for each dispatch."""
 
-    transport: Channel  #: what carries it: alerts go by either
+    transport: Transport  #: what carries it: alerts go by email or sms
     recipient: str = field(repr=False)
     template: str
     files: Mapping[str, str] = field(repr=False)
@@ -91,11 +92,11 @@ class Drafts:
         """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words."""
         first = together[0]
         key = self._home.key
-        if draft.transport == "webhook":
+        if draft.transport.startswith(WEBHOOK):
             return Message(
                 key=message_key(key, first.id),
                 channel="webhook",
-                sender=self._carriers.sender("webhook"),
+                sender=self._carriers.sender(draft.transport),
                 recipient=draft.recipient,
                 body=as_json(draft.told, message_key(key, first.id)),
                 template=draft.template,
@@ -104,9 +105,10 @@ class Drafts:
         wanted: list[str] = values["languages"]
         sender = self._carriers.sender(draft.transport)
         law = self._home.config.law
-        required = law.texts(draft.transport, draft.country) if draft.marketing else Texts()
+        channel: Channel = "email" if draft.transport == "email" else "sms"
+        required = law.texts(channel, draft.country) if draft.marketing else Texts()
         body: bytes | str
-        if draft.transport == "email":
+        if channel == "email":
             config = self._home.config
             rendered = self._renderer.email(draft.files, values, wanted, subject=draft.subject)
             body = email_bytes(
@@ -122,7 +124,7 @@ class Drafts:
             body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
         return Message(
             key=message_key(key, first.id),
-            channel=draft.transport,
+            channel=channel,
             sender=sender,
             recipient=draft.recipient,
             body=body,
@@ -136,7 +138,7 @@ class Drafts:
             raise NoRecipientError
         told = told_of(conn, rule, step, claim, self._values(conn, rule, claim, at))
         return Draft(
-            transport="webhook",
+            transport=f"{WEBHOOK}{step.settings.to}",
             recipient=step.settings.to,
             template=step.settings.to,
             files={},
@@ -183,7 +185,7 @@ class Drafts:
             self._files[content_id] = (row.template, row.files)
         return self._files[content_id]
 
-    def _guest(self, conn: Connection, claim: Claim) -> tuple[Channel, str]:
+    def _guest(self, conn: Connection, claim: Claim) -> tuple[Transport, str]:
         row = conn.execute(_REACHED, {"endpoint": claim.endpoint_id}).one_or_none()
         if row is None or row.address is None:
             raise NoRecipientError
@@ -191,7 +193,7 @@ class Drafts:
 
     def _staff(
         self, conn: Connection, step: Step, store_id: int | None, files: Mapping[str, str]
-    ) -> tuple[Channel, str]:
+    ) -> tuple[Transport, str]:
         """Find who of the staff gets it: by email where they have one and the template has one, else by SMS.
 
         ``store`` is the manager of the match's store. Where that, the owner or a contact is not to be found, or no more

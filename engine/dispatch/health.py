@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, null, or_, select, update
 
 from connectors.base import Outcome
 from engine.database.sql import EpochSeconds, upsert
@@ -99,7 +100,8 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, cus
 
 
 def _handed_in_a_minute(conn: Connection, channel: str, now: datetime) -> int:
-    recent = select(func.count()).where(dispatches.c.channel == channel, dispatches.c.handed_at > now - MINUTE)
+    carries = channel.partition(":")[0]
+    recent = select(func.count()).where(dispatches.c.channel == carries, dispatches.c.handed_at > now - MINUTE)
     return conn.scalar(recent) or 0
 
 
@@ -108,10 +110,7 @@ def shares(conn: Connection, usable: Sequence[str], limit: int, now: datetime) -
 
     Channels without a rate come first and together. The rows of the others stay locked until the commit.
     """
-    room = {}
-    for row in conn.execute(_SLOW):
-        spent = row.taken if row.minute_at is not None and row.minute_at > now - MINUTE else 0
-        room[row.channel] = max(0, row.rate - spent)
+    room = {row.channel: _room(row, now) for row in conn.execute(_SLOW)}
     free = [channel for channel in usable if channel not in room]
     slow = [([channel], min(limit, room[channel])) for channel in usable if room.get(channel)]
     return [(free, limit), *slow] if free else slow
@@ -121,6 +120,19 @@ def take(conn: Connection, names: Sequence[str], count: int, now: datetime) -> N
     """Note that ``count`` messages were claimed on these channels, if they have a rate."""
     if len(names) == 1:  # the others were claimed together because they have none
         conn.execute(_TAKE, {"name": names[0], "count": count, "now": now, "before": now - MINUTE})
+
+
+def admit(conn: Connection, channel: str, now: datetime) -> bool:
+    """Tell whether one more may go on a channel that is not claimed by its name, and note it where that has a rate."""
+    room = {row.channel: _room(row, now) for row in conn.execute(_SLOW)}
+    if room.get(channel, 1):
+        take(conn, [channel], 1, now)
+    return bool(room.get(channel, 1))
+
+
+def _room(row: Row[*tuple[Any, ...]], now: datetime) -> int:
+    spent = row.taken if row.minute_at is not None and row.minute_at > now - MINUTE else 0
+    return max(0, int(row.rate) - spent)
 
 
 def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None:

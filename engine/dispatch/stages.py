@@ -21,12 +21,12 @@ from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
 from engine.dispatch import coupons, inside, outbox
-from engine.dispatch.channels import CannotSendError
+from engine.dispatch.channels import WEBHOOK, CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
 from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence
-from engine.dispatch.health import shut_until
+from engine.dispatch.health import MINUTE, admit, shut_until
 from engine.dispatch.mime import MessageError
 from engine.dispatch.outbox import State
 from engine.dispatch.outcomes import record
@@ -167,7 +167,7 @@ def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
             _settle(conn, desk, together, Verdict("dead", "template"))
         return
     desk.carriers.expect(message.key, draft.seconds)
-    _hand_over(desk, together, connector, message)
+    _hand_over(desk, together, connector, message, draft.transport)
 
 
 def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list[Claim], Draft | None]:
@@ -198,7 +198,7 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
         desk.unusable.add(together[0].channel)
         _give_back(conn, desk, together)
         return [], None
-    shut = shut_until(conn, draft.transport, at)
+    shut = _shut(conn, draft.transport, at)
     if shut is not None or draft.transport in desk.unusable:
         _give_back(conn, desk, together, shut)
         return [], None
@@ -208,10 +208,18 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
     return together, draft
 
 
+def _shut(conn: Connection, transport: Transport, at: datetime) -> datetime | None:
+    """Tell until when nothing may go by it; the rate of a webhook is asked here, for no name of one is claimed by."""
+    shut = shut_until(conn, transport, at)
+    if shut is None and transport.startswith(WEBHOOK) and not admit(conn, transport, at):
+        return at + MINUTE
+    return shut
+
+
 def _give_back(conn: Connection, desk: Desk, together: Sequence[Claim], due: datetime | None = None) -> None:
-    """Let it wait for its channel: a message is not claimed before that is open, an alert is tried again later."""
+    """Let it wait for its channel: a message is not claimed before that is open, the others are tried again later."""
     for claim in together:
-        later = (due or desk.now() + LATER) if claim.channel == "alert" else claim.due_at
+        later = (due or desk.now() + LATER) if claim.channel not in outbox.MESSAGES else claim.due_at
         _settle(conn, desk, [claim], Verdict("pending", "channel", later))
 
 
@@ -222,9 +230,11 @@ def _settle(conn: Connection, desk: Desk, together: Sequence[Claim], verdict: Ve
             desk.summary.count(claim.id, verdict.after)
 
 
-def _hand_over(desk: Desk, together: Sequence[Claim], connector: Connector, message: Message) -> None:
+def _hand_over(
+    desk: Desk, together: Sequence[Claim], connector: Connector, message: Message, transport: Transport
+) -> None:
     """Send, with the fence in between, and record what came back."""
-    fence = _Fence(desk, together, message)
+    fence = _Fence(desk, together, message, transport)
     try:
         outcome = connector.send(message, fence)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
@@ -254,7 +264,7 @@ def _recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: _F
                     together,
                     outcome,
                     handed=fence.passed,
-                    channel=fence.message.channel,
+                    channel=fence.transport,
                     now=desk.now(),
                 )
         except OperationalError:
@@ -281,6 +291,7 @@ class _Fence:
     desk: Desk
     together: Sequence[Claim]
     message: Message
+    transport: Transport
     asked: bool = False
     passed: bool = False
     at: datetime = EPOCH  #: when it was asked last

@@ -102,7 +102,7 @@ def test_it_goes_at_any_hour_and_without_consent_but_not_for_an_erased_guest(caf
         (Outcome("no", "http 404"), "rejected: refused"),
         (Outcome("unknown", "no reply", channel="failure"), "uncertain: no_answer"),
         (Outcome("not_now", "http 429", channel="slow"), "pending: not_now"),
-        (Outcome("not_now", "http 401", channel="stop", counts_attempt=False), "pending: not_now"),
+        (Outcome("not_now", "http 401", channel="stop", counts_attempt=False), "pending: channel"),
     ],
 )
 def test_an_answer_is_written_down(cafe, home, hook, outcome, became):
@@ -121,8 +121,8 @@ def test_a_secret_that_is_missing_keeps_webhooks_in_and_says_so(cafe, tmp_path, 
     http = "webhooks:\n  app:\n    connector: http\n    url: http://127.0.0.1:9/\n    secret: env:NOT_THERE\n"
     home = a_home(tmp_path, CONFIG + http)
     channels = Channels(home.root, home.config, clock)
-    with pytest.raises(CannotSendError, match=r"No webhook goes out: .*NOT_THERE"):
-        channels.connector("webhook")
+    with pytest.raises(CannotSendError, match=r"No webhook app goes out: .*NOT_THERE"):
+        channels.connector("webhook:app")
 
 
 def test_at_another_time_than_the_clocks_only_this_machine_is_told(tmp_path, clock):
@@ -132,10 +132,32 @@ def test_at_another_time_than_the_clocks_only_this_machine_is_told(tmp_path, clo
         home = a_home(tmp_path, CONFIG + http)
         channels = Channels(home.root, home.config, clock, rehearsal=True)
         if fine:
-            channels.connector("webhook").close()
+            channels.connector("webhook:app").close()
         else:
             with pytest.raises(CannotSendError, match="on this machine"):
-                channels.connector("webhook")
+                channels.connector("webhook:app")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Outcome("not_now", "http 401", channel="stop", counts_attempt=False),
+        Outcome("not_now", "http 429", channel="slow"),
+        Outcome("unknown", "no reply", channel="breaker"),
+    ],
+)
+def test_what_ails_one_receiver_keeps_nothing_from_another(cafe, tmp_path, clock, hook, answer):
+    trouble = CannotSendError("No webhook app goes out") if answer is None else Sink([answer])
+    home = a_home(tmp_path, f"{CONFIG}{HOOKS}  till:\n    connector: file\n")
+    hook()
+    waiting = hook()
+    rule = cafe.rule(Step(1, "webhook", Webhook("till", ())))
+    others = [cafe.message(cafe.guest(), "webhook", rule=rule, content_id=None) for _ in range(3)]
+    desk = a_desk(cafe, home, clock, **{"webhook:app": trouble, "webhook:till": Sink()})
+    send_due(desk)
+    assert [cafe.state(each) for each in others] == ["sent"] * 3
+    assert cafe.outcome(waiting) == "pending: channel"
 
 
 class TestFromARuleFile:

@@ -314,9 +314,10 @@ class Carried:
     by_channel: dict[str, Any]
 
     def connector(self, channel: str) -> Any:
-        if isinstance(self.by_channel[channel], Exception):
-            raise self.by_channel[channel]
-        return self.by_channel[channel]
+        carries = channel if channel in self.by_channel else channel.partition(":")[0]
+        if isinstance(self.by_channel[carries], Exception):
+            raise self.by_channel[carries]
+        return self.by_channel[carries]
 
     def sender(self, channel: str) -> str:
         return "hello@corner.example" if channel == "email" else "+15005550006"

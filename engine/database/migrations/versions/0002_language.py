@@ -178,6 +178,14 @@ def _decisions() -> None:
         "coupons",
         sa.Column("worth", sa.BigInteger(), comment="what it costs the home when used, for budgets; NULL: nobody said"),
     )
+    with op.batch_alter_table("channels") as channels:
+        channels.alter_column(
+            "channel",
+            existing_type=sa.String(length=8),
+            type_=sa.String(length=120),
+            existing_nullable=False,
+            comment="email, sms, or webhook: and its name",
+        )
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.alter_column(
             "dispatches",
