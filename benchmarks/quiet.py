@@ -1,8 +1,8 @@
-"""``at_risk`` beside the rule that many tools ship, twice the mean gap between orders: plain Python, the same baskets.
+"""``at_risk`` beside the rule that many tools ship, twice the mean gap between orders, over a year of the same baskets.
 
-Both look once a day at 10:00, and both want five (visits, orders) to be known. The second one counts orders, exact to
-the second, and writes once a guest has been away for more than twice the mean of the last ten gaps; nothing keeps it
-from writing soon again.
+``at_risk`` is asked of the engine itself, day by day at 10:00. The other is plain Python and looks at the same hour: it
+counts orders, exact to the second, and writes once a guest has been away for more than twice the mean of the last ten
+gaps; nothing keeps it from writing soon again. Both want five (visits, orders) to be known.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from sqlalchemy import Engine, func, select
+
+from engine.database.tables import matches
+from engine.evaluation.runner import run_due
+from engine.language.yamlfile import parse
+from engine.vocabulary.home import Home
+from engine.vocabulary.validate import rule_from
+
 DAY = timedelta(days=1)
-LOOK, DAY_STARTS = time(10), time(4)
-TIMES, MIN_VISITS, AT_LEAST, OPEN, AGAIN = 3, 5, 10 * DAY, 60 * DAY, 60 * DAY
-MIN_ORDERS = MIN_VISITS
+LOOK = time(10)
+MIN_ORDERS = 5
 GAPS = 10
 #: What ``at_risk`` may send at most, as a share of the other.
 MOST = 1 / 6
+#: With every setting as it is if left out. A tag reaches every guest, so that both rules are counted alike.
+RULE = "id: quiet\ntrigger:\n  at_risk:\nactions:\n  - tag:\n      add: quiet\n"
 
 
 @dataclass(frozen=True)
@@ -47,27 +56,25 @@ def read_orders(file: Path) -> Mapping[str, Sequence[datetime]]:
     return {guest: sorted(times) for guest, times in found.items()}
 
 
-def a_year(orders: Mapping[str, Sequence[datetime]], until: date) -> Year:
-    """Count the messages of both up to the look on ``until``."""
+def a_year(db: Engine, home: Home, orders: Mapping[str, Sequence[datetime]], until: date) -> Year:
+    """Count the messages of both in the year up to the look on ``until``; writes into ``db``, which is a copy."""
     last = datetime.combine(until, LOOK)
     doubled = [_double_mean(times, last) for times in orders.values()]
-    return Year(sum(_at_risk(times, last) for times in orders.values()), sum(doubled), sum(map(bool, doubled)))
+    return Year(_at_risk(db, home, until), sum(doubled), sum(map(bool, doubled)))
 
 
-def _at_risk(orders: Sequence[datetime], last: datetime) -> int:
-    """One message a visit after which the guest stayed away too long, and none within 60 days of another."""
-    visits = sorted({(at - timedelta(hours=DAY_STARTS.hour)).date() for at in orders})
-    sent: list[date] = []
-    for number, visit in enumerate(visits[MIN_VISITS - 1 :], MIN_VISITS):
-        gaps = [(after - before) // DAY for before, after in pairwise(visits[:number])][-GAPS:]
-        opens = max(visit + AT_LEAST, visit + (TIMES * sum(gaps) // len(gaps) + 1) * DAY)
-        looked = datetime.combine(opens, LOOK)
-        came = any(datetime.combine(visit + DAY, DAY_STARTS) <= at <= looked for at in orders)
-        # Too soon after another message is a refusal, and a refusal is final for its occasion.
-        too_soon = bool(sent) and opens < sent[-1] + AGAIN
-        if not came and not too_soon and opens < visit + AT_LEAST + OPEN and looked <= last:
-            sent.append(opens)
-    return len(sent)
+def _at_risk(db: Engine, home: Home, until: date) -> int:
+    """Run the rule once a day and count for whom it acted."""
+    document, _ = parse(RULE, "rules/quiet.yaml")
+    assert document is not None
+    rule, problems = rule_from(document, home.around)
+    assert rule is not None, problems
+    alone = replace(home, rules=(rule,), exclude=())
+    for number in reversed(range(365)):
+        at = datetime.combine(until - number * DAY, LOOK, home.config.business.timezone).astimezone(UTC)
+        assert run_due(db, alone, at, only=rule.id).balanced
+    with db.connect() as conn:
+        return int(conn.scalar(select(func.count()).where(matches.c.verdict == "act")) or 0)
 
 
 def _double_mean(orders: Sequence[datetime], last: datetime) -> int:
