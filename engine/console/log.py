@@ -111,6 +111,11 @@ def _when(row: Mapping[str, Any], zone: ZoneInfo) -> str:
     return f"due {_local(row['due_at'], zone)}" if row["due_at"] is not None else ""
 
 
+def _guest(name: str) -> str:
+    """An erased guest has a long number in place of an id, of use to nobody who reads."""
+    return "erased" if name.startswith("erased:") else name
+
+
 def _state(row: Mapping[str, Any]) -> object:
     """Say of a coupon that it was issued, or taken back because no message of it reached the guest; others are done."""
     if row["channel"] not in INSIDE or row["state"] != "sent":
@@ -123,7 +128,7 @@ def _state(row: Mapping[str, Any]) -> object:
 _WIDE: Final = 130  #: from so many columns on the address and the code find room
 _COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], object]], ...]] = (
     (Column("id", right=True, whole=True), lambda row, _: row["id"]),
-    (Column("guest", whole=True), lambda row, _: row["customer"]),
+    (Column("guest", whole=True), lambda row, _: _guest(row["customer"])),
     (Column("name", most=30), lambda row, _: row["name"]),
     (Column("rule", most=30), lambda row, _: row["rule"]),
     (Column("step", right=True), lambda row, _: row["step_name"]),
@@ -219,7 +224,7 @@ def _code() -> ColumnElement[Any]:
         .where(
             issued.c.match_id == dispatches.c.match_id,
             issued.c.step <= dispatches.c.step,
-            dispatches.c.channel != "alert",
+            dispatches.c.channel.not_in(("alert", "points", "tag")),
             dispatches.c.state.not_in(UNSEEN),
             coupons.c.code.is_not(None),
         )

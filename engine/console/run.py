@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from engine.console.brakes import closed, silent
 from engine.console.cost import Costs, cost_report
 from engine.console.exits import FINE, NOT_NOW, WRONG
+from engine.console.given_up import GivenUp, given_up
 from engine.console.importing import complaint, take_inbox, told
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
@@ -62,6 +63,7 @@ class Ran:
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
     closed: Sequence[str] = ()  #: what kept messages in
+    given_up: GivenUp = field(default=GivenUp())
     silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
 
     @property
@@ -72,6 +74,7 @@ class Ran:
             or bool(errors(self.session.home.problems))
             or any(each.failed for each in self.imports)
             or bool(self.summary is not None and self.summary.problems)
+            or self.given_up.by_owner
         )
 
     def exit_code(self) -> int:
@@ -109,6 +112,7 @@ class Ran:
         stopped += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
         stopped += [*self.closed, *self.silent]
         stopped += self.summary.problems if self.summary is not None else []
+        stopped += self.given_up.sentences
         problems, language = errors(self.session.home.problems), self.session.language
         text = "".join(f"{sentence}\n" for sentence in stopped)
         if problems:
@@ -150,6 +154,7 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
     Raises ``NotNowError`` while another one has the home.
     """
     clock = clock_of(session, at if rehearsal else None)
+    since = clock()
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress)
     try:
         with alone(session.home.root):
@@ -163,9 +168,18 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
     finally:
         desk.carriers.close()
     with session.look() as conn:
+        dead = given_up(conn, since) if desk.summary.states["dead"] else GivenUp()
         quiet = silent(conn, session.home.config, clock())
         shut = [f"{about}: {why}." for about, why, _ in closed(conn, session.zone, clock()) if about not in quiet]
-    return Ran(session, result, imports=imports, summary=desk.summary, closed=shut, silent=list(quiet.values()))
+    return Ran(
+        session,
+        result,
+        imports=imports,
+        summary=desk.summary,
+        closed=shut,
+        silent=list(quiet.values()),
+        given_up=dead,
+    )
 
 
 def clock_of(session: Session, at: datetime | None) -> Clock:
@@ -180,7 +194,8 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     the exit code.
     """
     clock = clock_of(session, at)
-    switch_rules(session, clock())
+    since = clock()
+    switch_rules(session, since)
     with counter(COUNTED) as progress:
         desk = open_desk(session.db, session.home, now=clock, rehearsal=at is not None, progress=progress)
         try:
@@ -190,9 +205,10 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     page = Page()
     sent_report(page, summary.to_json(), inside=summary.inside)
     with session.look() as conn:
+        dead = given_up(conn, since) if summary.states["dead"] else GivenUp()
         quiet = list(silent(conn, session.home.config, clock()).values())
-    code = WRONG if summary.problems else NOT_NOW if quiet else FINE
-    return page.text, [*summary.problems, *quiet], code
+    code = WRONG if summary.problems or dead.by_owner else NOT_NOW if quiet else FINE
+    return page.text, [*summary.problems, *dead.sentences, *quiet], code
 
 
 def switch_rules(session: Session, at: datetime) -> None:

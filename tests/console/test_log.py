@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -112,6 +113,15 @@ def test_a_narrow_terminal_leaves_the_address_out():
         table(page, [row], 1, ZoneInfo("UTC"))
         assert ("coupon" in page.text) == titles
         assert len(page.text.splitlines()) == 2
+
+
+def test_an_erased_guest_leaves_the_columns_their_room(ran: Regulars):
+    ran("customer", "erase", "G1", "--yes", "--by", "Dana")
+    (row, *_) = lines(ran("log", "--rule", "win-back", "--format", "json"))[-1:]
+    said = ran("log", "--rule", "win-back").stdout
+    assert row["customer"].startswith("erased:")
+    assert re.search(r"^ *\d+  erased  ", said, re.MULTILINE)
+    assert "erased:" not in said
 
 
 def test_a_name_cannot_steer_the_terminal(ran: Regulars, database: Engine):

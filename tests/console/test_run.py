@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from datetime import UTC, datetime
@@ -13,10 +14,10 @@ from filelock import FileLock
 from sqlalchemy import Engine, insert, select, update
 
 from engine.console.run import Rehearsal
-from engine.console.session import LOCK_FILE
-from engine.database.tables import customers, zones
+from engine.console.session import LOCK_FILE, opened
+from engine.database.tables import customers, rule_versions, zones
 
-from .conftest import AT, Regulars
+from .conftest import AT, NOW, Regulars
 
 
 @pytest.fixture
@@ -299,6 +300,20 @@ def test_a_missing_password_is_one_sentence(at_home: Regulars, home: Path, monke
     result = at_home("run")
     assert result.exit_code == 1
     assert result.stderr.count("the environment variable SMTP_PASSWORD is not set") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "dispatch"])
+def test_what_was_given_up_is_told_with_its_reason_and_cure(at: Regulars, either_home: Path, command: str):
+    at("approve", "--all", "--by", "Dana")
+    assert at("run", "--as-of", AT).exit_code == 0
+    with opened(either_home, os.environ, lambda: NOW) as session, session.db.begin() as conn:
+        gone = {"trigger": {"x": 1}, "actions": []}
+        conn.execute(update(rule_versions).values(content_hash=b"?" * 32, body=gone))
+    later = at(command, "--as-of", "2026-05-09T10:00")
+    assert later.exit_code == 1
+    assert "given up: the rule as it was at the match cannot be read any more." in later.stderr
+    assert "`regulars dispatch --again ID`" in later.stderr
+    assert "given up" not in at(command, "--as-of", "2026-05-09T11:00").stderr
 
 
 def test_the_clock_of_a_rehearsal_moves_only_while_it_sleeps():
