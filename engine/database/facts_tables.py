@@ -64,6 +64,7 @@ customer_facts = Table(
     Column("country", String(2), comment="the phone number's, else the store's; NULL: the home's"),
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
+    Index(None, "store_id"),
     Index(None, "last_order_day"),
     Index(None, "birthday_md"),
     Index(None, "joined_day"),

@@ -42,6 +42,7 @@ from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import DURATION, some_time
 
 _MOST = 1_000_000_000
+_LOT, _COUPON = points.alias("p"), coupons.alias("c")
 
 
 class Expirable(Protocol):
@@ -192,6 +193,9 @@ def _check_tier(reader: Reader, given: Mapping[str, Any], within: Duration) -> N
 class _Things(ABC):
     """What points and coupons share: rows with an instant at which each runs out."""
 
+    #: The column of the instant at which a thing runs out.
+    runs_out: ClassVar[ColumnElement[Any]]
+
     @abstractmethod
     def things(self, asked: Expiring, scope: Scope) -> Select[Any]:
         """SQL: what of the guests is not used: ``id``, ``at``, ``amount``, ``name``, ``code``, ``terms``."""
@@ -205,7 +209,12 @@ class _Things(ABC):
             # What ran out is listed where its time had not begun at the last evaluation.
             since = least_of(now, asked.horizon(scope, scope.watermark))
             oldest = scope.watermark
-        thing = self.things(asked, scope).subquery("thing")
+        # Found first and by one value each, so that the index of what runs out is used.
+        lately = (
+            self.runs_out > bindparam("ran_out_after", oldest, EpochSeconds()),
+            self.runs_out <= bindparam("runs_out_until", asked.furthest(scope, scope.moment), EpochSeconds()),
+        )
+        thing = self.things(asked, scope).where(*lately).cte("thing").prefix_with("MATERIALIZED")
         expired = case((thing.c.at <= now, 1), else_=0)
         together = (thing.c.customer_id, expired)
         first = func.row_number().over(partition_by=together, order_by=(thing.c.at, thing.c.id))
@@ -218,19 +227,12 @@ class _Things(ABC):
                 first.label("first"),
                 func.sum(thing.c.amount).over(partition_by=together).label("amount"),
             )
-            .select_from(scope.guest().join(thing, thing.c.customer_id == scope.facts.c.customer_id))
-            .where(
-                # The first two are of one value each, so that the index of what runs out is used.
-                thing.c.at > bindparam("ran_out_after", oldest, EpochSeconds()),
-                thing.c.at <= bindparam("runs_out_until", asked.furthest(scope, scope.moment), EpochSeconds()),
-                thing.c.at > since,
-                thing.c.at <= asked.horizon(scope, scope.moment),
-                thing.c.amount > 0,
-            )
+            .select_from(scope.guests_of(thing))
+            .where(thing.c.at > since, thing.c.at <= asked.horizon(scope, scope.moment), thing.c.amount > 0)
             .subquery("running_out")
         )
         return Candidates(
-            source=scope.guest().join(running, running.c.customer_id == scope.facts.c.customer_id),
+            source=scope.guests_of(running),
             where=(running.c.first == 1, running.c.amount >= asked.at_least),
             occasion=running.c.id,
             closes=type_coerce(running.c.at, BigInteger),
@@ -264,10 +266,12 @@ class _Things(ABC):
 class _Points(_Things):
     """Lots of loyalty points."""
 
+    runs_out = _LOT.c.expires_at
+
     def things(self, asked: Expiring, scope: Scope) -> Select[Any]:
         """SQL: the lots of the guests' balances."""
         del asked
-        lot = points.alias("p")
+        lot = _LOT
         return select(
             lot.c.id,
             lot.c.customer_id,
@@ -288,9 +292,11 @@ class _Points(_Things):
 class _Coupons(_Things):
     """Coupons that nobody has redeemed yet."""
 
+    runs_out = _COUPON.c.valid_until
+
     def things(self, asked: Expiring, scope: Scope) -> Select[Any]:
         """SQL: the coupons that the guests hold."""
-        c = coupons.alias("c")
+        c = _COUPON
         tests = [
             c.c.code.is_not(None),
             c.c.issued_at <= scope.as_of,

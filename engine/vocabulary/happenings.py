@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, Self
 
-from sqlalchemy import CTE, ColumnElement, and_, select, union_all
+from sqlalchemy import CTE, ColumnElement, and_, func, select, union_all
 
 from engine.database.sql import values_cte
 from engine.database.tables import events
@@ -72,7 +72,7 @@ class Event:
             instants = open_instants(scope, ago=self.ago.delta(), stays_open=self.late)
             whom = self._whom(scope, instants.hold(events.c.at))
             return exactly(
-                scope.guest().join(whom, whom.c.customer_id == scope.facts.c.customer_id),
+                scope.guests_of(whom),
                 whom.c.at,
                 instants,
                 occasion=whom.c.id,
@@ -86,10 +86,7 @@ class Event:
         of_day = and_(lasts.c.zone_id == scope.facts.c.zone_id, whom.c.at >= lasts.c.begins, whom.c.at < lasts.c.ends)
         opened = and_(days.c.zone_id == lasts.c.zone_id, days.c.key == lasts.c.day)
         return Candidates(
-            source=scope.guest()
-            .join(whom, whom.c.customer_id == scope.facts.c.customer_id)
-            .join(lasts, of_day)
-            .join(days.table, opened),
+            source=scope.guests_of(whom).join(lasts, of_day).join(days.table, opened),
             where=(),
             occasion=whom.c.id,
             closes=days.c.closes,
@@ -110,14 +107,23 @@ class Event:
         guest = scope.everyone.alias("guest")
         what, nobody = (happened.c.id, happened.c.at, happened.c.store_id), happened.c.customer_id.is_(None)
         of_store = select(*what, guest.c.customer_id).join_from(
-            happened, guest, guest.c.store_id == happened.c.store_id
+            # Adding nothing lets SQLite begin with what happened.
+            happened,
+            guest,
+            guest.c.store_id == happened.c.store_id + 0,
         )
-        everywhere = select(*what, guest.c.customer_id).join_from(happened, guest, happened.c.store_id.is_(None))
-        return union_all(
+        of_all = and_(nobody, happened.c.store_id.is_(None))
+        everywhere = select(*what, guest.c.customer_id).join_from(happened, guest, of_all)
+        # Asked once, and first: without such an event no guest is looked at. An EXISTS would become a join.
+        such = happened.alias("such")
+        of_all_at_all = select(func.count()).where(such.c.customer_id.is_(None), such.c.store_id.is_(None))
+        any_at_all = of_all_at_all.scalar_subquery() > 0
+        whom = union_all(
             select(*what, happened.c.customer_id).where(happened.c.customer_id.is_not(None)),
             of_store.where(nobody),
-            everywhere.where(nobody),
-        ).cte("whom")
+            everywhere.where(any_at_all),
+        )
+        return whom.cte("whom").prefix_with("MATERIALIZED")
 
     def sentence(self) -> Phrase:
         """Say it, to follow 'the guest'."""

@@ -153,7 +153,7 @@ class Reached:
         crossed = self._crossings(running)
         fired = {} if of_points else {"order_id": crossed.c.id, "store_id": crossed.c.store_id}
         return exactly(
-            scope.guest().join(crossed, crossed.c.customer_id == scope.facts.c.customer_id),
+            scope.guests_of(crossed),
             crossed.c.at,
             instants,
             occasion=crossed.c.occasion,
@@ -221,7 +221,7 @@ class Reached:
             ),
             BigInteger,
         )
-        source: FromClause = scope.guest().join(moved, moved.c.customer_id == facts.c.customer_id)
+        source = scope.guests_of(moved)
         period: ColumnElement[Any] = literal(0, BigInteger)
         periods = self._periods(scope, instants)
         if periods is not None:

@@ -141,6 +141,12 @@ class Scope:
         """Give the guests with the days of their zone, to select from."""
         return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
 
+    def guests_of(self, found: FromClause) -> FromClause:
+        """Give rows that were found (with ``customer_id``), each with its guest: read by id, not all guests first."""
+        facts = found.join(self.facts, self.facts.c.customer_id == found.c.customer_id)
+        # Adding nothing keeps SQLite from making an index of all guests by their zone.
+        return facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id + 0)
+
     def of_customer(self, name: str) -> ColumnElement[Any]:
         """SQL: a column of the guest's row in ``customers``; facts holds only what due columns need."""
         who = customers.alias("c")

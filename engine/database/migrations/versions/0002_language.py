@@ -150,6 +150,7 @@ def _firings() -> None:
         ("points", "expires_at"),
         ("coupons", "valid_until"),
         ("matches", "friend_id"),
+        ("customer_facts", "store_id"),
     ):
         op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
 
