@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engine.language.formats import WANTS
 from engine.language.phrases import Phrase, listed, phrase
-from engine.vocabulary.actions import ACTIONS
+from engine.vocabulary.actions import ACTIONS, settings_schema
 from engine.vocabulary.comparisons import NUMBER_WORDS, JsonSchema, number_tests, text_tests
 from engine.vocabulary.conditions import CONDITIONS
 from engine.vocabulary.filters import FILTER_SCHEMA, PERIOD_SCHEMA
@@ -97,7 +97,7 @@ def sections() -> tuple[Section, ...]:
             "actions",
             phrase("Actions"),
             phrase("What is done, in order: a list of steps, each with exactly one word."),
-            tuple(_entry(word, made.schema(), made) for word, made in ACTIONS.items()),
+            tuple(_entry(word, settings_schema(word), made) for word, made in ACTIONS.items()),
             under="actions",
         ),
     )

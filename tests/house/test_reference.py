@@ -73,6 +73,8 @@ def test_a_word_that_is_none_has_a_nearest():
     assert result.output == 'There is no word "laps" - did you mean "lapsed"?\n'
 
 
-@pytest.mark.parametrize(("name", "word"), [("until", "active"), ("attribute.vip", "attribute.<name>")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("until", "active"), ("only_if", "email"), ("attribute.vip", "attribute.<name>")]
+)
 def test_a_setting_is_found_in_its_words(name: str, word: str):
     assert f"{word} · " in printed("words", name)
