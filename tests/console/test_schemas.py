@@ -20,7 +20,7 @@ def examples(file: Path, *path: str) -> Any:
     return part.get("examples")
 
 
-STEP = ("properties", "actions", "items", "properties")
+STEP = ("definitions", "step", "properties")
 
 
 @pytest.mark.parametrize("file", SCHEMAS)
