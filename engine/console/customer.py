@@ -38,8 +38,8 @@ from engine.database.tables import (
     zones,
 )
 from engine.dispatch.erasure import erase as forget
-from engine.dispatch.outbox import INSIDE
 from engine.dispatch.present import in_language
+from engine.dispatch.states import INSIDE
 from engine.language.codes import shown
 from engine.language.config import Config
 from engine.language.phrases import phrase

@@ -24,7 +24,7 @@ from engine.database.engines import DatabaseUnavailable, explain, journal_mode, 
 from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
-from engine.dispatch.outbox import MESSAGES
+from engine.dispatch.states import MESSAGES
 from engine.evaluation.permission import implied_terms, reachable
 from engine.intake.inbox import waiting
 from engine.language.config import Config

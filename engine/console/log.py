@@ -16,7 +16,7 @@ from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
 from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rule_versions, rules
-from engine.dispatch.outbox import FINAL, INSIDE, OPEN, UNSEEN
+from engine.dispatch.states import FINAL, INSIDE, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
 from engine.vocabulary.steps import written_steps

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.console.page import Column, Page, visible
 from engine.console.words import counted, day, moment, reason, tally
-from engine.dispatch.outbox import INSIDE
+from engine.dispatch.states import INSIDE
 from engine.evaluation.preview import First, Part, Planned, Preview, RulePreview
 from engine.evaluation.results import RuleResult, RunResult
 from engine.language.phrases import said

@@ -72,6 +72,8 @@ runs = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("summary", JSON, comment="the object that `run --format json` prints"),
+    Column("boot", Text, comment="which start of the machine; NULL where it does not tell"),
+    Column("up", BigInteger, comment="seconds since that start, asleep ones too"),
     sqlite_autoincrement=True,
 )
 
@@ -146,6 +148,7 @@ dispatches = Table(
     Column("rule_id", ForeignKey("rules.id"), nullable=False),
     Column("customer_id", ForeignKey("customers.id"), nullable=False),
     Column("channel", String(8), nullable=False, comment="email, sms, coupon, points, tag, alert, webhook"),
+    Column("carrier", String(120), comment="what it was handed to: email, sms, or webhook: and its name"),
     Column("purpose", String(9), nullable=False, comment="marketing or service"),
     Column("endpoint_id", ForeignKey("endpoints.id"), comment="NULL: staff, or a step inside the database"),
     Column("content_id", ForeignKey("contents.id"), comment="the template's version, fixed at the match"),
@@ -279,12 +282,60 @@ audit = Table(
     id_column(),
     Column("at", EpochSeconds, nullable=False),
     Column("actor", Text, nullable=False, comment="a person's name or the part of the engine"),
-    Column("action", String(32), nullable=False),
+    Column("who", String(10), comment="of a move: worker, holder, anyone, staff, engine, reconciler"),
+    Column("action", String(32), nullable=False, comment="move: of a dispatch from a state to another"),
     Column("dispatch_id", Id, comment="no foreign key: the trail outlives what it speaks of"),
+    Column("token", Integer, comment="of a move: the dispatch's lease token after it"),
     Column("subject", Text, comment="what else it was about: a rule, a customer's id, a channel"),
     Column("before", String(32)),
     Column("after", String(32)),
     Column("detail", JSON),
     Index(None, "dispatch_id"),
+    sqlite_autoincrement=True,
+)
+
+#: What a provider told later, beside the state: in any order, each once.
+delivery_events = Table(
+    "delivery_events",
+    metadata,
+    id_column(),
+    Column("dispatch_id", ForeignKey("dispatches.id"), nullable=False),
+    Column("at", EpochSeconds, nullable=False, comment="when it was taken in"),
+    Column("kind", String(12), nullable=False, comment="delivered, undelivered, bounced, complained"),
+    Column("code", Text, comment="the provider's, without addresses"),
+    Column("source", String(12), nullable=False, comment="twilio, dsn, arf"),
+    Column("key", String(200), nullable=False, comment="what makes it the same event: the provider's id and status"),
+    UniqueConstraint("source", "key"),
+    Index(None, "dispatch_id"),
+    sqlite_autoincrement=True,
+)
+
+#: One row: which database this is, and where it lives. Another place means that it was copied.
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", String(32), nullable=False, comment="random, made once: a journal names it"),
+    Column("place", Text, comment="machine and file, or server and database; NULL: not looked at yet"),
+    Column("backup_at", EpochSeconds, comment="set in a copy that `regulars backup` made: when"),
+    Column("stopped_why", String(16), comment="copied, restored: nothing is sent until `regulars restore --reconcile`"),
+    Column("reconciled_at", EpochSeconds, comment="the last time that a person did it"),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+#: What the journal knows to have been handed over and a restored database does not: it must not go out again.
+lost_handoffs = Table(
+    "lost_handoffs",
+    metadata,
+    id_column(),
+    Column("key", String(80), nullable=False, unique=True, comment="of the journal's record"),
+    Column("rule", String(100), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("channel", String(8), nullable=False),
+    Column("endpoint_hash", LargeBinary(32), comment="keyed, as in endpoints; NULL: staff"),
+    Column("handed_at", EpochSeconds, nullable=False),
+    Column("expires_at", EpochSeconds, nullable=False, comment="until when the same occasion could come again"),
+    Index(None, "rule", "endpoint_hash"),
     sqlite_autoincrement=True,
 )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from engine.database.sql import upsert
 from engine.database.tables import approvals, audit, dispatches, rules
-from engine.dispatch.outbox import BULK, State, move, move_all
+from engine.dispatch.states import BULK, State, move, move_all
 
 Mode = Literal["first", "always", "two"]
 #: Different people who must agree, by the config's ``approvals``.

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Integer, Select, bindparam, func, select
 
 from engine.database.sql import Id, spelled_in
 from engine.database.tables import dispatches
-from engine.dispatch.outbox import MESSAGES
+from engine.dispatch.states import MESSAGES
 from engine.dispatch.tallies import COUNTED
 
 WEEK = 7

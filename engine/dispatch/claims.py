@@ -21,7 +21,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, 
 from engine.database.consent import Purpose
 from engine.database.tables import customer_facts, customers, dispatches, matches, runs, zones
 from engine.dispatch import health
-from engine.dispatch.outbox import INSIDE, channel_shut, earlier_step_open, move, stopped
+from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
+from engine.dispatch.states import INSIDE, move
 from engine.language.contacts import Channel
 
 LEASE = timedelta(minutes=15)

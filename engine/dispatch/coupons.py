@@ -18,7 +18,7 @@ from engine.database.sql import Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, slot
-from engine.dispatch.outbox import CARRIED, UNSEEN, move
+from engine.dispatch.states import CARRIED, UNSEEN, move
 from engine.language import codes
 from engine.language.formats import parse_validity
 from engine.language.rule import Rule

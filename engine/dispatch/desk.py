@@ -16,7 +16,7 @@ from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
 from engine.dispatch.journeys import Journeys, policy_of
-from engine.dispatch.outbox import CARRIED
+from engine.dispatch.states import CARRIED
 from engine.language.rule import Rule
 from engine.vocabulary.home import Home
 

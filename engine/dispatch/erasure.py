@@ -37,7 +37,7 @@ from engine.database.tables import (
 )
 from engine.dispatch.channels import OUTBOX
 from engine.dispatch.links import message_key
-from engine.dispatch.outbox import OPEN, move
+from engine.dispatch.states import OPEN, move
 from engine.dispatch.traces import Traces, files_below, found_in, remove_messages, remove_previews, remove_rows
 from engine.intake.ids import ERASED, erased_id
 from engine.vocabulary.home import Home

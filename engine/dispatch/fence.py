@@ -20,7 +20,8 @@ from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.caps import first_free_day, handed_days
 from engine.dispatch.claims import Claim
-from engine.dispatch.outbox import State, move, stopped
+from engine.dispatch.outbox import stopped
+from engine.dispatch.states import State, move
 from engine.language.compliance import Compliance, ImpliedTerms
 from engine.language.contacts import Channel
 from engine.language.rule import Rule

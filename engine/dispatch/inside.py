@@ -21,7 +21,7 @@ from engine.database.tables import customer_facts, customers, order_items, order
 from engine.dispatch import coupons
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
-from engine.dispatch.outbox import move
+from engine.dispatch.states import move
 from engine.language import codes
 from engine.language.rule import Rule
 from engine.language.times import business_day, start_of

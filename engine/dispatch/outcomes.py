@@ -13,7 +13,7 @@ from engine.database.consent import lock_endpoint, suppress
 from engine.database.tables import dispatches, endpoints
 from engine.dispatch import health
 from engine.dispatch.claims import Claim
-from engine.dispatch.outbox import State, move
+from engine.dispatch.states import State, move
 
 #: Tries that count before a dispatch is given up; with the pauses between them about nine hours.
 ATTEMPTS = 8

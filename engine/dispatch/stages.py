@@ -20,7 +20,7 @@ from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
-from engine.dispatch import coupons, inside, outbox
+from engine.dispatch import coupons, inside, outbox, states
 from engine.dispatch.channels import WEBHOOK, CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
@@ -28,9 +28,9 @@ from engine.dispatch.drafting import Draft, NoRecipientError
 from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence
 from engine.dispatch.health import MINUTE, admit, shut_until
 from engine.dispatch.mime import MessageError
-from engine.dispatch.outbox import State
 from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
+from engine.dispatch.states import State
 from engine.language.sms import segments
 
 BATCH = 50
@@ -219,7 +219,7 @@ def _shut(conn: Connection, transport: Transport, at: datetime) -> datetime | No
 def _give_back(conn: Connection, desk: Desk, together: Sequence[Claim], due: datetime | None = None) -> None:
     """Let it wait for its channel: a message is not claimed before that is open, the others are tried again later."""
     for claim in together:
-        later = (due or desk.now() + LATER) if claim.channel not in outbox.MESSAGES else claim.due_at
+        later = (due or desk.now() + LATER) if claim.channel not in states.MESSAGES else claim.due_at
         _settle(conn, desk, [claim], Verdict("pending", "channel", later))
 
 

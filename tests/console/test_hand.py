@@ -44,7 +44,9 @@ def messages(ran: Regulars) -> Messages:
 
 def trail(db: Engine) -> list[tuple[str, str, str]]:
     with db.connect() as conn:
-        rows = conn.execute(select(audit).where(audit.c.action == "move").order_by(audit.c.id)).all()
+        rows = conn.execute(
+            select(audit).where(audit.c.action == "move", audit.c.who == "staff").order_by(audit.c.id)
+        ).all()
     return [(row.actor, row.before, row.after) for row in rows]
 
 

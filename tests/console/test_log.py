@@ -17,7 +17,7 @@ from engine.console.log import KEYS, STATES, table
 from engine.console.page import Page, csv_line
 from engine.console.words import masked, reason
 from engine.database.tables import coupons, customers, dispatches
-from engine.dispatch.outbox import TRANSITIONS
+from engine.dispatch.states import TRANSITIONS
 
 from .conftest import AT, NOW, Regulars, lines
 

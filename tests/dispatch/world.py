@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
 
 from connectors.base import Handoff, Message, Outcome
 from engine.database.consent import record_consent
@@ -266,7 +266,8 @@ class Cafe:
 
     def trail(self) -> list[tuple[str, str, str | None, str | None]]:
         with self.db.begin() as conn:
-            rows = conn.execute(select(audit).order_by(audit.c.id)).all()
+            by_people = or_(audit.c.action != "move", audit.c.who == "staff")
+            rows = conn.execute(select(audit).where(by_people).order_by(audit.c.id)).all()
         return [(row.actor, row.action, row.before, row.after) for row in rows]
 
     def set(self, dispatch_id: int, **values: Any) -> None:

@@ -1,0 +1,214 @@
+"""The state machine of a dispatch: its states, and the one table of moves between them.
+
+Every move is a compare-and-set: it names the state that it leaves (a lease holder also its token) and says which rows
+it changed, so whoever comes late changes nothing. Nothing ever leaves ``handoff`` by age for a state that can send.
+Every move leaves a row in ``audit``, in its own transaction: ``history.py`` replays them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, not_, select, update
+
+from engine.database.sql import json_text
+from engine.database.tables import audit, coupons, dispatches
+from engine.dispatch import tallies
+from engine.dispatch.tallies import COUNTED
+
+State = Literal[
+    "held",
+    "pending",
+    "claimed",
+    "handoff",
+    "sent",
+    "uncertain",
+    "rejected",
+    "blocked",
+    "expired",
+    "cancelled",
+    "dead",
+]
+#: ``worker`` takes what is free, ``holder`` owns the lease, ``anyone`` comes after the lease, ``staff`` is a person,
+#: ``engine`` acts on erasure, opt-out or a rule switched off, ``reconciler`` on evidence: of the journal or a provider.
+Who = Literal["worker", "holder", "anyone", "staff", "engine", "reconciler"]
+
+#: States that nothing leaves by itself (``uncertain`` and ``dead`` by a person only).
+FINAL: frozenset[State] = frozenset({"sent", "uncertain", "rejected", "blocked", "expired", "cancelled", "dead"})
+#: States that can still come to a hand-over.
+OPEN: tuple[State, ...] = ("held", "pending", "claimed")
+#: Ends in which the guest has seen nothing of the message.
+UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
+MESSAGES = ("email", "sms")
+#: What leaves this machine by a connector of its own; an alert leaves by one of the messages'.
+CARRIED = (*MESSAGES, "webhook")
+#: Steps inside the database: done in the claim's own transaction.
+INSIDE = ("coupon", "points", "tag")
+
+#: The most rows that one statement of a bulk move takes, so that no transaction grows with the outbox.
+BULK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One allowed move. ``final`` is whether its end is."""
+
+    before: State
+    after: State
+    who: frozenset[Who]
+
+    @property
+    def final(self) -> bool:
+        """Tell whether the dispatch is done with this move."""
+        return self.after in FINAL
+
+
+def _move(before: State, after: State, *who: Who) -> tuple[tuple[State, State], Transition]:
+    return (before, after), Transition(before, after, frozenset(who))
+
+
+#: (from, to) -> who may. The states' meaning: docs, and ``log --help``.
+TRANSITIONS: Mapping[tuple[State, State], Transition] = dict(
+    (
+        _move("held", "pending", "staff"),
+        _move("held", "cancelled", "staff", "engine"),
+        _move("held", "blocked", "engine"),
+        _move("held", "expired", "anyone"),
+        _move("pending", "claimed", "worker"),
+        _move("pending", "expired", "anyone"),
+        _move("pending", "cancelled", "staff", "engine"),
+        _move("pending", "blocked", "engine"),
+        _move("claimed", "handoff", "holder"),
+        _move("claimed", "pending", "holder", "anyone"),
+        _move("claimed", "sent", "holder"),  # a step inside the database: done in the claim's own transaction
+        _move("claimed", "blocked", "holder", "engine"),
+        _move("claimed", "expired", "holder"),
+        _move("claimed", "cancelled", "holder"),
+        _move("claimed", "rejected", "holder"),  # a definite no before the fence: RCPT refused
+        _move("claimed", "dead", "holder", "anyone"),
+        _move("handoff", "sent", "holder", "reconciler"),
+        _move("handoff", "pending", "holder"),
+        _move("handoff", "rejected", "holder"),
+        _move("handoff", "blocked", "holder"),  # the provider knows of an opt-out that we did not
+        _move("handoff", "dead", "holder"),
+        _move("handoff", "uncertain", "holder", "anyone", "reconciler"),
+        # A restored database knows less than its journal: what was handed over since the backup may have arrived.
+        _move("held", "uncertain", "reconciler"),
+        _move("pending", "uncertain", "reconciler"),
+        _move("claimed", "uncertain", "reconciler"),
+        # A copied database sends nothing by itself: the other one may still be at work.
+        _move("pending", "held", "reconciler"),
+        _move("claimed", "held", "reconciler"),
+        _move("uncertain", "sent", "holder", "reconciler", "staff"),  # the yes came late, or staff know that it arrived
+        _move("uncertain", "pending", "staff"),
+        _move("dead", "pending", "staff"),
+    )
+)
+
+
+def move(
+    conn: Connection,
+    before: State,
+    after: State,
+    *where: ColumnElement[bool],
+    who: Who,
+    now: datetime,
+    actor: str = "",
+    reason: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> list[int]:
+    """Move the dispatches that are in ``before`` and meet ``where``; give the ids that really moved.
+
+    Raises ``ValueError`` for a move that the table does not allow to ``who``: a mistake in the program, never data.
+    """
+    allowed = TRANSITIONS.get((before, after))
+    if allowed is None or who not in allowed.who:
+        raise ValueError(f"{who} may not move a dispatch from {before} to {after}")
+    changes: dict[str, Any] = {"state": after, "reason": reason, "finished_at": now if allowed.final else None}
+    if after not in ("claimed", "handoff"):
+        changes |= {"leased_until": None, "lease_holder": None}
+    if before == "handoff" and after == "pending":
+        changes |= {"handed_at": None, "handed_day": None, "content_hash": None}
+    changes |= values or {}
+    gone = _counted_until_now(conn, before, after, *where)
+    rows = conn.execute(
+        update(dispatches)
+        .where(dispatches.c.state == before, *where)
+        .values(changes)
+        .returning(dispatches.c.id, dispatches.c.lease_token)
+    ).all()
+    moved = [row.id for row in rows]
+    if rows:
+        trail = {"at": now, "actor": actor or who, "who": who, "action": "move", "before": before, "after": after}
+        each_of = [{"dispatch_id": row.id, "token": row.lease_token} for row in rows]
+        conn.execute(insert(audit), [{**trail, "subject": reason, **row} for row in each_of])
+    if before not in COUNTED and after in COUNTED and moved:
+        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id.in_(moved)), 1)
+    tallies.change(conn, [each for each in gone if each.id in moved], -1)
+    if after in UNSEEN and moved:
+        _take_coupons_back(conn, moved, now)
+    return moved
+
+
+def _counted_until_now(
+    conn: Connection, before: State, after: State, *where: ColumnElement[bool]
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Give what a move is about to take out of the budgets: the move forgets when it was handed over."""
+    if before not in COUNTED or after in COUNTED:
+        return []
+    return tallies.counted_ones(conn, dispatches.c.state == before, *where)
+
+
+def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) -> None:
+    """Revoke each issued coupon that no message of its match can show any more, unless it goes out ``always``."""
+    step, message, later = (dispatches.alias(name) for name in ("coupon_step", "ended", "later"))
+    concerned = (
+        select(step.c.id)
+        .join(message, and_(message.c.match_id == step.c.match_id, message.c.step > step.c.step))
+        .where(message.c.id.in_(ended), step.c.channel == "coupon")
+        .where(
+            not_(
+                exists().where(
+                    later.c.match_id == step.c.match_id,
+                    later.c.step > step.c.step,
+                    later.c.channel.in_(CARRIED),
+                    later.c.state.not_in(UNSEEN),
+                )
+            )
+        )
+    )
+    taken = conn.scalars(
+        update(coupons)
+        .where(
+            coupons.c.dispatch_id.in_(concerned),
+            coupons.c.code.is_not(None),
+            coupons.c.redeemed_at.is_(None),
+            coupons.c.revoked_at.is_(None),
+            json_text(coupons.c.terms, "always").is_distinct_from("true"),
+        )
+        .values(revoked_at=now)
+        .returning(coupons.c.dispatch_id)
+    ).all()
+    if taken:
+        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id.in_(taken)), -1)
+
+
+def move_all(
+    conn: Connection, before: State, after: State, *where: ColumnElement[bool], limit: int = BULK, **how: Any
+) -> Iterator[list[int]]:
+    """Move in portions of ``limit`` rows, oldest first; the caller may commit between two of them."""
+    while True:
+        portion = conn.scalars(
+            select(dispatches.c.id)
+            .where(dispatches.c.state == before, *where)
+            .order_by(dispatches.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if portion:
+            yield move(conn, before, after, dispatches.c.id.in_(portion), **how)
+        if len(portion) < limit:
+            return
