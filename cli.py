@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.console import commands_coupon, commands_customer, commands_dispatch
 from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
+from engine.console.program import CLOCK, in_home
 
 if TYPE_CHECKING:
     from engine.console.session import Session
@@ -30,21 +30,8 @@ class Program(click.Group):
         """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
         from engine.console.ending import ended
 
+        ctx.meta[CLOCK] = clock
         return ctx.exit(ended(ctx, lambda: super(Program, self).invoke(ctx), clock))
-
-
-def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Open the home and its database around a command, which is given the session."""
-
-    @wraps(command)
-    @click.pass_obj
-    def opened_command(root: Path, /, **given: Any) -> Any:
-        from engine.console.session import opened
-
-        with opened(root, os.environ, clock, language()) as session:
-            return command(session, **given)
-
-    return opened_command
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -188,29 +175,6 @@ def approve(session: Session, /, rule: str | None, by: str | None, as_of: str | 
 
 
 @main.command()
-@click.argument("numbers", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
-@click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many messages.")
-@click.option(
-    "--again", "what", flag_value="again", help="Queue what was given up or is uncertain, by its id in the log."
-)
-@click.option("--cancel", "what", flag_value="cancel", help="Cancel what is held or waits, by its id in the log.")
-@by_option
-@as_of_option
-@in_home
-def dispatch(session: Session, /, as_of: str | None, limit: int | None, by: str | None, **chosen: Any) -> int:
-    """Send what is due, without checking rules; or with --again or --cancel decide about single messages."""
-    from engine.console import hand, run
-
-    if any(chosen.values()):
-        said, problems, code = hand.decide(session, **chosen, by=session.by(by), at=session.at(as_of))
-    else:
-        said, problems, code = run.send(session, None if as_of is None else session.at(as_of), limit=limit)
-    say(said)
-    say("".join(f"{problem}\n" for problem in problems), err=True)
-    return code
-
-
-@main.command()
 @as_of_option
 @format_option("text", "json")
 @in_home
@@ -315,79 +279,8 @@ def event(session: Session, name: str, **given: Any) -> None:
     say(record(session, name, **given))
 
 
-@main.group()
-def customer() -> None:
-    """Guests who ask: what is known, what may be sent, being forgotten."""
-
-
-@customer.command("show")
-@click.argument("who", metavar="ID")
-@format_option("text", "json")
-@as_of_option
-@in_home
-def customer_show(session: Session, who: str, shape: str, as_of: str | None) -> None:
-    """Show everything that is known of a guest: id, email address or phone number."""
-    from engine.console.customer import shown_customer
-
-    say(shown_customer(session, who, session.at(as_of), shape))
-
-
-@customer.command("consent")
-@click.argument("who", metavar="ID")
-@click.option("--email", type=click.Choice(["yes", "no", "implied"]))
-@click.option("--sms", type=click.Choice(["yes", "no", "implied"]))
-@click.option("--topic", metavar="TOPIC", help="Of the config; all marketing if left out.")
-@by_option
-@in_home
-def customer_consent(session: Session, /, who: str, topic: str | None, by: str | None, **said: str | None) -> None:
-    """Record what a guest says about marketing."""
-    from engine.console.customer import consent
-
-    say(consent(session, who, said, topic=topic, by=session.by(by)))
-
-
-@customer.command("erase")
-@click.argument("who", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@by_option
-@in_home
-def customer_erase(session: Session, who: str, yes: bool, by: str | None) -> None:
-    """Forget a guest: name, addresses, birthday, comments, messages. The orders stay, without a person."""
-    from engine.console.customer import erase, question
-
-    if not yes:
-        click.confirm(question(session, who), abort=True)
-    say(erase(session, who, by=session.by(by)))
-
-
-@main.group()
-def coupon() -> None:
-    """Coupons at the counter."""
-
-
-@coupon.command("show")
-@click.argument("code")
-@format_option("text", "json")
-@as_of_option
-@in_home
-def coupon_show(session: Session, code: str, shape: str, as_of: str | None) -> None:
-    """Show whose a coupon is, and whether it is good."""
-    from engine.console.coupon import shown_coupon
-
-    say(shown_coupon(session, code, session.at(as_of), shape))
-
-
-@coupon.command("redeem")
-@click.argument("code")
-@click.option("--order", metavar="ID", help="The order that it was taken for.")
-@by_option
-@as_of_option
-@in_home
-def coupon_redeem(session: Session, code: str, order: str | None, by: str | None, as_of: str | None) -> None:
-    """Take a coupon: once."""
-    from engine.console.coupon import redeemed
-
-    say(redeemed(session, code, order=order, at=session.at(as_of), by=session.by(by)))
+for group in (commands_coupon.coupon, commands_customer.customer, commands_dispatch.dispatch):
+    main.add_command(group)
 
 
 if __name__ == "__main__":

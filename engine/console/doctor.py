@@ -283,10 +283,13 @@ def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Find
     for rule, why, count in held:
         said = f"{counted(count, 'step')} of {rule} wait, {reason(why)}: `regulars approve {rule}`, or --reject"
         yield Finding("care", "held", said)
-    for state, cure in (("uncertain", "may have arrived"), ("dead", "were given up")):
+    for state, cure, way in (
+        ("uncertain", "may have arrived", "resolve ID` with --sent or --send-again"),
+        ("dead", "were given up", "retry ID` for those to send"),
+    ):
         count = conn.scalar(select(func.count()).where(dispatches.c.state == state))
         if count:
-            look = f"`regulars log --state {state}`, then `regulars dispatch --again ID` for those to send"
+            look = f"`regulars log --state {state}`, then `regulars dispatch {way}"
             yield Finding("care", state, f"{counted(count, 'message')} {cure}: {look}")
     late = conn.scalar(
         select(func.count()).where(

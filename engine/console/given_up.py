@@ -39,7 +39,5 @@ def given_up(conn: Connection, since: datetime) -> GivenUp:
     sentences = [
         f"{counted(count, 'step')} {'was' if count == 1 else 'were'} given up: {reason(why)}." for why, count in rows
     ]
-    cure = (
-        "`regulars log --state dead` shows them; put it right, then `regulars dispatch --again ID` for those to send."
-    )
+    cure = "`regulars log --state dead` shows them; put it right, then `regulars dispatch retry ID` for those to send."
     return GivenUp([*sentences, cure], any(row.reason in OWNERS for row in rows))

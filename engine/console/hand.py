@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Connection, select
 
@@ -15,7 +15,7 @@ from engine.console.words import counted
 from engine.database.tables import dispatches, rules
 from engine.dispatch.approve import Approved, UnknownRuleError, cancel
 from engine.dispatch.approve import approve as approve_in
-from engine.dispatch.outbox import requeue
+from engine.dispatch.outbox import acknowledge, requeue
 from engine.evaluation.register import Registered, register
 
 #: So many of the messages that cannot be moved are named.
@@ -70,25 +70,32 @@ def reject_rule(session: Session, rule: str, *, by: str, at: datetime) -> str:
     return page.text
 
 
+#: What may be decided about single messages.
+Decision = Literal["retry", "cancel", "sent", "send-again"]
+
+
 def decide(
-    session: Session, *, numbers: Sequence[int], what: str | None, by: str, at: datetime
+    session: Session, numbers: Sequence[int], what: Decision, *, by: str, at: datetime
 ) -> tuple[str, list[str], int]:
-    """Queue messages again (``what``: again) or cancel them; ``numbers`` are ids of the log.
+    """Decide about single messages; ``numbers`` are ids of the log.
 
     Gives what is said, a sentence for each that stayed as it was, and the exit code. An id that the log does not have
     is mistyped, and then nothing is done.
     """
-    if not numbers or what is None:
-        raise MistypedError("give the ids of messages, as the log shows them, together with --again or --cancel")
     late: list[int] = []
     with session.db.begin() as conn:
         before = _states(conn, numbers)
         if missing := sorted(set(numbers) - set(before)):
             raise MistypedError(f"the log has no message {_listed(missing)}; `regulars log` shows the ids")
-        if what == "again":
-            _, late = requeue(conn, numbers, actor=by, now=at)
-        else:
-            cancel(conn, name=by, now=at, ids=numbers)
+        match what:
+            case "retry":
+                _, late = requeue(conn, "dead", numbers, actor=by, now=at)
+            case "send-again":
+                _, late = requeue(conn, "uncertain", numbers, actor=by, now=at)
+            case "sent":
+                acknowledge(conn, numbers, actor=by, now=at)
+            case "cancel":
+                cancel(conn, name=by, now=at, ids=numbers)
         after = _states(conn, numbers)
     left = sorted(number for number in before if after[number] == before[number])
     page, count = Page(), len(before) - len(left)
@@ -102,9 +109,17 @@ def decide(
     return page.text, problems, WRONG if problems else FINE
 
 
-_DONE: Final = {"again": "queued again, for the next run or `regulars dispatch`", "cancel": "cancelled"}
-_WANTED: Final = {
-    "again": "only what is dead or uncertain can be queued again",
+_QUEUED: Final = "queued again, for the next run or `regulars dispatch`"
+_DONE: Final[Mapping[Decision, str]] = {
+    "retry": _QUEUED,
+    "send-again": _QUEUED,
+    "sent": "noted as sent",
+    "cancel": "cancelled",
+}
+_WANTED: Final[Mapping[Decision, str]] = {
+    "retry": "only what is dead is retried; `regulars dispatch resolve` is for what is uncertain",
+    "send-again": "only what is uncertain is resolved; `regulars dispatch retry` is for what is dead",
+    "sent": "only what is uncertain is resolved",
     "cancel": "only what is held or pending can be cancelled",
 }
 

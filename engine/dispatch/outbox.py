@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
 from engine.database.tables import channels, dispatches, payloads, switch
-from engine.dispatch.states import BULK, FINAL, INSIDE, MESSAGES, OPEN, move, move_all
+from engine.dispatch.states import BULK, FINAL, INSIDE, MESSAGES, OPEN, State, move, move_all
 
 #: How long the values that a message was made with are kept after its end.
 VALUES_KEPT = timedelta(days=30)
@@ -102,27 +102,21 @@ def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> dat
     return soonest if soonest is not None and soonest <= until else None
 
 
-def requeue(conn: Connection, ids: Sequence[int], *, actor: str, now: datetime) -> tuple[list[int], list[int]]:
+def requeue(
+    conn: Connection, before: State, ids: Sequence[int], *, actor: str, now: datetime
+) -> tuple[list[int], list[int]]:
     """Let staff send again what is ``uncertain`` or ``dead``: give the ids queued, and those that it is too late for.
 
     All tries start anew. Whoever asks knows that an uncertain one may arrive a second time.
     """
     wanted = dispatches.c.id.in_(ids)
     fresh = {"due_at": now, "attempts": 0, "rescues": 0, "handed_at": None, "handed_day": None, "content_hash": None}
-    queued: list[int] = []
-    for before in ("uncertain", "dead"):
-        queued += move(
-            conn,
-            before,
-            "pending",
-            wanted,
-            dispatches.c.expires_at > now,
-            who="staff",
-            now=now,
-            actor=actor,
-            values=fresh,
-        )
-    late = select(dispatches.c.id).where(
-        wanted, dispatches.c.state.in_(("uncertain", "dead")), dispatches.c.expires_at <= now
-    )
+    in_time = dispatches.c.expires_at > now
+    queued = move(conn, before, "pending", wanted, in_time, who="staff", now=now, actor=actor, values=fresh)
+    late = select(dispatches.c.id).where(wanted, dispatches.c.state == before, dispatches.c.expires_at <= now)
     return sorted(queued), sorted(conn.scalars(late))
+
+
+def acknowledge(conn: Connection, ids: Sequence[int], *, actor: str, now: datetime) -> list[int]:
+    """Let staff say that these ``uncertain`` ones arrived; give the ids that moved."""
+    return move(conn, "uncertain", "sent", dispatches.c.id.in_(ids), who="staff", now=now, actor=actor)

@@ -63,7 +63,7 @@ def test_what_waits_for_a_person_is_named_with_the_command(at_home: Regulars, da
         said.endswith("of win-back wait, the rule was never approved: `regulars approve win-back`, or --reject")
         for said in held
     )
-    cure = "`regulars log --state uncertain`, then `regulars dispatch --again ID` for those to send"
+    cure = "`regulars log --state uncertain`, then `regulars dispatch resolve ID` with --sent or --send-again"
     assert told["uncertain"] == [("look", f"1 message may have arrived: {cure}")]
     assert at_home("doctor").exit_code == 1
     run = at_home("run", "--as-of", AT)

@@ -82,11 +82,12 @@ def test_what_was_given_up_or_is_uncertain_goes_out_by_hand(ran: Regulars, db: E
     first, second, *_ = (each["id"] for each in messages("--channel", "email"))
     put(db, first, "uncertain")
     put(db, second, "dead")
-    said = ran("dispatch", "--again", first, second, "--by", "Dana", "--as-of", AT)
-    assert (said.exit_code, said.stdout) == (
-        0,
-        "2 messages queued again, for the next run or `regulars dispatch`.\n",
-    )
+    for said in (
+        ran("dispatch", "resolve", first, "--send-again", "--by", "Dana", "--as-of", AT),
+        ran("dispatch", "retry", second, "--by", "Dana", "--as-of", AT),
+    ):
+        queued = "1 message queued again, for the next run or `regulars dispatch`.\n"
+        assert (said.exit_code, said.stdout) == (0, queued)
     assert trail(db)[-2:] == [("Dana", "uncertain", "pending"), ("Dana", "dead", "pending")]
     ran("dispatch", "--as-of", AT)
     with db.connect() as conn:
@@ -96,11 +97,22 @@ def test_what_was_given_up_or_is_uncertain_goes_out_by_hand(ran: Regulars, db: E
 
 def test_single_messages_are_cancelled_and_the_others_stay(ran: Regulars, db: Engine, messages: Messages):
     one, other, *_ = (each["id"] for each in messages("--state", "held", "--channel", "email"))
-    said = ran("dispatch", "--cancel", one, "--by", "Dana")
+    said = ran("dispatch", "cancel", one, "--by", "Dana")
     assert (said.exit_code, said.stdout) == (0, "1 message cancelled.\n")
     states = {each["id"]: each["state"] for each in messages()}
     assert (states[one], states[other]) == ("cancelled", "held")
     assert trail(db) == [("Dana", "held", "cancelled")]
+
+
+def test_staff_who_know_that_an_uncertain_one_arrived_say_so(ran: Regulars, db: Engine, messages: Messages):
+    ran("approve", "--all", "--by", "Dana")
+    first, second, *_ = (each["id"] for each in messages("--channel", "email"))
+    put(db, first, "uncertain")
+    put(db, second, "dead")
+    said = ran("dispatch", "resolve", first, second, "--sent", "--by", "Dana")
+    assert (said.exit_code, said.stdout) == (1, "1 message noted as sent.\n")
+    assert said.stderr == f"{second} stays dead: only what is uncertain is resolved.\n"
+    assert trail(db)[-1:] == [("Dana", "uncertain", "sent")]
 
 
 def test_what_cannot_be_moved_is_named_and_why(ran: Regulars, db: Engine, messages: Messages):
@@ -109,26 +121,28 @@ def test_what_cannot_be_moved_is_named_and_why(ran: Regulars, db: Engine, messag
     put(db, dead, "dead")
     with db.begin() as conn:
         conn.execute(update(dispatches).where(dispatches.c.id == late).values(expires_at=NOW))
-    said = ran("dispatch", "--again", held, late, dead)
+    said = ran("dispatch", "retry", held, late, dead)
     assert said.exit_code == 1
     assert said.stdout.startswith("1 message queued again")
     assert sorted(said.stderr.splitlines()) == sorted(
         [
-            f"{held} stays held: only what is dead or uncertain can be queued again.",
+            f"{held} stays held: only what is dead is retried; `regulars dispatch resolve` is for what is uncertain.",
             f"{late} stays dead: it is too late for it.",
         ]
     )
-    said = ran("dispatch", "--cancel", late)
+    said = ran("dispatch", "cancel", late)
     assert said.stderr == f"{late} stays dead: only what is held or pending can be cancelled.\n"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["dispatch", "7"], "Give the ids of messages, as the log shows them, together with --again or --cancel."),
-        (["dispatch", "--again"], "Give the ids of messages, as the log shows them, together with"),
-        (["dispatch", "--again", 1, sys.maxsize], f"The log has no message {sys.maxsize}; `regulars log` shows the"),
-        (["dispatch", "--cancel", "x"], "'x' is not a valid int"),
+        (["dispatch", "7"], "No such command '7'"),
+        (["dispatch", "retry"], "Missing argument 'ID...'"),
+        (["dispatch", "resolve", 1], "Give --sent or --send-again: only a person can know which."),
+        (["dispatch", "retry", 1, sys.maxsize], f"The log has no message {sys.maxsize}; `regulars log` shows the"),
+        (["dispatch", "cancel", "x"], "'x' is not a valid int"),
+        (["dispatch", "--limit", 1, "cancel", 1], "--limit and --as-of are for sending what is due"),
         (["approve"], "Name one rule, or give --all."),
         (["approve", "--all", "--reject"], "--reject needs the name of a rule."),
         (["approve", "win-bak", "--reject"], 'There is no rule "win-bak" - did you mean "win-back"?'),

@@ -312,7 +312,7 @@ def test_what_was_given_up_is_told_with_its_reason_and_cure(at: Regulars, either
     later = at(command, "--as-of", "2026-05-09T10:00")
     assert later.exit_code == 1
     assert "given up: the rule as it was at the match cannot be read any more." in later.stderr
-    assert "`regulars dispatch --again ID`" in later.stderr
+    assert "`regulars dispatch retry ID`" in later.stderr
     assert "given up" not in at(command, "--as-of", "2026-05-09T11:00").stderr
 
 

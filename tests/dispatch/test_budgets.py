@@ -241,7 +241,8 @@ def test_whatever_happens_the_rows_say_what_the_dispatches_say(cafe, clock, sent
         assert [used for _, used, _ in counts(cafe)] == [real for _, _, real in counts(cafe)]
         with cafe.db.begin() as conn:
             unknown = conn.scalars(select(dispatches.c.id).where(dispatches.c.state == "uncertain")).all()
-            requeue(conn, [each for each in unknown if dice.random() < 0.5], actor="Ana", now=clock.at)
+            again = [each for each in unknown if dice.random() < 0.5]
+            requeue(conn, "uncertain", again, actor="Ana", now=clock.at)
         assert [used for _, used, _ in counts(cafe)] == [real for _, _, real in counts(cafe)]
         clock.at += timedelta(hours=dice.choice((1, 7, 24, 24 * 9)))
     assert {kind for kind, used, _ in counts(cafe) if used} == {*KINDS, "coupons", "coupon_value"}

@@ -154,8 +154,9 @@ def test_staff_may_send_again_what_is_uncertain_or_dead_while_it_is_not_too_late
     late = cafe.message(state="dead", expires_at=NOW)
     sent = cafe.message(state="sent")
     with cafe.db.begin() as conn:
-        queued, too_late = outbox.requeue(conn, [uncertain, dead, late, sent], actor="Ana", now=NOW)
-    assert (queued, too_late) == ([uncertain, dead], [late])
+        made = [uncertain, dead, late, sent]
+        assert outbox.requeue(conn, "uncertain", made, actor="Ana", now=NOW) == ([uncertain], [])
+        assert outbox.requeue(conn, "dead", made, actor="Ana", now=NOW) == ([dead], [late])
     row = cafe.row(uncertain)
     assert (row.state, row.attempts, row.handed_day, row.due_at) == ("pending", 0, None, NOW)
     assert cafe.state(sent) == "sent"

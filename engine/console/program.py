@@ -1,0 +1,31 @@
+"""What a command of the command line stands in: the home that it works in, opened around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from engine.console.options import language
+
+#: Where ``cli.py`` leaves its clock, the only one of the program, for the commands: in the context's ``meta``.
+CLOCK: Final = "regulars.clock"
+
+
+def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Open the home and its database around a command, which is given the session."""
+
+    @wraps(command)
+    @click.pass_context
+    def opened_command(ctx: click.Context, /, **given: Any) -> Any:
+        from engine.console.session import opened
+
+        root: Path = ctx.find_object(Path) or Path()
+        with opened(root, os.environ, ctx.meta[CLOCK], language()) as session:
+            return command(session, **given)
+
+    return opened_command
