@@ -9,7 +9,7 @@ EDITOR_READY := $(VENV)/.editor-ready
 MINUTES ?= $(if $(HOURS),$(shell expr $(HOURS) \* 60),10)
 SEED ?= $(shell date +%s)
 
-.PHONY: demo test fuzz lint check bench real reference translations lock clean
+.PHONY: demo test fuzz seeded lint check bench real reference translations lock clean
 
 demo: $(READY)  ## a generated café: import, validate, preview, approve, run, read the log
 	$(BIN)/regulars demo
@@ -20,6 +20,9 @@ test: lint $(EDITOR_READY)  ## lint, types, import contract, docs check and all 
 fuzz: $(READY)  ## random rules and cafés, and spoilt files, for long: HOURS=1 or MINUTES=30; a failure names its SEED
 	REGULARS_FUZZ=$(MINUTES) REGULARS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) REGULARS_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n 2 -q \
 		tests/vocabulary/test_mutated_files.py tests/evaluation/test_random_rules.py tests/evaluation/test_oracle.py
+
+seeded: $(READY)  ## plants thirty mistakes, one after the other, and shows that the tests notice each
+	$(BIN)/python -m tests.seeded $(ONLY)
 
 lint: $(READY)
 	$(BIN)/ruff check .

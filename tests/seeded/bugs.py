@@ -1,0 +1,252 @@
+"""Thirty and more mistakes that would send twice, lose or leak, each planted in one place of the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One planted mistake: in ``file`` the text ``old``, which stands there once, becomes ``new``.
+
+    ``tests`` are the files of the suite that are asked whether they notice.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        "the fence is asked after the dot",
+        "connectors/smtp.py",
+        """    if not handoff():
+        return Outcome("not_now", "fence", counts_attempt=False)
+    session.enter("dot")
+    session.send(b"\\r\\n.\\r\\n")
+    reply = session.reply()
+""",
+        """    session.enter("dot")
+    session.send(b"\\r\\n.\\r\\n")
+    reply = session.reply()
+    if not handoff():
+        return Outcome("not_now", "fence", counts_attempt=False)
+""",
+        ("tests/connectors/test_smtp.py",),
+    ),
+    Bug(
+        "a late holder's move changes what another one holds",
+        "engine/dispatch/claims.py",
+        "return and_(dispatches.c.id == self.id, dispatches.c.lease_token == self.token)",
+        "return and_(dispatches.c.id == self.id)",
+        ("tests/dispatch/test_outbox.py", "tests/dispatch/test_stages.py"),
+    ),
+    Bug(
+        "a move does not look whether the state is still the one it leaves",
+        "engine/dispatch/states.py",
+        "        .where(dispatches.c.state == before, *where)\n        .values(changes)",
+        "        .where(*where)\n        .values(changes)",
+        ("tests/dispatch/test_outbox.py", "tests/dispatch/test_claims.py"),
+    ),
+    Bug(
+        "a claim does not renew the lease's token",
+        "engine/dispatch/claims.py",
+        '"lease_token": dispatches.c.lease_token + 1,',
+        '"lease_token": dispatches.c.lease_token,',
+        ("tests/dispatch/test_outbox.py", "tests/dispatch/test_claims.py"),
+    ),
+    Bug(
+        "what was abandoned in the hand-over is sent again",
+        "engine/dispatch/claims.py",
+        'uncertain = move(conn, "handoff", "uncertain", abandoned, reason="abandoned", **common)',
+        'uncertain = move(conn, "handoff", "pending", abandoned, reason="abandoned", **{**common, "who": "holder"})',
+        ("tests/dispatch/test_claims.py", "tests/dispatch/test_killed.py"),
+    ),
+    Bug(
+        "SQLite does not wait for the disk",
+        "engine/database/engines.py",
+        'raw.execute("PRAGMA synchronous = FULL")',
+        'raw.execute("PRAGMA synchronous = NORMAL")',
+        ("tests/database/test_engines.py",),
+    ),
+    Bug(
+        "an SMTP line that breaks after the dot is tried again",
+        "connectors/smtp_replies.py",
+        'return Outcome("unknown" if phase == "dot" else "not_now", f"{what} at {phase}", channel="failure")',
+        'return Outcome("not_now", f"{what} at {phase}", channel="failure")',
+        ("tests/connectors/test_smtp.py", "tests/connectors/test_smtp_replies.py"),
+    ),
+    Bug(
+        "an SMTP 5xx after the dot is tried again",
+        "connectors/smtp_replies.py",
+        '    Row("no", "no", "5.."),\n',
+        '    Row("no", "not_now", "5.."),\n',
+        ("tests/connectors/test_smtp_replies.py",),
+    ),
+    Bug(
+        "a policy refusal suppresses the guest's address",
+        "connectors/smtp_replies.py",
+        """Row("policy", "no", "5..", r"5\\.7\\.\\d+", channel="breaker")""",
+        """Row("policy", "no", "5..", r"5\\.7\\.\\d+", endpoint="hard")""",
+        ("tests/connectors/test_smtp_replies.py",),
+    ),
+    Bug(
+        "a server without STARTTLS gets the mail in the clear",
+        "connectors/smtp_session.py",
+        '            raise UnsafeError("no STARTTLS")\n',
+        "            return\n",
+        ("tests/connectors/test_smtp_session.py", "tests/connectors/test_smtp.py"),
+    ),
+    Bug(
+        "Twilio's 5xx is tried again",
+        "connectors/sms_twilio.py",
+        'Row("trouble", "...", "unknown", channel="failure")',
+        'Row("trouble", "...", "not_now", channel="failure")',
+        ("tests/connectors/test_sms_twilio.py",),
+    ),
+    Bug(
+        "a reply of Twilio without a sid counts as sent",
+        "connectors/sms_twilio.py",
+        "if not isinstance(sent.sid, str) or not _SID.fullmatch(sent.sid):",
+        "if sent.sid is None:",
+        ("tests/connectors/test_sms_twilio.py",),
+    ),
+    Bug(
+        "the fence is asked when the request is under way",
+        "connectors/twilio_http.py",
+        """            if not self.handoff():
+                raise FenceClosedError
+            line.deadline = Deadline(self._reply_seconds)
+            return self._exchange(connection, method, path, body, sent_headers)
+""",
+        """            line.deadline = Deadline(self._reply_seconds)
+            reply = self._exchange(connection, method, path, body, sent_headers)
+            if not self.handoff():
+                raise FenceClosedError
+            return reply
+""",
+        ("tests/connectors/test_sms_twilio.py",),
+    ),
+    Bug(
+        "the fence asks nothing again",
+        "engine/dispatch/fence.py",
+        "    verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]\n",
+        '    verdicts = [(each, Verdict("handoff")) for each in together]\n',
+        ("tests/dispatch/test_fence.py",),
+    ),
+    Bug(
+        "the fence does not lock the address",
+        "engine/dispatch/fence.py",
+        "        lock_endpoint(conn, endpoint_id)\n",
+        "        pass\n",
+        ("tests/dispatch/test_fence.py",),
+    ),
+    Bug(
+        "the red button is not asked at the fence",
+        "engine/dispatch/fence.py",
+        "    if now.stopped:\n",
+        "    if False:\n",
+        ("tests/dispatch/test_fence.py",),
+    ),
+    Bug(
+        "quiet hours are not asked at the fence",
+        "engine/dispatch/fence.py",
+        "    if due > at:\n",
+        "    if False:\n",
+        ("tests/dispatch/test_fence.py", "tests/dispatch/test_law.py"),
+    ),
+    Bug(
+        "a message counts itself towards its own cap",
+        "engine/dispatch/caps.py",
+        '            dispatches.c.id != bindparam("other_than", type_=Id),\n',
+        '            dispatches.c.id != -bindparam("other_than", type_=Id),\n',
+        ("tests/dispatch/test_caps.py", "tests/dispatch/test_fence.py"),
+    ),
+    Bug(
+        "what is uncertain does not count for caps and budgets",
+        "engine/dispatch/tallies.py",
+        'COUNTED = ("handoff", "sent", "uncertain")',
+        'COUNTED = ("handoff", "sent")',
+        ("tests/dispatch/test_caps.py", "tests/dispatch/test_budgets.py"),
+    ),
+    Bug(
+        "a message goes out although it is too late for it",
+        "engine/dispatch/claims.py",
+        "        dispatches.c.expires_at > now,\n        dispatches.c.channel.in_(usable),\n",
+        "        dispatches.c.channel.in_(usable),\n",
+        ("tests/dispatch/test_outbox.py", "tests/dispatch/test_claims.py"),
+    ),
+    Bug(
+        "attempts are not counted, and the tries never end",
+        "engine/dispatch/outcomes.py",
+        "    attempts = claim.attempts + int(tried)\n",
+        "    attempts = claim.attempts\n",
+        ("tests/dispatch/test_outcomes.py",),
+    ),
+    Bug(
+        "the breaker never opens",
+        "engine/dispatch/health.py",
+        "        failures = row.failures + 1\n",
+        "        failures = 1\n",
+        ("tests/dispatch/test_outcomes.py", "tests/dispatch/test_stages.py"),
+    ),
+    Bug(
+        "a message that kills its worker is tried for ever",
+        "engine/dispatch/claims.py",
+        "abandoned, dispatches.c.rescues >= RESCUES, reason",
+        "abandoned, dispatches.c.rescues >= 10**6, reason",
+        ("tests/dispatch/test_claims.py",),
+    ),
+    Bug(
+        "the outcome of one is lost where two transactions stood in each other's way",
+        "engine/dispatch/stages.py",
+        "            if not left:\n                raise\n",
+        "            raise\n",
+        ("tests/dispatch/test_stages.py",),
+    ),
+    Bug(
+        "an erasure does not stop what is claimed",
+        "engine/dispatch/erasure.py",
+        "    for before in OPEN:\n        report.stopped",
+        "    for before in OPEN[:2]:\n        report.stopped",
+        ("tests/dispatch/test_erasure.py",),
+    ),
+    Bug(
+        "a coupon is redeemed twice at once",
+        "engine/intake/redeem.py",
+        "            .where(coupons.c.id == coupon.id, live(at))\n",
+        "            .where(coupons.c.id == coupon.id)\n",
+        ("tests/intake/test_redeem.py",),
+    ),
+    Bug(
+        "a link for ratings unsubscribes",
+        "engine/dispatch/links.py",
+        """b"regulars token 1\\0" + purpose.encode("ascii") + b"\\0" + body""",
+        """b"regulars token 1\\0" + body""",
+        ("tests/dispatch/test_links.py",),
+    ),
+    Bug(
+        "the Message-ID is another one at each attempt",
+        "engine/dispatch/links.py",
+        """    mac = hmac.digest(key, b"regulars message-id\\0" + str(dispatch_id).encode("ascii"), "sha256")\n""",
+        """    mac = hmac.digest(key, __import__("os").urandom(8), "sha256")\n""",
+        ("tests/dispatch/test_links.py", "tests/dispatch/test_killed.py"),
+    ),
+    Bug(
+        "a bare line end goes out",
+        "engine/dispatch/mime.py",
+        '    if data.count(b"\\r") != ends or data.count(b"\\n") != ends:\n',
+        '    if data.count(b"\\r") < ends:\n',
+        ("tests/dispatch/test_mime.py",),
+    ),
+    Bug(
+        "a line of the body that begins with a dot ends the message",
+        "connectors/smtp.py",
+        """self.body = _STARTS_WITH_DOT.sub(b"..", body).removesuffix(b"\\r\\n")""",
+        """self.body = body.removesuffix(b"\\r\\n")""",
+        ("tests/connectors/test_smtp.py",),
+    ),
+)
