@@ -9,7 +9,7 @@ EDITOR_READY := $(VENV)/.editor-ready
 MINUTES ?= $(if $(HOURS),$(shell expr $(HOURS) \* 60),10)
 SEED ?= $(shell date +%s)
 
-.PHONY: demo test fuzz seeded lint check bench real reference translations lock clean
+.PHONY: demo test faults fuzz seeded lint check bench real reference translations lock clean
 
 demo: $(READY)  ## a generated café: import, validate, preview, approve, run, read the log
 	$(BIN)/regulars demo
@@ -23,6 +23,9 @@ fuzz: $(READY)  ## random rules and cafés, and spoilt files, for long: HOURS=1 
 
 seeded: $(READY)  ## plants thirty mistakes, one after the other, and shows that the tests notice each
 	$(BIN)/python -m tests.seeded $(ONLY)
+
+faults: $(READY)  ## every fault of docs/reliability.md, and the table of what became of the messages; NAME=, TRIES=, SEED=
+	$(BIN)/python -m tests.faults $(NAME) $(if $(TRIES),--tries $(TRIES)) $(if $(filter command environment,$(origin SEED)),--seed $(SEED))
 
 lint: $(READY)
 	$(BIN)/ruff check .
