@@ -15,7 +15,10 @@ import postgres_server
 from .tally import MissingError, Scale, Tally
 
 #: Name of a group -> its module, which has ``FAULTS: dict[str, Callable[[Scale], Tally]]``.
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "optouts": "optouts",
+    "coupons": "coupon_races",
+}
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")
 _WIDTH = 52
