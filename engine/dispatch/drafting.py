@@ -16,7 +16,7 @@ from engine.dispatch import coupons
 from engine.dispatch.channels import WEBHOOK, CannotSendError, Carriers, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.hooks import as_json, told_of
-from engine.dispatch.links import message_id, message_key, unsubscribe_url
+from engine.dispatch.links import bounce_address, message_id, message_key, unsubscribe_url
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
 from engine.dispatch.render import Renderer, style_of
@@ -103,7 +103,7 @@ class Drafts:
             )
         values = draft.values[0] if first.channel != "alert" else about_several(draft.values)
         wanted: list[str] = values["languages"]
-        sender = self._carriers.sender(draft.transport)
+        sender = envelope = self._carriers.sender(draft.transport)
         law = self._home.config.law
         channel: Channel = "email" if draft.transport == "email" else "sms"
         required = law.texts(channel, draft.country) if draft.marketing else Texts()
@@ -111,6 +111,7 @@ class Drafts:
         if channel == "email":
             config = self._home.config
             rendered = self._renderer.email(draft.files, values, wanted, subject=draft.subject)
+            envelope = bounce_address(config, key, first.id) or sender
             body = email_bytes(
                 replace(rendered, subject=with_texts(required, rendered.subject)),
                 sender=config.email.sender,
@@ -125,7 +126,7 @@ class Drafts:
         return Message(
             key=message_key(key, first.id),
             channel=channel,
-            sender=sender,
+            sender=envelope,
             recipient=draft.recipient,
             body=body,
             template=draft.template,

@@ -90,7 +90,8 @@ def email_bytes(
     """
     if unsubscribe_url is not None and not business.address.strip():
         raise MessageError("marketing mail needs the business's postal address (business: address: in the config)")
-    text, page = _complete(rendered, unsubscribe_url, business)
+    by_reply = unsubscribe_url is not None and unsubscribe_url.startswith(f"mailto:{sender.address}?")
+    text, page = _complete(rendered, unsubscribe_url, business, by_reply=by_reply)
     headers = [
         ("From", _mailbox(sender)),
         ("To", _address(recipient, "recipient")),
@@ -131,22 +132,27 @@ def check_bytes(data: bytes) -> None:
         raise MessageError("the message lacks a header that it must have")
 
 
-def _complete(rendered: RenderedEmail, unsubscribe_url: str | None, business: Business) -> tuple[str, str | None]:
-    """Give text and HTML, with what marketing mail must show added where the template does not show it."""
+def _complete(
+    rendered: RenderedEmail, unsubscribe_url: str | None, business: Business, *, by_reply: bool
+) -> tuple[str, str | None]:
+    """Give text and HTML, with what marketing mail must show added where the template does not show it.
+
+    ``by_reply``: a mail to the sender stops it, so an answer does.
+    """
     text, page = rendered.text, rendered.html
     if unsubscribe_url is None:
         return text, page
-    why, words, by_reply = _footer_words(rendered.language)
-    mailto = unsubscribe_url.startswith("mailto:")
+    why, words, answer = _footer_words(rendered.language)
     missing = _missing_from(text, unsubscribe_url, business)
     if missing:
-        way_out = by_reply if mailto else f"{words}: {unsubscribe_url}"
+        way_out = answer if by_reply else f"{words}: {unsubscribe_url}"
         lines = [f"{business.name}, {business.address}", why.format(name=business.name)]
         text = "\n".join([text, "", "-- ", *lines, *([way_out] if "unsubscribe" in missing else [])])
     if page is not None:
         missing = _missing_from(text_of(page), unsubscribe_url, business)
         if missing:
-            page = _with_footer(page, _footer_html(unsubscribe_url, business, missing, rendered.language))
+            foot = _footer_html(unsubscribe_url, business, missing, rendered.language, by_reply=by_reply)
+            page = _with_footer(page, foot)
     return text, page
 
 
@@ -175,14 +181,19 @@ def _footer_words(language: str) -> tuple[str, str, str]:
 
 
 def _footer_html(
-    unsubscribe_url: str, business: Business, missing: set[Literal["name", "address", "unsubscribe"]], language: str
+    unsubscribe_url: str,
+    business: Business,
+    missing: set[Literal["name", "address", "unsubscribe"]],
+    language: str,
+    *,
+    by_reply: bool,
 ) -> str:
-    why, words, by_reply = _footer_words(language)
+    why, words, answer = _footer_words(language)
     lines = [f"{business.name}, {business.address}", why.format(name=business.name)]
     escaped = [html.escape(line) for line in lines]
     if "unsubscribe" in missing:
         link = f'<a href="{html.escape(unsubscribe_url)}" style="color:#555555">{html.escape(words)}</a>'
-        escaped.append(f"{html.escape(by_reply)} {link}" if unsubscribe_url.startswith("mailto:") else link)
+        escaped.append(f"{html.escape(answer)} {link}" if by_reply else link)
     style = "font-family:sans-serif;font-size:13px;line-height:1.5;color:#555555;text-align:center;padding:16px"
     return f'<div style="{style}">{"<br>".join(escaped)}</div>'
 

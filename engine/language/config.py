@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from engine.language import config_meaning, config_schema
+from engine.language.bounces import BouncesConfig, bounces_of
 from engine.language.budgets import KINDS, Budget, Kind
 from engine.language.check import check
 from engine.language.compliance import Compliance, ImpliedTerms, load_compliance
@@ -102,11 +103,12 @@ class SmtpConfig:
 
 @dataclass(frozen=True, slots=True)
 class EmailConfig:
-    """How email goes out. ``smtp`` is given where the connector is smtp."""
+    """How email goes out. ``smtp`` is given where the connector is smtp, ``bounces`` where mail may come back."""
 
     connector: Literal["file", "smtp"]
     sender: Mailbox
     smtp: SmtpConfig | None
+    bounces: BouncesConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +244,7 @@ class _Settings:
             database_url=database_url,
             schedule=self.parsed(Schedule.parse, Schedule.parse(config_schema.SCHEDULE), "schedule"),
             day_starts=self.parsed(_time, _time(config_schema.DAY_STARTS), "day_starts"),
-            email=EmailConfig(
-                connector=self.chosen("file", "smtp", at=("email", "connector")),
-                sender=self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from"),
-                smtp=self.smtp(),
-            ),
+            email=self.email(name),
             sms=SmsConfig(
                 connector=self.chosen("file", "twilio", at=("sms", "connector")),
                 twilio=self.twilio(),
@@ -352,6 +350,14 @@ class _Settings:
         section = self.at("attributes")
         named = section if isinstance(section, dict) else {}
         return {name: kind for name, kind in named.items() if kind in {"text", "number", "date", "yes_no"}}
+
+    def email(self, name: str) -> EmailConfig:
+        return EmailConfig(
+            connector=self.chosen("file", "smtp", at=("email", "connector")),
+            sender=self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from"),
+            smtp=self.smtp(),
+            bounces=bounces_of(self),
+        )
 
     def smtp(self) -> SmtpConfig | None:
         host = self.parsed(parse_host, None, "email", "smtp", "host")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from engine.language.bounces import problems_of_bounces
 from engine.language.check import did_you_mean
 from engine.language.compliance import CHANNELS, Compliance
 from engine.language.config_schema import DATABASE, EMAIL_HOURS, PER_DAY, PER_WEEK, SAMPLE_ADDRESS, SMS_HOURS
@@ -37,6 +38,7 @@ def problems_of(document: Document, root: Path) -> list[Problem]:
         *_contacts(document),
         *_limits(document),
         *_smtp(document),
+        *problems_of_bounces(document, _is_this_machine),
         *_twilio(document),
         *_webhooks(document),
         *_holdout(document),
@@ -295,6 +297,7 @@ def _samples(document: Document) -> list[Problem]:
     asked: list[tuple[str, ...]] = []
     if email:
         asked += [("business", "address"), ("email", "from"), ("email", "smtp", "host"), ("email", "smtp", "user")]
+        asked += [("email", "bounces", "address"), ("email", "bounces", "from", "imap", "host")]
         asked += [("contacts", name, "email") for name in names]
     if sms:
         asked += [("sms", "twilio", "from"), *(("contacts", name, "phone") for name in names)]

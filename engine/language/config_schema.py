@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from engine.language.bounces import BOUNCES_SCHEMA
 from engine.language.hours import DAYS, GROUPS
 from engine.language.phrases import Phrase, listed, phrase
 
@@ -129,6 +130,7 @@ _EMAIL: Final = _section(
                 "password": _secret(phrase("Password to log in with.")),
             },
         ),
+        "bounces": BOUNCES_SCHEMA,
     },
 )
 

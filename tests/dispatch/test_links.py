@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.dispatch.links import message_id, message_key, read_token, token, unsubscribe_url
+from engine.dispatch.links import (
+    bounce_address,
+    link_keys,
+    mail_token,
+    message_id,
+    message_key,
+    read_mail_token,
+    read_token,
+    token,
+    unsubscribe_token,
+    unsubscribe_url,
+)
+from engine.language.bounces import LONGEST_LOCAL, BouncesConfig
+from engine.language.secret import SecretError
 
 KEY = bytes(range(32))
 NUMBERS = st.integers(min_value=0, max_value=2**63 - 1)
@@ -18,12 +31,16 @@ class Known:
         self.secret = secret
 
     def reveal(self):
+        if self.secret == "gone":
+            raise SecretError("not there")
         return self.secret
 
 
-def config(base_url="https://corner.example/r", secret=None):
+def config(base_url="https://corner.example/r", secret=None, bounces=None):
     links = SimpleNamespace(base_url=base_url, secret=Known(secret) if secret else None)
-    return SimpleNamespace(links=links, email=SimpleNamespace(sender=SimpleNamespace(address="hello@corner.example")))
+    sender = SimpleNamespace(address="hello@corner.example")
+    back = BouncesConfig(bounces) if bounces else None
+    return SimpleNamespace(links=links, email=SimpleNamespace(sender=sender, bounces=back))
 
 
 @given(NUMBERS)
@@ -90,3 +107,69 @@ def test_a_message_key_is_opaque_and_fit_for_a_file_name():
 def test_there_is_no_token_of_a_negative_number(number):
     with pytest.raises(OverflowError):
         token(KEY, "unsubscribe", number)
+
+
+@given(NUMBERS)
+def test_a_token_of_an_address_survives_letters_of_any_size(number):
+    text = mail_token(KEY, "bounce", number)
+    assert re.fullmatch(r"[a-z2-7]{18,29}", text)
+    for written in (text, text.upper(), text.title()):
+        assert read_mail_token(KEY, "bounce", written) == number
+    assert read_mail_token(KEY, "unsubscribe", text) is None
+    assert read_mail_token(bytes(32), "bounce", text) is None
+
+
+@given(NUMBERS, st.data())
+def test_a_token_of_an_address_with_one_letter_changed_is_worth_nothing(number, data):
+    text = mail_token(KEY, "bounce", number)
+    place = data.draw(st.integers(0, len(text) - 1))
+    letter = data.draw(st.sampled_from([c for c in "abcxyz234567" if c != text[place]]))
+    assert read_mail_token(KEY, "bounce", text[:place] + letter + text[place + 1 :]) is None
+
+
+@given(st.text(max_size=40))
+def test_nonsense_is_no_token_of_an_address(text):
+    assert read_mail_token(KEY, "bounce", text) is None
+    assert unsubscribe_token([KEY], text) is None
+
+
+def test_the_envelope_sender_names_the_dispatch_and_has_room_in_every_server():
+    assert bounce_address(config(), KEY, 7) is None
+    local, _, domain = bounce_address(
+        config(bounces="b" * LONGEST_LOCAL + "@corner.example"), KEY, 2**63 - 1
+    ).partition("@")
+    assert (len(local), domain) == (64, "corner.example")
+    assert read_mail_token(KEY, "bounce", local.partition("+")[2]) == 2**63 - 1
+    assert bounce_address(config(bounces="bounces@街角.example"), KEY, 7).isascii()
+
+
+def test_a_home_without_a_page_lets_a_mail_unsubscribe_by_itself():
+    url = unsubscribe_url(config(base_url=None, bounces="bounces@corner.example"), KEY, 7)
+    assert re.fullmatch(r"mailto:bounces\+[a-z2-7]{18}@corner\.example\?subject=unsubscribe", url)
+    assert unsubscribe_token([KEY], url) == 7
+
+
+def test_an_unsubscribe_token_is_read_out_of_whatever_it_stands_in():
+    link = unsubscribe_url(config(), KEY, 7)
+    own = mail_token(KEY, "unsubscribe", 7)
+    for text in (
+        link,
+        f"<{link}>",
+        f" {link}?x=1",
+        f"{link}/",
+        link.rpartition("/")[2],
+        own,
+        own.upper(),
+        f"b+{own}@c.example",
+    ):
+        assert unsubscribe_token([KEY], text) == 7, text
+    assert unsubscribe_token([KEY], f"b+{mail_token(KEY, 'bounce', 7)}@c.example") is None
+    assert unsubscribe_token([bytes(32)], link) is None
+
+
+def test_old_links_work_after_a_secret_came_or_went_missing():
+    before = unsubscribe_url(config(), KEY, 7)
+    shared = unsubscribe_url(config(secret="shared"), KEY, 7)
+    assert unsubscribe_token(link_keys(config(secret="shared"), KEY), before) == 7
+    assert unsubscribe_token(link_keys(config(secret="shared"), KEY), shared) == 7
+    assert unsubscribe_token(link_keys(config(secret="gone"), KEY), before) == 7

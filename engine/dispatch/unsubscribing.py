@@ -1,0 +1,96 @@
+"""A guest's way out by token: what the web page, the mailbox and the command line call.
+
+The token is the proof, whoever brings it; it never expires, and works for an erased guest and for an address to which
+nothing goes anyway. Showing acts on nothing: programs that look at every link of a mail must not unsubscribe anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from engine.database.consent import lock_endpoint, record_consent
+from engine.database.tables import consents, endpoints
+from engine.dispatch.links import unsubscribe_token
+from engine.language.contacts import Channel
+
+#: How the word came: by the button of a mail program (RFC 8058), or by a page, a mail, a person at the command line.
+Way = Literal["one-click", "link", "mail", "complaint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a page may show of a token: nothing that tells whose it is."""
+
+    channel: Channel
+    ended: bool  #: no advertising goes there any more
+
+
+def subscription(conn: Connection, keys: Sequence[bytes], token: str) -> Subscription | None:
+    """Tell what a page shows before anybody presses the button; None where the token is none of ours. Writes nothing.
+
+    ``keys`` are those of ``links.link_keys``.
+    """
+    found = _endpoint(conn, keys, token)
+    return None if found is None else Subscription(found[1], _ended(conn, found[0]))
+
+
+def unsubscribe(
+    conn: Connection, keys: Sequence[bytes], token: str, at: datetime, *, way: Way = "one-click"
+) -> bool | None:
+    """Take the token's word: no more marketing to its endpoint, from the caller's commit on.
+
+    Gives True where that is new, False where it was said before, None where the token is none of ours. ``keys`` are
+    those of ``links.link_keys``.
+    """
+    found = _endpoint(conn, keys, token)
+    return None if found is None else end_marketing(conn, found[0], at, way=way)
+
+
+def end_marketing(conn: Connection, endpoint_id: int, at: datetime, *, way: Way) -> bool:
+    """Note that the endpoint wants no marketing; False where that is its last word already. Locks the endpoint."""
+    lock_endpoint(conn, endpoint_id)
+    if _ended(conn, endpoint_id):
+        return False
+    # A consent that came in with a day to come must not outlive the word against it.
+    last = conn.scalar(
+        select(consents.c.at)
+        .where(consents.c.endpoint_id == endpoint_id)
+        .order_by(consents.c.at.desc(), consents.c.id.desc())
+        .limit(1)
+    )
+    when = at if last is None else max(at, last)
+    record_consent(conn, endpoint_id, "no", at=when, source=way, evidence=_EVIDENCE[way])
+    return True
+
+
+_EVIDENCE = {
+    "one-click": "the token of the mail's unsubscribe button",
+    "link": "the token of the message's link",
+    "mail": "a mail with the token",
+    "complaint": "a provider's report of a complaint",
+}
+
+
+def _endpoint(conn: Connection, keys: Sequence[bytes], token: str) -> tuple[int, Channel] | None:
+    number = unsubscribe_token(keys, token)
+    if number is None:
+        return None
+    row = conn.execute(select(endpoints.c.id, endpoints.c.channel).where(endpoints.c.id == number)).one_or_none()
+    return None if row is None else (row.id, row.channel)
+
+
+def _ended(conn: Connection, endpoint_id: int) -> bool:
+    """Tell whether the last that was said of the endpoint, whatever the topic, is no to all marketing."""
+    said = (
+        select(consents.c.state, consents.c.topic)
+        .where(consents.c.endpoint_id == endpoint_id, consents.c.basis != "implied")
+        .order_by(consents.c.at.desc(), consents.c.id.desc())
+        .limit(1)
+    )
+    last = conn.execute(said).one_or_none()
+    return last is not None and last.state == "no" and last.topic is None
