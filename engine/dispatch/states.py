@@ -36,6 +36,8 @@ State = Literal[
 #: ``engine`` acts on erasure, opt-out or a rule switched off, ``reconciler`` on evidence: of the journal or a provider.
 Who = Literal["worker", "holder", "anyone", "staff", "engine", "reconciler"]
 
+#: States in which evaluation writes a dispatch: it may be blocked, or too late, before it began.
+INITIAL: frozenset[State] = frozenset({"held", "pending", "blocked", "expired"})
 #: States that nothing leaves by itself (``uncertain`` and ``dead`` by a person only).
 FINAL: frozenset[State] = frozenset({"sent", "uncertain", "rejected", "blocked", "expired", "cancelled", "dead"})
 #: States that can still come to a hand-over.
@@ -47,6 +49,9 @@ MESSAGES = ("email", "sms")
 CARRIED = (*MESSAGES, "webhook")
 #: Steps inside the database: done in the claim's own transaction.
 INSIDE = ("coupon", "points", "tag")
+
+#: What rows of the trail say: a move of a dispatch; or the state in which its trail begins, where that was not pending.
+MOVE, BEGIN = "move", "begin"
 
 #: The most rows that one statement of a bulk move takes, so that no transaction grows with the outbox.
 BULK = 1_000
@@ -122,11 +127,14 @@ def move(
 ) -> list[int]:
     """Move the dispatches that are in ``before`` and meet ``where``; give the ids that really moved.
 
-    Raises ``ValueError`` for a move that the table does not allow to ``who``: a mistake in the program, never data.
+    Raises ``ValueError`` for a move that the table does not allow to ``who``, and for ``values`` that would change
+    where it leads: a mistake in the program, never data.
     """
     allowed = TRANSITIONS.get((before, after))
     if allowed is None or who not in allowed.who:
         raise ValueError(f"{who} may not move a dispatch from {before} to {after}")
+    if values is not None and not values.keys().isdisjoint(("state", "finished_at")):
+        raise ValueError("the state and its end are the table's")
     changes: dict[str, Any] = {"state": after, "reason": reason, "finished_at": now if allowed.final else None}
     if after not in ("claimed", "handoff"):
         changes |= {"leased_until": None, "lease_holder": None}
@@ -142,7 +150,7 @@ def move(
     ).all()
     moved = [row.id for row in rows]
     if rows:
-        trail = {"at": now, "actor": actor or who, "who": who, "action": "move", "before": before, "after": after}
+        trail = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
         each_of = [{"dispatch_id": row.id, "token": row.lease_token} for row in rows]
         conn.execute(insert(audit), [{**trail, "subject": reason, **row} for row in each_of])
     if before not in COUNTED and after in COUNTED and moved:

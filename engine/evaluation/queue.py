@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from engine.database.sql import values_cte
-from engine.database.tables import coupons, customer_facts, dispatches, matches
+from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
 from engine.evaluation.permission import bucket, in_branches
 from engine.language.config import Config
 from engine.language.offers import Offer
@@ -74,6 +74,8 @@ def write_dispatches(conn: Connection, queue: Queue) -> None:
     for step in once_each(queue.rule.steps):
         if isinstance(step.settings, Coupon):
             _write_coupons(conn, queue, step)
+    if queue.held is not None:
+        _begin_trails(conn, queue)
 
 
 def after_waits(at: datetime, zone: Zone, waits: Sequence[Duration]) -> datetime:
@@ -273,6 +275,27 @@ def _times(queue: Queue, match: Any, slots: Any) -> tuple[ColumnElement[int], Co
         due = due + bucket(match.c.customer_id, f"spread {queue.rule.id}") * slots.c.spread // 10_000
     closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
     return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
+
+
+def _begin_trails(conn: Connection, queue: Queue) -> None:
+    """Write down what begins as held: else its trail would not miss the row of who let it go."""
+    d = dispatches.c
+    rows = (
+        select(
+            literal(int(queue.as_of.timestamp()), BigInteger),
+            literal("evaluation"),
+            literal("begin"),
+            d.id,
+            d.lease_token,
+            d.state,
+            d.reason,
+        )
+        .join(matches, matches.c.id == d.match_id)
+        .where(matches.c.run_id == queue.run, matches.c.rule_id == queue.rule_row, d.state == "held")
+        .order_by(d.id)
+    )
+    columns = ["at", "actor", "action", "dispatch_id", "token", "after", "subject"]
+    conn.execute(insert(audit).from_select(columns, rows))
 
 
 def _text(value: str | None) -> ColumnElement[Any]:
