@@ -87,7 +87,9 @@ def _content(message: Message) -> bytes:
 
 
 def _write_draft(draft: Path, content: bytes) -> None:
-    draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not draft.parent.is_dir():
+        draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(draft.parent.parent)  # else a power cut takes the new folder with all that was synced in it
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)

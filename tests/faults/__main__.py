@@ -18,6 +18,7 @@ from .tally import MissingError, Scale, Tally
 MODULES: dict[str, str] = {
     "optouts": "optouts",
     "coupons": "coupon_races",
+    "power": "power",
 }
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")
