@@ -39,6 +39,7 @@ class Message:
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     test: bool = False  #: a preview sent to the owner, marked TEST
+    status_url: str = ""  #: where a provider may tell later what became of it; empty: nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Outcome:
     ``channel``: ``slow`` the provider wants fewer messages; ``failure`` counts towards the breaker, ``breaker`` opens
     it; ``stop`` waits for a person.
     ``counts_attempt`` is false where nothing was tried (bad password, the fence said no).
+    ``segments`` is as how many SMS the provider bills it, where it says so.
     """
 
     kind: Kind
@@ -59,6 +61,7 @@ class Outcome:
     endpoint: EndpointVerdict = "ok"
     channel: ChannelVerdict = "ok"
     counts_attempt: bool = True
+    segments: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

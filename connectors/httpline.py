@@ -131,11 +131,12 @@ def post(
 def retry_at(retry_after: str, now: datetime) -> datetime | None:
     """Read Retry-After, in seconds or as a date; at least a second and at most an hour from ``now``."""
     if retry_after.strip().isdecimal():
-        wait = timedelta(seconds=min(int(retry_after), 3600))
+        seconds = retry_after.strip().lstrip("0") or "0"
+        wait = timedelta(hours=1) if len(seconds) > len("3600") else timedelta(seconds=int(seconds))
     else:
         try:
             at = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
     return now + max(timedelta(seconds=1), min(wait, timedelta(hours=1)))

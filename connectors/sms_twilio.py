@@ -6,12 +6,13 @@ Its replies are judged by HTTP status first; Twilio's own codes only refine.
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from connectors.base import ChannelVerdict, EndpointVerdict, Handoff, Kind, Message, Outcome
 from connectors.httpline import FenceClosedError, LostError, NotReachedError, retry_at
@@ -19,8 +20,19 @@ from connectors.httpline import FenceClosedError, LostError, NotReachedError, re
 if TYPE_CHECKING:
     from connectors.twilio_http import FencedHttpClient
 
-_SID = re.compile(r"(SM|MM)[0-9a-f]{32}")
-_LONGEST_VALIDITY = 36_000  # seconds; Twilio's own limit
+SID: Final = re.compile(r"(?:SM|MM)[0-9a-f]{32}")
+#: Twilio's codes for who has written STOP to us; and for what is no number, not reachable by SMS, a landline: the
+#: number's fault, not ours.
+OPTED_OUT: Final = frozenset({21610})
+UNUSABLE: Final = frozenset({21211, 21214, 21217, 21265, 21614, 21635})
+_CODES: Final = range(1, 1_000_000)
+_REFUSED_ACCOUNT: Final = frozenset({20003})
+_LONGEST_VALIDITY: Final = 36_000  # seconds; Twilio's own limit
+#: What a trial account writes before every text.
+_TRIAL: Final = re.compile(r"Sent from [\w' ]{1,60} - ")
+#: A message found belongs to a hand-over where it was made so long before or after it: clocks differ, replies tarry.
+_EARLIER, _LATER = timedelta(minutes=2), timedelta(minutes=10)
+_LOOKED_THROUGH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +48,17 @@ class Row:
     counts_attempt: bool = True
 
 
-_OPTED_OUT = frozenset({21610})
-#: Not a number, not reachable by SMS, a landline: the number's fault, not ours.
-_UNUSABLE = frozenset({21211, 21214, 21217, 21265, 21614, 21635})
-
 #: ``reference/dispatch.md``, section 5. A refusal that leaves the endpoint ``ok`` is our fault: three in a row from
 #: different customers stop the channel (the dispatch counts them).
 TABLE: tuple[Row, ...] = (
     Row("accepted", "2..", "sent"),
     Row("the account is refused", "401|403", "not_now", channel="stop", counts_attempt=False),
-    Row("the account is refused", "4..", "not_now", frozenset({20003}), channel="stop", counts_attempt=False),
+    Row("the account is refused", "4..", "not_now", _REFUSED_ACCOUNT, channel="stop", counts_attempt=False),
+    Row("the account is refused, says a broken server", "...", "unknown", _REFUSED_ACCOUNT, channel="stop"),
     Row("too fast", "429", "not_now", channel="slow"),
     Row("too fast", "4..", "not_now", frozenset({20429}), channel="slow"),
-    Row("opted out", "400", "no", _OPTED_OUT, endpoint="opted_out"),
-    Row("number unusable", "400", "no", _UNUSABLE, endpoint="unusable"),
+    Row("opted out", "400", "no", OPTED_OUT, endpoint="opted_out"),
+    Row("number unusable", "400", "no", UNUSABLE, endpoint="unusable"),
     Row("gave up waiting", "408", "unknown", channel="failure"),
     Row("refused", "4..", "no"),
     Row("trouble", "...", "unknown", channel="failure"),
@@ -105,29 +114,30 @@ class TwilioConnector:
             if line.status is None:
                 raise
             return self._judge(line, getattr(error, "code", None))
-        if not isinstance(sent.sid, str) or not _SID.fullmatch(sent.sid):
-            return Outcome("unknown", f"http {line.status} without a sid", channel="failure")
-        return Outcome("sent", f"http {line.status}", provider_id=sent.sid)
+        return _accepted(line, sent.sid, sent.num_segments)
 
-    def find(self, message: Message, since: datetime) -> str | None:
-        """Look an uncertain message up by number, date and text: its sid, or None where that does not settle it.
+    def find(self, message: Message, since: datetime) -> frozenset[str] | None:
+        """Look up what became of a message by number, date and text: the sids of all that may be it.
 
-        ``since`` is the moment of the hand-over. Two equal messages settle nothing. Never raises.
+        ``since`` is the moment of the hand-over. None: Twilio gave no answer. Never raises.
         """
         client, line = self._open()
         line.fence(lambda: True)
-        text = _text(message)
         try:
-            found = client.messages.list(to=message.recipient, date_sent_after=since.astimezone(UTC), limit=50)
-            sids = {
+            # Not by Twilio's own filter for dates: what is still queued has no date of sending. The newest come first.
+            found = client.messages.list(to=message.recipient, limit=_LOOKED_THROUGH)
+            mine = [one for one in found if since - _EARLIER <= one.date_created <= since + _LATER]
+            if len(mine) == _LOOKED_THROUGH:
+                return frozenset()
+            return frozenset(
                 one.sid
-                for one in found
-                if isinstance(one.sid, str) and _SID.fullmatch(one.sid) and str(one.body).endswith(text)
-                if one.direction != "inbound" and one.status not in {"failed", "canceled"}
-            }
+                for one in mine
+                if isinstance(one.sid, str) and SID.fullmatch(one.sid) and _is_text(one.body, _text(message))
+                if one.to == message.recipient and one.direction != "inbound"
+                if one.status not in {"failed", "canceled"}
+            )
         except Exception:  # noqa: BLE001 (the look-up is a courtesy; its exceptions hold the number)
             return None
-        return sids.pop() if len(sids) == 1 else None
 
     def close(self) -> None:
         """Nothing is kept open between messages."""
@@ -152,19 +162,25 @@ class TwilioConnector:
         seconds = self._validity(message) if self._validity is not None else None
         if seconds is not None:
             options["validity_period"] = max(1, min(seconds, _LONGEST_VALIDITY))
+        if message.status_url:
+            options["status_callback"] = message.status_url
         return options
 
     def _judge(self, line: FencedHttpClient, code: object) -> Outcome:
         status = line.status or 0
-        known = code if isinstance(code, int) and code != status else None
+        known = code if type(code) is int and status != code and code in _CODES else None
         shown = f"twilio {known}" if known is not None else f"http {status}"
         for row in TABLE:
             if re.fullmatch(row.statuses, str(status)) and (row.codes is None or known in row.codes):
                 break
         else:
             return Outcome("unknown", shown, channel="failure")
-        if row.kind == "sent":  # accepted, perhaps, but in words that nobody can read
-            return Outcome("unknown", f"http {status} without a sid", channel="failure")
+        if row.kind == "sent":  # in words that Twilio's client cannot read: all that counts is a sid
+            try:
+                told = json.loads(line.text)
+                return _accepted(line, told["sid"], told.get("num_segments"))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                return _accepted(line, None, None)
         return Outcome(
             row.kind,
             shown,
@@ -175,5 +191,19 @@ class TwilioConnector:
         )
 
 
+def _accepted(line: FencedHttpClient, sid: object, segments: object) -> Outcome:
+    """Judge a 2xx by its sid."""
+    if not isinstance(sid, str) or not SID.fullmatch(sid):
+        return Outcome("unknown", f"http {line.status} without a sid", channel="failure")
+    # A messaging service has not chosen its number yet, and says 0.
+    told = re.fullmatch(r"[1-9][0-9]?", str(segments))
+    return Outcome("sent", f"http {line.status}", provider_id=sid, segments=int(told[0]) if told else None)
+
+
 def _text(message: Message) -> str:
     return message.body if isinstance(message.body, str) else message.body.decode()
+
+
+def _is_text(body: object, text: str) -> bool:
+    before = body.removesuffix(text) if isinstance(body, str) and body.endswith(text) else None
+    return before is not None and (not before or _TRIAL.fullmatch(before) is not None)

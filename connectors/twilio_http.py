@@ -18,20 +18,21 @@ _LARGEST_BODY = 1_000_000
 
 
 class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no types
-    """Twilio's ``HttpClient`` with deadlines and the fence. ``status`` and ``retry_after`` are of the last reply."""
+    """Twilio's ``HttpClient`` with deadlines and the fence; it keeps what the last reply said."""
 
     def __init__(self, connect_seconds: float, reply_seconds: float, context: ssl.SSLContext | None) -> None:
         self.is_async = False
         self.handoff: Callable[[], bool] = lambda: True
         self.status: int | None = None
         self.retry_after = ""
+        self.text = ""
         self._connect_seconds = connect_seconds
         self._reply_seconds = reply_seconds
         self._context = context
 
     def fence(self, handoff: Callable[[], bool]) -> None:
         """Begin anew: ``handoff`` is asked before the first byte of the next request."""
-        self.handoff, self.status, self.retry_after = handoff, None, ""
+        self.handoff, self.status, self.retry_after, self.text = handoff, None, "", ""
 
     def request(  # noqa: PLR0917 (the client's signature)
         self,
@@ -89,4 +90,5 @@ class FencedHttpClient(HttpClient):  # type: ignore[misc]  # the package has no 
             if not 400 <= reply.status < 500:  # noqa: PLR2004 (a client's error stands, whatever becomes of its text)
                 raise LostError from None
             text = ""
+        self.text = text
         return Response(reply.status, text, dict(reply.headers))

@@ -29,7 +29,7 @@ TABLE_ROWS: Final = 50
 #: The stable keys of ``log --format json``, and the columns of the CSV.
 KEYS: Final = (
     "id", "rule", "customer", "occasion", "step", "step_name", "channel", "to", "state", "reason", "due_at", "sent_at",
-    "attempts", "provider_id", "coupon",
+    "attempts", "carrier", "provider_id", "coupon",
 )  # fmt: skip
 
 
@@ -155,7 +155,8 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
         select(
             d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, matches.c.version_id,
             d.step, d.channel,
-            endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts, d.provider_id,
+            endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts,
+            d.carrier, d.provider_id,
             _code().label("coupon"), _taken_back().label("taken_back"),
         )
         .select_from(
@@ -183,6 +184,7 @@ def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
         "due_at",
         "handed_at",
         "finished_at",
+        "carrier",
         "provider_id",
         "coupon",
         "taken_back",
@@ -288,6 +290,7 @@ def _entry(row: Row[Any], versions: Mapping[int, _Written], *, reveal: bool) -> 
         "due_at": _iso(row.due_at),
         "sent_at": _iso(sent_at),
         "attempts": row.attempts,
+        "carrier": row.carrier,
         "provider_id": row.provider_id,
         "coupon": None if row.coupon is None else shown(row.coupon),
         "taken_back": row.taken_back,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import Connection, Engine
 
@@ -24,8 +24,19 @@ from engine.vocabulary.home import Home
 class Composer(Protocol):
     """Reads what a message needs, and makes it."""
 
-    def read(self, conn: Connection, rule: Rule, together: Sequence[Claim], at: datetime) -> Draft:
-        """Read everything as it is now. Raises ``NoRecipientError`` and ``CannotSendError``."""
+    def read(
+        self,
+        conn: Connection,
+        rule: Rule,
+        together: Sequence[Claim],
+        at: datetime,
+        *,
+        values: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Draft:
+        """Read everything as it is now, but for ``values`` that are given.
+
+        Raises ``NoRecipientError`` and ``CannotSendError``.
+        """
         ...
 
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
@@ -37,8 +48,8 @@ class Composer(Protocol):
 class Finder(Protocol):
     """A connector that can look up what became of a message whose answer was lost."""
 
-    def find(self, message: Message, since: datetime) -> str | None:
-        """Give the provider's id, or None where that is not certain."""
+    def find(self, message: Message, since: datetime) -> frozenset[str] | None:
+        """Give the provider's ids of all that may be this message, handed over at ``since``; None: no answer."""
         ...
 
 
@@ -85,6 +96,7 @@ class Desk:
     progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
     summary: Summary = field(default_factory=Summary)
     unusable: set[str] = field(default_factory=set)
+    looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
     @property
     def usable(self) -> list[str]:

@@ -16,7 +16,7 @@ from engine.dispatch import coupons
 from engine.dispatch.channels import WEBHOOK, CannotSendError, Carriers, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.hooks import as_json, told_of
-from engine.dispatch.links import bounce_address, message_id, message_key, unsubscribe_url
+from engine.dispatch.links import bounce_address, message_id, message_key, status_url, unsubscribe_url
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
 from engine.dispatch.render import Renderer, style_of
@@ -62,8 +62,16 @@ class Drafts:
         self._renderer = Renderer()
         self._files: dict[int, tuple[str, Mapping[str, str]]] = {}
 
-    def read(self, conn: Connection, rule: Rule, together: Sequence[Claim], at: datetime) -> Draft:
-        """Read everything as it is now. ``together`` share one message.
+    def read(
+        self,
+        conn: Connection,
+        rule: Rule,
+        together: Sequence[Claim],
+        at: datetime,
+        *,
+        values: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Draft:
+        """Read everything as it is now. ``together`` share one message; ``values`` are one's that was made before.
 
         Raises ``NoRecipientError``, and ``CannotSendError`` where links cannot be made for want of a secret.
         """
@@ -81,7 +89,7 @@ class Drafts:
             recipient=recipient,
             template=template,
             files=files,
-            values=[self._values(conn, rule, each, at) for each in together],
+            values=values or [self._values(conn, rule, each, at) for each in together],
             marketing=first.purpose == "marketing",
             subject=getattr(step.settings, "subject", None),
             seconds=self._open_for(first, at) if first.channel == "sms" else None,
@@ -89,7 +97,10 @@ class Drafts:
         )
 
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
-        """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words."""
+        """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words.
+
+        ``CannotSendError`` where its link for the provider cannot be made for want of a secret.
+        """
         first = together[0]
         key = self._home.key
         if draft.transport.startswith(WEBHOOK):
@@ -123,6 +134,10 @@ class Drafts:
             )
         else:
             body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
+        try:
+            back = status_url(self._home.config, key, first.id) if channel == "sms" else ""
+        except SecretError as error:
+            raise CannotSendError(f"No {draft.transport} goes out: {error}") from None
         return Message(
             key=message_key(key, first.id),
             channel=channel,
@@ -131,6 +146,7 @@ class Drafts:
             body=body,
             template=draft.template,
             values=Leaves(style_of(wanted[0] if wanted else "", values), values),
+            status_url=back,
         )
 
     def _hook(self, conn: Connection, rule: Rule, step: Step, claim: Claim, at: datetime) -> Draft:

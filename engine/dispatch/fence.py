@@ -186,6 +186,7 @@ def carry_out(
     *,
     content_hash: bytes | None = None,
     segments: int | None = None,
+    carrier: str | None = None,
 ) -> None:
     """Write the verdict on the row. Raises ``LostLease`` where the lease is no longer ours."""
     values: dict[str, object] = {} if verdict.passed else {"rescues": 0}
@@ -193,7 +194,7 @@ def carry_out(
         values |= {"due_at": verdict.due_at}
     elif verdict.passed:
         values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
-        values |= {"segments": segments}
+        values |= {"segments": segments, "carrier": carrier}
     if not move(
         conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
     ):
@@ -208,13 +209,14 @@ def pass_fence(
     *,
     content_hash: bytes,
     segments: int | None = None,
+    carrier: str | None = None,
 ) -> list[tuple[Claim, Verdict]]:
     """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
 
     Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
     became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
     both. Raises ``LostLease``; then the caller rolls back.
-    ``segments`` is how many SMS the message is billed as.
+    ``segments`` is how many SMS the message is billed as, ``carrier`` what it is handed to.
     """
     for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
         lock_endpoint(conn, endpoint_id)
@@ -229,5 +231,5 @@ def pass_fence(
     verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]
     against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]
     for each, verdict in against or verdicts:
-        carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments)
+        carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments, carrier=carrier)
     return against

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from base64 import b32decode, b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from engine.language.config import Config
 from engine.language.secret import SecretError
 
-Purpose = Literal["unsubscribe", "rating", "redemption", "bounce"]
+Purpose = Literal["unsubscribe", "rating", "redemption", "bounce", "status"]
 
 _MAC_BYTES: Final = 10  # 80 bits: short enough for a line of mail, and every guess costs a request
 _MAIL_TOKEN: Final = re.compile(r"[a-z2-7]{18,29}")
@@ -120,6 +122,25 @@ def bounce_address(config: Config, key: bytes, dispatch_id: int) -> str | None:
     if config.email.bounces is None:
         return None
     return _with_token(config.email.bounces.address, mail_token(key, "bounce", dispatch_id))
+
+
+def status_url(config: Config, key: bytes, dispatch_id: int) -> str:
+    """Give where a provider tells what became of a dispatch; empty where none could reach us there.
+
+    ``SecretError`` when the config names a secret that is not there.
+    """
+    base = config.links.base_url
+    if base is None or not _public(urlsplit(base).hostname or ""):
+        return ""
+    return f"{base.rstrip('/')}/s/{token(link_key(config, key), 'status', dispatch_id)}"
+
+
+def _public(host: str) -> bool:
+    """Tell whether a host is one of the open network, as Twilio wants it: another address has the message refused."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and "_" not in host and not host.endswith((".localhost", ".local", ".internal"))
 
 
 def message_id(key: bytes, dispatch_id: int, sender: str) -> str:

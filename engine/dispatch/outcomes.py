@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from connectors.base import Outcome
 from engine.database.consent import lock_endpoint, suppress
 from engine.database.tables import dispatches, endpoints
-from engine.dispatch import health
+from engine.dispatch import health, tallies
 from engine.dispatch.claims import Claim
 from engine.dispatch.states import State, move
 
@@ -75,7 +75,19 @@ def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, no
     moved = move(conn, before, after, claim.mine(), **common)
     if not moved and after == "sent":  # the lease ran out meanwhile, and here is the provider's yes
         moved = move(conn, "uncertain", "sent", claim.mine(), **common)
+    if moved and outcome.segments is not None:
+        _bill(conn, claim.id, outcome.segments)
     return after if moved else None
+
+
+def _bill(conn: Connection, dispatch_id: int, segments: int) -> None:
+    """Note as how many SMS it really was billed; what the budgets counted of it is corrected."""
+    other = (dispatches.c.id == dispatch_id, dispatches.c.segments.is_distinct_from(segments))
+    counted = tallies.counted_ones(conn, *other)
+    if counted:
+        tallies.change(conn, counted, -1)
+        conn.execute(update(dispatches).where(*other).values(segments=segments))
+        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id == dispatch_id), 1)
 
 
 def _state(outcome: Outcome, *, handed: bool, attempts: int) -> tuple[State, str | None]:

@@ -20,7 +20,7 @@ from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
-from engine.dispatch import coupons, inside, outbox, states
+from engine.dispatch import coupons, inside, lookup, outbox, states
 from engine.dispatch.channels import WEBHOOK, CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
@@ -60,6 +60,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
         desk.summary.states[state] += freed[state]
     desk.summary.states["expired"] += expired
     desk.summary.states = +desk.summary.states
+    lookup.look_up(desk)
     left = limit
     while left is None or left > 0:
         if _do_steps(desk):
@@ -246,9 +247,9 @@ def _hand_over(
         _after_a_no(desk, together, fence)
         return
     if outcome.kind == "unknown" and fence.passed and isinstance(connector, Finder):
-        found = connector.find(message, fence.at)
-        if found is not None:
-            outcome = Outcome("sent", "found", provider_id=found)
+        sid = lookup.found_at_once(desk, together, connector.find(message, fence.at))
+        if sid is not None:
+            outcome = Outcome("sent", "found", provider_id=sid)
     for claim, state in zip(together, _recorded(desk, together, outcome, fence), strict=True):
         if state is not None:
             desk.summary.count(claim.id, state)
@@ -315,6 +316,7 @@ class _Fence:
                         segments=segments(body).count
                         if self.message.channel == "sms" and isinstance(body, str)
                         else None,
+                        carrier=self.transport,
                     )
             except LostLease:
                 return False

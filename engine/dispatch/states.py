@@ -139,7 +139,7 @@ def move(
     if after not in ("claimed", "handoff"):
         changes |= {"leased_until": None, "lease_holder": None}
     if before == "handoff" and after == "pending":
-        changes |= {"handed_at": None, "handed_day": None, "content_hash": None}
+        changes |= {"handed_at": None, "handed_day": None, "content_hash": None, "carrier": None}
     changes |= values or {}
     gone = _counted_until_now(conn, before, after, *where)
     rows = conn.execute(

@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from urllib.parse import parse_qs
 
 import pytest
@@ -17,6 +18,7 @@ from connectors.sms_twilio import TwilioConnector
 
 SID = "SM" + "0123456789abcdef" * 2
 ACCOUNT = "AC" + "f" * 32
+NUMBER = "+15005550101"
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
 
@@ -79,6 +81,10 @@ TABLE = [
     (created(7), unknown("http 201 without a sid")),
     (reply(200, text="<html>welcome to the hotel wifi</html>"), unknown("http 200 without a sid")),
     (reply(201, ["a list"]), unknown("http 201 without a sid")),
+    (created(date_created=7), ("sent", "http 201", "ok", "ok", True)),
+    (reply(201, text="[" * 100_000), unknown("http 201 without a sid")),
+    (created(SID.upper()), unknown("http 201 without a sid")),
+    (created(f"{SID}\n"), unknown("http 201 without a sid")),
     (reply(201, text=""), unknown("http 201 without a sid")),
     (refused(400, 21610), ("no", "twilio 21610", "opted_out", "ok", True)),
     (refused(400, 21211), ("no", "twilio 21211", "unusable", "ok", True)),
@@ -91,6 +97,11 @@ TABLE = [
     (refused(401, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
     (reply(403, {}), ("not_now", "http 403", "ok", "stop", False)),
     (refused(400, 20003), ("not_now", "twilio 20003", "ok", "stop", False)),
+    (refused(500, 20003), ("unknown", "twilio 20003", "ok", "stop", True)),
+    (refused(400, True), ("no", "http 400", "ok", "ok", True)),
+    (refused(400, "21610"), ("no", "http 400", "ok", "ok", True)),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" + created(), ("sent", "http 201", "ok", "ok", True)),
+    (b"HTTP/1.1 103 Early Hints\r\n\r\n" + created(), unknown("http 103")),
     (refused(429, 20429), ("not_now", "twilio 20429", "ok", "slow", True)),
     (reply(408, {}), unknown("http 408")),
     (reply(307, {}, headers="Location: http://evil.example/\r\n"), unknown("http 307")),
@@ -138,6 +149,21 @@ def test_the_request_is_what_twilio_asks_for(text_message):
             "Body": "See you soon, Li",
             "ValidityPeriod": "36000",
         }
+
+
+def test_a_message_says_where_its_fate_is_told(text_message):
+    told = dataclasses.replace(text_message, status_url="https://corner.example/r/s/abc")
+    with ScriptedTwilio(created()) as server:
+        send(server, told)
+        assert server.requests[0][2]["StatusCallback"] == "https://corner.example/r/s/abc"
+
+
+@pytest.mark.parametrize(
+    ("said", "segments"), [("3", 3), ("0", None), ("many", None), (None, None), (2, 2), ("", None)]
+)
+def test_as_how_many_it_is_billed_is_told_where_twilio_says_so(text_message, said, segments):
+    with ScriptedTwilio(created(num_segments=said)) as server:
+        assert send(server, text_message)[0] == Outcome("sent", "http 201", provider_id=SID, segments=segments)
 
 
 def test_a_messaging_service_can_be_the_sender(text_message):
@@ -200,6 +226,10 @@ def test_the_request_goes_out_under_tls(text_message, certificates):
         ("Retry-After: 999999\r\n", 3600),
         ("Retry-After: Mon, 04 May 2026 10:05:00 GMT\r\n", 300),
         ("Retry-After: Mon, 04 May 2020 10:05:00 GMT\r\n", 1),
+        (f"Retry-After: {'9' * 5000}\r\n", 3600),
+        (f"Retry-After: {'0' * 5000}7\r\n", 7),
+        ("Retry-After: -5\r\n", None),
+        ("Retry-After: Mon, 04 May 2026 10:05:00 +9999999999999\r\n", None),
         ("Retry-After: soon\r\n", None),
         ("", None),
     ],
@@ -232,25 +262,35 @@ def listed(*messages):
     return reply(200, {"messages": list(messages), "page": 0, "page_size": 50, "next_page_uri": None, "uri": "x"})
 
 
-def one(sid=SID, body="See you soon, Li", direction="outbound-api", status="delivered"):
-    return {"sid": sid, "body": body, "direction": direction, "status": status}
+def one(sid=SID, body="See you soon, Li", *, direction="outbound-api", status="delivered", seconds=1, to=NUMBER):
+    made = format_datetime(NOW + timedelta(seconds=seconds))
+    return {"sid": sid, "body": body, "direction": direction, "status": status, "to": to, "date_created": made}
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        (listed(one()), SID),
-        (listed(one(body="Sent from a trial account - See you soon, Li")), SID),
-        (listed(one(body="Other")), None),
-        (listed(one(direction="inbound")), None),
-        (listed(one(status="failed")), None),
-        (listed(one(), one(sid="SM" + "b" * 32)), None),
-        (listed(), None),
+        (listed(one()), {SID}),
+        (listed(one(body="Sent from your Twilio trial account - See you soon, Li")), {SID}),
+        (listed(one(body="Oh no: See you soon, Li")), set()),
+        (listed(one(body="Other")), set()),
+        (listed(one(body=None)), set()),
+        (listed(one(sid="SMshort")), set()),
+        (listed(one(direction="inbound")), set()),
+        (listed(one(status="failed")), set()),
+        (listed(one(to="+15005550199")), set()),
+        (listed(one(seconds=-7200)), set()),
+        (listed(one(seconds=7200)), set()),
+        (listed(one(), one(sid="SM" + "b" * 32)), {SID, "SM" + "b" * 32}),
+        (listed(*[one(sid=f"SM{number:032x}") for number in range(50)]), set()),
+        (listed(), set()),
         (reply(500, {}), None),
+        (reply(200, text="<html>"), None),
+        (listed({**one(), "date_created": "soon"}), None),
         (CLOSE, None),
     ],
 )
-def test_a_look_up_settles_only_what_is_beyond_doubt(text_message, answer, found):
+def test_a_look_up_gives_all_that_may_be_the_message(text_message, answer, found):
     with ScriptedTwilio(answer) as server:
         assert connector(server).find(text_message, NOW) == found
         assert server.requests[0][0].startswith(f"GET /2010-04-01/Accounts/{ACCOUNT}/Messages.json?")

@@ -186,7 +186,7 @@ def test_a_lost_answer_is_looked_up_where_the_connector_can(cafe, home, clock):
     class Knowing(Sink):
         def find(self, _message, since):
             assert since == NOW
-            return "SM1"
+            return frozenset({"SM1"})
 
     send_due(a_desk(cafe, home, clock, sms=Knowing([Outcome("unknown", "timeout", channel="failure")])))
     assert cafe.state(message) == "sent"
