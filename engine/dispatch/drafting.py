@@ -134,10 +134,6 @@ class Drafts:
             )
         else:
             body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
-        try:
-            back = status_url(self._home.config, key, first.id) if channel == "sms" else ""
-        except SecretError as error:
-            raise CannotSendError(f"No {draft.transport} goes out: {error}") from None
         return Message(
             key=message_key(key, first.id),
             channel=channel,
@@ -146,8 +142,14 @@ class Drafts:
             body=body,
             template=draft.template,
             values=Leaves(style_of(wanted[0] if wanted else "", values), values),
-            status_url=back,
+            status_url=self._status_url(first) if channel == "sms" else "",
         )
+
+    def _status_url(self, claim: Claim) -> str:
+        try:
+            return status_url(self._home.config, self._home.key, claim.id)
+        except SecretError as error:
+            raise CannotSendError(f"No sms goes out: {error}") from None
 
     def _hook(self, conn: Connection, rule: Rule, step: Step, claim: Claim, at: datetime) -> Draft:
         """Read what a webhook is told. One that is no longer in the config has nobody to tell."""

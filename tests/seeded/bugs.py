@@ -110,8 +110,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a reply of Twilio without a sid counts as sent",
         "connectors/sms_twilio.py",
-        "if not isinstance(sent.sid, str) or not _SID.fullmatch(sent.sid):",
-        "if sent.sid is None:",
+        "if not isinstance(sid, str) or not SID.fullmatch(sid):",
+        "if sid is None:",
         ("tests/connectors/test_sms_twilio.py",),
     ),
     Bug(
