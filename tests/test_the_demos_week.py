@@ -53,7 +53,7 @@ def week(tmp_path_factory):
             clock[0] += timedelta(seconds=seconds)
 
         send_until(desk, until=at(MONDAY + timedelta(days=number + 1), 3, 59), sleep=sleep)
-        desk.carriers.close()
+        desk.close()
     yield home, db, results
     db.dispose()
 

@@ -20,6 +20,7 @@ from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
 from engine.dispatch.desk import Summary, open_desk
+from engine.dispatch.journal import JournalError
 from engine.dispatch.stages import send_due, send_until
 from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
@@ -65,6 +66,7 @@ class Ran:
     closed: Sequence[str] = ()  #: what kept messages in
     given_up: GivenUp = field(default=GivenUp())
     silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
+    halted: str = ""  #: why nothing may leave for now, a sentence
 
     @property
     def failed(self) -> bool:
@@ -82,6 +84,8 @@ class Ran:
         for rule in self.result.rules:
             if rule.bug is not None:
                 raise rule.bug
+        if self.halted:
+            return NOT_NOW
         return WRONG if self.failed else NOT_NOW if self.silent else FINE
 
     @property
@@ -110,6 +114,7 @@ class Ran:
         """Give what stopped a file, a rule or a message, for the end of it all."""
         stopped = [complaint(each) for each in self.imports if each.failed]
         stopped += [f"{self.result.notice[:1].upper()}{self.result.notice[1:]}."] if self.result.notice else []
+        stopped += [self.halted] if self.halted else []
         stopped += [*self.closed, *self.silent]
         stopped += self.summary.problems if self.summary is not None else []
         stopped += self.given_up.sentences
@@ -160,13 +165,15 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
         with alone(session.home.root):
             imports = take_inbox(session, at)
             result = run_due(session.db, session.home, at, only=only, started_at=session.clock())
-            send_due(desk)
+            halted = _halted(lambda: send_due(desk))
         if wait:
             sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
             until = end_of_day(session, clock())
-            send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
+            halted = _halted(
+                lambda: send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
+            )
     finally:
-        desk.carriers.close()
+        desk.close()
     with session.look() as conn:
         dead = given_up(conn, since) if desk.summary.states["dead"] else GivenUp()
         quiet = silent(conn, session.home.config, clock())
@@ -179,7 +186,17 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
         closed=shut,
         silent=list(quiet.values()),
         given_up=dead,
+        halted=halted,
     )
+
+
+def _halted(send: Callable[[], Summary]) -> str:
+    """Send; give why nothing may leave for now, or nothing."""
+    try:
+        send()
+    except JournalError as error:
+        return str(error)
+    return ""
 
 
 def clock_of(session: Session, at: datetime | None) -> Clock:
@@ -199,15 +216,17 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     with counter(COUNTED) as progress:
         desk = open_desk(session.db, session.home, now=clock, rehearsal=at is not None, progress=progress)
         try:
-            summary = send_due(desk, limit=limit)
+            halted = _halted(lambda: send_due(desk, limit=limit))
         finally:
-            desk.carriers.close()
-    page = Page()
+            desk.close()
+    summary, page = desk.summary, Page()
     sent_report(page, summary.to_json(), inside=summary.inside)
     with session.look() as conn:
         dead = given_up(conn, since) if summary.states["dead"] else GivenUp()
         quiet = list(silent(conn, session.home.config, clock()).values())
     code = WRONG if summary.problems or dead.by_owner else NOT_NOW if quiet else FINE
+    if halted:
+        return page.text, [halted, *summary.problems, *dead.sentences, *quiet], NOT_NOW
     return page.text, [*summary.problems, *dead.sentences, *quiet], code
 
 

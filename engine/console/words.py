@@ -44,6 +44,7 @@ REASONS: Final[Mapping[str, str]] = {
     "no_recipient": "there is nobody to write to (contacts in config/regulars.yaml)",
     "poison": "broke the sending three times",
     "abandoned": "the run that held it was ended",
+    "journal": "the journal could not be written, so it stayed here",
     "no_answer": "the line broke in the moment of sending",
     "no_fence": "the connector sent without asking",
     "not_now": "the provider said: not now",

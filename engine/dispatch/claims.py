@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, update
 
 from engine.database.consent import Purpose
-from engine.database.tables import customer_facts, customers, dispatches, matches, runs, zones
+from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
 from engine.dispatch.states import INSIDE, move
@@ -35,6 +35,8 @@ _COUNTRY = (
     .correlate(dispatches)
     .scalar_subquery()
 )
+
+_ENDPOINT = select(endpoints.c.hash).where(endpoints.c.id == dispatches.c.endpoint_id).scalar_subquery()
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
 Grouping = Callable[[Connection, int, int], str]
@@ -65,6 +67,11 @@ class Claim:
     rating_id: int | None
     event_id: int | None
     friend_id: int | None
+    part: int
+    rule: str  #: the owner's name of it
+    endpoint_hash: bytes | None
+    source: str = field(repr=False)  #: with the next, the guest in the owner's files
+    external_id: str = field(repr=False)
     zone: ZoneInfo  #: the customer's
     country: str | None = None  #: whose law holds for the guest; None: the home's
 
@@ -193,11 +200,13 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
         select(
             d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
             d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
-            m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id,
+            m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id, d.part, rules.c.rule,
+            _ENDPOINT.label("endpoint_hash"), customers.c.source, customers.c.external_id,
             zones.c.name.label("zone"), _COUNTRY.label("country"),
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)
+        .join(rules, rules.c.id == d.rule_id)
         .join(zones, zones.c.id == customers.c.zone_id)
         .where(d.id.in_(ids))
         .order_by(d.due_at, d.priority, d.id)

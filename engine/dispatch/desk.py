@@ -15,6 +15,8 @@ from engine.dispatch.channels import Carriers, Channels
 from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
+from engine.dispatch.instance import identity
+from engine.dispatch.journal import FOLDER, Journal
 from engine.dispatch.journeys import Journeys, policy_of
 from engine.dispatch.states import CARRIED
 from engine.language.rule import Rule
@@ -91,12 +93,18 @@ class Desk:
     policy: Policy
     carriers: Carriers
     composer: Composer
+    journal: Journal
     now: Callable[[], datetime]
     holder: str = field(default_factory=this_worker)
     progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
     summary: Summary = field(default_factory=Summary)
     unusable: set[str] = field(default_factory=set)
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
+
+    def close(self) -> None:
+        """End what is kept open."""
+        self.carriers.close()
+        self.journal.close()
 
     @property
     def usable(self) -> list[str]:
@@ -112,16 +120,19 @@ def open_desk(
     rehearsal: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Desk:
-    """Make the desk of a home; nothing is connected before the first message. Close it with ``desk.carriers.close()``.
+    """Make the desk of a home; nothing is connected before the first message. Close it with ``close``.
 
     ``rehearsal``: the time is not the clock's, so only files and servers on this machine are written to.
     """
     carriers = Channels(home.root, home.config, now, rehearsal=rehearsal)
+    with db.begin() as conn:
+        journal = Journal(home.root / FOLDER, identity(conn), home.key)
     return Desk(
         db=db,
         policy=policy_of(home, Journeys(home)),
         carriers=carriers,
         composer=Drafts(home, carriers),
+        journal=journal,
         now=now,
         progress=progress,
     )

@@ -233,3 +233,18 @@ def pass_fence(
     for each, verdict in against or verdicts:
         carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments, carrier=carrier)
     return against
+
+
+def take_back(conn: Connection, together: Sequence[Claim], now: datetime) -> None:
+    """Let wait again what passed the fence and may not leave after all: the journal could not be written."""
+    for each in together:
+        move(
+            conn,
+            "handoff",
+            "pending",
+            each.mine(),
+            who="holder",
+            now=now,
+            reason="journal",
+            values={"rescues": 0},
+        )

@@ -25,8 +25,9 @@ from engine.dispatch.channels import WEBHOOK, CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
-from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence
+from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence, take_back
 from engine.dispatch.health import MINUTE, admit, shut_until
+from engine.dispatch.journal import JournalError
 from engine.dispatch.mime import MessageError
 from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
@@ -48,8 +49,17 @@ TRIES = 3
 def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
     """Send everything that is due, or the first ``limit`` messages; give the summary of the desk so far.
 
-    Raises ``DBAPIError`` when the database cannot be used: whatever was under way is freed by the next run.
+    Raises ``DBAPIError`` when the database cannot be used: whatever was under way is freed by the next run; and
+    ``JournalError`` when the journal cannot be written: nothing that it does not hold has left.
     """
+    try:
+        return _send_due(desk, limit)
+    except JournalError:
+        _lay_down(desk)
+        raise
+
+
+def _send_due(desk: Desk, limit: int | None) -> Summary:
     at = desk.now()
     with desk.db.begin() as conn:
         bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
@@ -82,8 +92,8 @@ def send_until(
 
     ``before`` is called before each sending: what an owner has changed since is looked at there.
 
-    What waits for a person is not waited for. A database that is locked or out of reach is, and told in the summary;
-    when it still is at ``until``, its error is raised.
+    What waits for a person is not waited for. A database that is locked or out of reach is, and a journal that cannot
+    be written, and told in the summary; what still is so at ``until`` is raised.
     """
     failures = 0
     while True:
@@ -99,6 +109,13 @@ def send_until(
             if not passes(error) or at > until:
                 raise
             desk.summary.problem(f"For a while messages waited for the database. {explain(error)}")
+            due = at + SHORTEST_SLEEP * (1 << min(failures, 10))
+            failures += 1
+        except JournalError as error:
+            at = desk.now()
+            if at > until:
+                raise
+            desk.summary.problem(f"For a while messages waited. {error}")
             due = at + SHORTEST_SLEEP * (1 << min(failures, 10))
             failures += 1
         else:
@@ -243,6 +260,8 @@ def _hand_over(
         outcome = Outcome("unknown", f"bug: {type(error).__name__}")
     if fence.broken is not None:
         raise fence.broken
+    if fence.unwritten is not None:
+        raise fence.unwritten
     if fence.asked and not fence.passed:
         _after_a_no(desk, together, fence)
         return
@@ -298,6 +317,7 @@ class _Fence:
     at: datetime = EPOCH  #: when it was asked last
     against: list[tuple[Claim, Verdict]] = field(default_factory=list)
     broken: OperationalError | None = None  #: the database could not be asked: nothing may leave
+    unwritten: JournalError | None = None  #: the journal does not have it: nothing may leave
 
     def __call__(self) -> bool:
         self.asked = True
@@ -324,6 +344,25 @@ class _Fence:
                 self.broken = error
                 continue
             self.broken = None
-            self.passed = not self.against
+            self.passed = not self.against and self._is_written(fingerprint)
             return self.passed
+        return False
+
+    def _is_written(self, fingerprint: bytes) -> bool:
+        """Write into the journal what has passed; where that cannot be, take it back: it has not left."""
+        try:
+            self.desk.journal.note(self.together, at=self.at, content_hash=fingerprint)
+        except JournalError as error:
+            self.unwritten = error
+        else:
+            return True
+        for _ in range(TRIES):
+            try:
+                with self.desk.db.begin() as conn:
+                    take_back(conn, self.together, self.desk.now())
+            except OperationalError as error:
+                self.broken = error
+            else:
+                self.broken = None
+                break
         return False

@@ -27,6 +27,8 @@ regulars.key
 *.rejects*.csv
 regulars.lock
 inbox/
+journal/
+backups/
 outbox/
 preview/
 secrets/

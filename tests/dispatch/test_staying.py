@@ -113,9 +113,9 @@ class TestADatabaseThatIsAway:
         return Away(cafe.db, clock)
 
     def test_is_slept_over_and_told_once(self, cafe, home, clock, away):
-        message = cafe.message()
+        message, desk = cafe.message(), a_desk(cafe, home, clock)
         away.for_so_long(minutes=40)
-        summary = send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+        summary = send_until(desk, until=chicago(5, 4), sleep=clock.sleep)
         assert cafe.state(message) == "sent"
         assert clock.slept == [30, 60, 120, 240, 480, 900, 900]
         (told,) = summary.problems
@@ -123,9 +123,10 @@ class TestADatabaseThatIsAway:
 
     def test_until_the_day_is_over_and_then_it_is_an_error(self, cafe, home, clock, away):
         cafe.message()
+        desk = a_desk(cafe, home, clock)
         away.for_so_long(days=2)
         with pytest.raises(OperationalError):
-            send_until(a_desk(cafe, home, clock), until=chicago(5, 4), sleep=clock.sleep)
+            send_until(desk, until=chicago(5, 4), sleep=clock.sleep)
         assert chicago(5, 4) <= clock.at <= chicago(5, 4, 16)
 
     def test_at_the_fence_three_times_spoils_no_message_and_sends_it_once(self, cafe, home, clock, away):

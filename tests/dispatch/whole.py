@@ -61,7 +61,7 @@ def send(db, home, at):
     try:
         return send_due(desk).to_json()
     finally:
-        desk.carriers.close()
+        desk.close()
 
 
 def states(db):

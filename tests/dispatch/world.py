@@ -34,6 +34,8 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk
 from engine.dispatch.drafting import Drafts
 from engine.dispatch.fence import Policy
+from engine.dispatch.instance import identity
+from engine.dispatch.journal import Journal
 from engine.language.keys import make_key
 from engine.language.rule import Active, Limits, Rule, Send, Step
 from engine.language.times import Hours, Schedule
@@ -366,4 +368,7 @@ def a_home(root: Path, config: str = CONFIG) -> Home:
 
 def a_desk(cafe: Cafe, home: Home, clock: Clock, **by_channel: Any) -> Desk:
     carriers = Carried({"email": Sink(), "sms": Sink()} | by_channel)
-    return Desk(db=cafe.db, policy=cafe.policy, carriers=carriers, composer=Drafts(home, carriers), now=clock)
+    with cafe.db.begin() as conn:
+        journal = Journal(home.root / "journal", identity(conn), home.key)
+    composer = Drafts(home, carriers)
+    return Desk(db=cafe.db, policy=cafe.policy, carriers=carriers, composer=composer, journal=journal, now=clock)

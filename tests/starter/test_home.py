@@ -214,4 +214,4 @@ def test_the_editors_settings_are_json_and_name_schemas_of_the_home(tmp_path):
 
 def test_the_key_and_the_guests_stay_out_of_a_repository(tmp_path):
     ignored = (create_home(tmp_path / "cafe", answers=HomeAnswers()) / ".gitignore").read_text().split()
-    assert {"regulars.key", "*.db", "inbox/", "outbox/"} <= set(ignored)
+    assert {"regulars.key", "*.db", "inbox/", "journal/", "backups/", "outbox/"} <= set(ignored)
