@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import postgres_server
+from postgres_server import PostgresServer
 from sqlalchemy import Engine
 
 from engine.database.engines import open_db
@@ -41,12 +42,12 @@ def place(kind: str, *, room: Path | None = None) -> Iterator[Place]:
             shutil.copyfile(_migrated(), root / "regulars.db")
             yield from _opened(kind, root, f"sqlite:///{root / 'regulars.db'}")
             return
-        server = _server()
-        name = server.create(server.migrated)
+        postgres = server()
+        name = postgres.create(postgres.migrated)
         try:
-            yield from _opened(kind, root, server.url(name))
+            yield from _opened(kind, root, postgres.url(name))
         finally:
-            server.drop(name)
+            postgres.drop(name)
 
 
 def _opened(kind: str, root: Path, url: str) -> Iterator[Place]:
@@ -57,7 +58,7 @@ def _opened(kind: str, root: Path, url: str) -> Iterator[Place]:
         db.dispose()
 
 
-def _server() -> postgres_server.PostgresServer:
+def server() -> PostgresServer:
     try:
         return postgres_server.running()
     except postgres_server.NoServerError as reason:

@@ -13,7 +13,9 @@ from datetime import datetime
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 
+from engine.database.engines import reading
 from engine.database.tables import dispatches
+from engine.dispatch.history import check
 
 #: What a message that was accepted may be afterwards.
 KNOWN_AS_GONE = frozenset({"sent", "uncertain"})
@@ -154,7 +156,7 @@ def reconcile(
         lost=lost,
         stuck=sum(1 for row in rows if row.state in UNDER_WAY) + len(late),
         uncertain=sum(1 for row in rows if row.state == "uncertain"),
-        wrong=tuple(integrity(db)),
+        wrong=(*integrity(db), *histories(db)),
     )
 
 
@@ -162,6 +164,12 @@ def states_of(db: Engine) -> dict[int, str]:
     """Read the state of every dispatch, as it is now."""
     with db.begin() as conn:
         return {row.id: row.state for row in conn.execute(select(dispatches.c.id, dispatches.c.state))}
+
+
+def histories(db: Engine) -> list[str]:
+    """Replay the trail of every dispatch: each history must be a path of the table of moves."""
+    with reading(db).begin() as conn:
+        return [f"dispatch {each.dispatch_id}: {each.said}" for each in check(conn)]
 
 
 def integrity(db: Engine) -> list[str]:

@@ -1,0 +1,42 @@
+"""A sample of the kills of `make faults`: those around fence, dot and record, and some from everywhere."""
+
+import pytest
+
+from .kills import DOT, kill_before, some, undisturbed
+from .lanes import lane
+from .places import KINDS
+from .scenes import SCENES
+from .tally import Tally
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def traced(request):
+    if request.param == "postgres":
+        request.getfixturevalue("postgres_server")
+    with lane(request.param) as made:
+        yield made
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_worker_killed_before_any_of_its_system_calls_sends_nothing_twice_and_loses_nothing(traced, scene, sample):
+    row = sample(lambda scale: some(traced, scene, scale))
+    assert row.tries >= 6
+    assert row.uncertain == row.window  # each that had passed the fence, and no other
+    assert (row.uncertain > 0) == (scene in ("email", "sms"))
+
+
+def test_the_kill_comes_before_the_call_and_not_after_it(traced, sample):
+    """Before the dot is sent nothing is accepted; before the call after it, it is."""
+
+    def around_the_dot(scale):
+        made, expected = undisturbed(traced, "email")
+        dot = next(n for n, call in enumerate(made) if DOT in call.line)
+        accepted = []
+        for when in (made[dot], made[dot + 1]):
+            tried = kill_before(traced, when, expected)
+            accepted.append(sum(traced.witness.accepted.values()))
+            assert (tried.kills, tried.passed) == (1, 1)
+        assert accepted == [0, 1]
+        return Tally("kills around the dot")
+
+    sample(around_the_dot)
