@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.console import commands_coupon, commands_customer, commands_dispatch, commands_receive
+from engine.console import commands_coupon, commands_customer, commands_dispatch, commands_dkim, commands_receive
 from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
 from engine.console.program import CLOCK, in_home
 
@@ -283,6 +283,7 @@ for group in (
     commands_coupon.coupon,
     commands_customer.customer,
     commands_dispatch.dispatch,
+    commands_dkim.dkim,
     commands_receive.receive,
 ):
     main.add_command(group)

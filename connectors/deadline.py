@@ -20,3 +20,7 @@ class Deadline:
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
+
+    def passed(self) -> bool:
+        """Tell whether it is over."""
+        return time.monotonic() >= self._until

@@ -9,12 +9,20 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 from connectors.base import Handoff, Message, Outcome
+from connectors.deadline import Deadline
+from connectors.domains import domain_in_ascii
 from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnfitError, UnsafeError, of_fault, of_reply
 from connectors.smtp_session import Session, Tls
 
+#: So many messages go over one connection, and it is not used again after so many seconds without one.
+MOST = 100
+IDLE = 30.0
+
 _CLOSING_DOWN = 421
+_YES = range(200, 300)  # RFC 5321, 4.3.2: a client goes by the first digit
 _STARTS_WITH_DOT = re.compile(rb"^\.", re.MULTILINE)
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
@@ -27,8 +35,10 @@ class SmtpConnector:
     """Sends through one mail server and keeps the connection between messages.
 
     ``tls`` is ``starttls`` (never falls back to plaintext), ``tls`` (from the first byte) or ``none``. ``context`` is
-    by default one that verifies against the system's certificates. ``deadlines`` are seconds by phase, for those that
-    shall differ. ``local_hostname`` is what EHLO says: by default the address of this end, which needs no look-up.
+    by default one that verifies: against the system's certificates, or those of ``ca_file`` instead. ``deadlines`` are
+    seconds by phase, for those that shall differ. ``local_hostname`` is what EHLO says: by default the address of this
+    end, which needs no look-up. A connection is used for ``most`` messages, and not after ``idle`` seconds of silence:
+    many servers set such limits of their own, and a refusal would cost more than a new connection.
     """
 
     def __init__(
@@ -39,9 +49,12 @@ class SmtpConnector:
         user: str = "",
         password: str = "",
         *,
+        ca_file: Path | None = None,
         local_hostname: str | None = None,
         context: ssl.SSLContext | None = None,
         deadlines: Mapping[Phase, float] | None = None,
+        most: int = MOST,
+        idle: float = IDLE,
     ) -> None:
         self._host = host
         self._port = port
@@ -49,9 +62,13 @@ class SmtpConnector:
         self._user = user
         self._password = password
         self._local_hostname = local_hostname
+        self._ca_file = ca_file
         self._context = context
         self._deadlines = deadlines or {}
+        self._most = most
+        self._idle = idle
         self._kept: Session | None = None
+        self._stale = Deadline(0)  #: of the kept one
 
     def send(self, message: Message, handoff: Handoff) -> Outcome:
         """Send one message. The outcome follows the table in ``smtp_replies``; nothing that a server does raises."""
@@ -89,29 +106,40 @@ class SmtpConnector:
         except UnfitError as unfit:
             outcome, clean = Outcome("no", unfit.code), True
         finally:
-            if clean:
-                self._kept = session
-            else:
-                session.hang_up()
+            self._keep(session, clean=clean)
         if stale and not clean and session.phase == "MAIL":
             return self._attempt(letter, handoff)  # the kept connection was gone; nothing had been said on it
         return outcome
 
+    def _keep(self, session: Session, *, clean: bool) -> None:
+        """Keep the connection for the next message where both ends stand at the beginning of one."""
+        session.served += 1
+        if clean and session.served < self._most:
+            self._kept, self._stale = session, Deadline(self._idle)
+        else:
+            session.hang_up(politely=clean)
+
     def _usable(self) -> Session | None:
-        """Give the kept connection unless the server has hung up or spoken in the meantime."""
+        """Give the kept connection unless it is old, or the server has hung up or spoken in the meantime."""
         kept = self._kept
+        if kept is None:
+            return None
+        old = self._stale.passed()
         try:
-            if kept is not None and not kept.spoke_out_of_turn():
+            if not old and not kept.spoke_out_of_turn():
                 return kept
         except FaultError:
             pass
-        if kept is not None:
-            kept.hang_up()
+        kept.hang_up(politely=old)
         return None
 
     def _verifying(self) -> ssl.SSLContext | None:
         if self._context is None and self._tls != "none":
-            self._context = ssl.create_default_context()
+            try:
+                self._context = ssl.create_default_context(cafile=self._ca_file)
+            except OSError:
+                raise UnsafeError("no certificates in ca_file") from None
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         return self._context
 
 
@@ -121,12 +149,13 @@ class _Letter:
     def __init__(self, message: Message) -> None:
         self.sender = _envelope(message.sender)
         self.recipient = _envelope(message.recipient)
-        self.utf8 = not (self.sender.isascii() and self.recipient.isascii())
         body = message.body if isinstance(message.body, bytes) else message.body.encode()
         if _BARE_LINE_END.search(body):
             raise UnfitError(
                 "bare line end"
             )  # servers that take one for a line end could be made to see a second message
+        head = body.partition(b"\r\n\r\n")[0]  # an address in other letters stands there as it is (RFC 6532)
+        self.utf8 = not (self.sender.isascii() and self.recipient.isascii() and head.isascii())
         self.size = len(body)
         self.eight_bit = not body.isascii()
         self.body = _STARTS_WITH_DOT.sub(b"..", body).removesuffix(b"\r\n")
@@ -137,7 +166,7 @@ def _envelope(address: str) -> str:
         raise UnfitError("bad address")
     local, _, domain = address.partition("@")
     try:
-        return f"{local}@{domain.encode('idna').decode()}" if not domain.isascii() else address
+        return f"{local}@{domain_in_ascii(domain)}"
     except UnicodeError:
         raise UnfitError("bad address") from None
 
@@ -145,8 +174,8 @@ def _envelope(address: str) -> str:
 def _hand_over(session: Session, letter: _Letter, handoff: Handoff) -> Outcome:
     options = _options(session, letter)
     session.command_encoding = "utf-8" if letter.utf8 else "ascii"
-    session.command("MAIL", f"MAIL FROM:<{letter.sender}>{options}", 250)
-    session.command("RCPT", f"RCPT TO:<{letter.recipient}>", 250, 251, 252)
+    session.command("MAIL", f"MAIL FROM:<{letter.sender}>{options}", *_YES)
+    session.command("RCPT", f"RCPT TO:<{letter.recipient}>", *_YES)
     session.command("DATA", "DATA", 354)
     session.enter("body")
     try:
@@ -192,7 +221,7 @@ def _reset(session: Session) -> bool:
     if session.phase not in {"MAIL", "RCPT", "DATA"}:
         return False
     try:
-        session.command(session.phase, "RSET", 250)
+        session.command(session.phase, "RSET", *_YES)
     except (FaultError, RefusedError):
         return False
     return True

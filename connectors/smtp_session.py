@@ -7,10 +7,13 @@ any line for a reply, and its timeouts do not bound a server that drips.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import re
 import smtplib
 import socket
 import ssl
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
@@ -34,6 +37,9 @@ DEADLINES: Mapping[Phase, float] = {
     "dot": 300,  # RFC 5321 allows ten minutes; what takes five is uncertain and looked at by a person
 }
 
+_CHALLENGE = 334
+_MOST_CHALLENGES = 5
+_SIGNED_IN = (235, 503)  # the second: already
 _LONGEST_LINE = 2000  # RFC 5321 says 512; some servers write more
 _LONGEST_REPLY = 64_000
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?")
@@ -51,6 +57,7 @@ class Session(smtplib.SMTP):
         self._address = (host, port)
         self._deadlines = {**DEADLINES, **deadlines}
         self._unread = bytearray()
+        self.served = 0  #: messages that were tried on it
         self.phase: Phase = "connect"
         self._deadline = Deadline(self._deadlines["connect"])
 
@@ -65,7 +72,7 @@ class Session(smtplib.SMTP):
         if tls == "tls":
             self._secure(context)
         self.enter("greeting")
-        self._need(self.getreply(), 220)
+        self._need(self.getreply(), *range(200, 300))
         self._greet()
         if tls == "starttls":
             self._start_tls(context)
@@ -127,6 +134,26 @@ class Session(smtplib.SMTP):
             lines.append((parts[3] or b"").strip())
             if parts[2] != b"-":
                 return int(code), b"\n".join(lines)
+
+    def auth(self, mechanism: str, authobject: Any, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+        """Sign in by one mechanism. As in ``smtplib``, but a password may hold any letter (RFC 4616)."""
+        first = authobject() if initial_response_ok else None
+        said = "" if first is None else f" {b64encode(first.encode()).decode()}"
+        code, text = self.docmd("AUTH", mechanism + said)
+        self._auth_challenge_count = int(first is not None)  # LOGIN goes by it
+        while code == _CHALLENGE and self._auth_challenge_count < _MOST_CHALLENGES:
+            self._auth_challenge_count += 1
+            answer = authobject(a2b_base64(text))
+            code, text = self.docmd(b64encode(answer.encode()).decode())
+        if code not in _SIGNED_IN:
+            raise smtplib.SMTPAuthenticationError(code, text)
+        return code, text
+
+    def auth_cram_md5(self, challenge: bytes | None = None) -> str | None:  # type: ignore[override]
+        """Answer a challenge with a digest of it and the password, also one in other letters."""
+        if challenge is None:
+            return None
+        return f"{self.user} {hmac.new(str(self.password).encode(), challenge, 'md5').hexdigest()}"
 
     def hang_up(self, *, politely: bool = False) -> None:
         """Close the line; what happens on QUIT is of no interest. Never raises."""

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, Engine, func, select
 
-from engine.console import schedule
+from engine.console import schedule, signing_keys
 from engine.console.brakes import closed, silent
 from engine.console.country_files import about_the_law
 from engine.console.page import Page
@@ -75,6 +75,8 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
     with session.look() as conn:
         shut = {about for about, _, _ in closed(conn, session.zone, now)} | set(silent(conn, home.config, now))
     yield from _accounts(home, shut)
+    for verdict, said in signing_keys.examined(home.config):
+        yield Finding(verdict, "signing", said)
     yield from _links(home)
     with session.look() as conn:
         for verdict, said in about_the_law(conn, home.config, now.astimezone(session.zone).date()):

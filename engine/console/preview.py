@@ -23,6 +23,7 @@ from engine.database.facts import bring_to
 from engine.database.tables import customer_facts, endpoints, matches, rules, switch, zones
 from engine.dispatch.channels import CannotSendError, Channels
 from engine.dispatch.coupons import Issued, valid_until
+from engine.dispatch.dkim import Signer
 from engine.dispatch.hooks import asked_of
 from engine.dispatch.links import message_id, unsubscribe_url
 from engine.dispatch.mime import MessageError, email_bytes
@@ -293,6 +294,7 @@ def _mail(session: Session, channels: Channels, shown: Shown, recipient: str, at
         unsubscribe_url=None,
         business=config.business,
         test=True,
+        signed=Signer(config.email.dkim).at(at),
     )
     return Message(key=f"test{number}", channel="email", sender=sender, recipient=recipient, body=body, test=True)
 

@@ -15,6 +15,7 @@ from engine.database.tables import contents, endpoints, stores
 from engine.dispatch import coupons
 from engine.dispatch.channels import WEBHOOK, CannotSendError, Carriers, Transport
 from engine.dispatch.claims import Claim
+from engine.dispatch.dkim import Signer
 from engine.dispatch.hooks import as_json, told_of
 from engine.dispatch.links import bounce_address, message_id, message_key, status_url, unsubscribe_url
 from engine.dispatch.mime import email_bytes
@@ -60,6 +61,7 @@ class Drafts:
         self._home = home
         self._carriers = carriers
         self._renderer = Renderer()
+        self._signer = Signer(home.config.email.dkim)
         self._files: dict[int, tuple[str, Mapping[str, str]]] = {}
 
     def read(
@@ -99,7 +101,8 @@ class Drafts:
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
         """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words.
 
-        ``CannotSendError`` where its link for the provider cannot be made for want of a secret.
+        ``CannotSendError`` where its link for the provider cannot be made for want of a secret, or a key that it should
+        be signed with is not there.
         """
         first = together[0]
         key = self._home.key
@@ -131,6 +134,7 @@ class Drafts:
                 date=at,
                 unsubscribe_url=values["links"]["unsubscribe"] if draft.marketing else None,
                 business=config.business,
+                signed=self._signer.at(at),
             )
         else:
             body = with_texts(required, self._renderer.sms(draft.files, values, wanted))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from connectors.domains import domain_in_ascii
 from engine.language.config import Config
 from engine.language.secret import SecretError
 
@@ -146,7 +147,7 @@ def _public(host: str) -> bool:
 def message_id(key: bytes, dispatch_id: int, sender: str) -> str:
     """Give the Message-ID of a dispatch at the sender's domain: the same on every attempt, with angle brackets."""
     mac = hmac.digest(key, b"regulars message-id\0" + str(dispatch_id).encode("ascii"), "sha256")
-    domain = sender.rpartition("@")[2].encode("idna").decode("ascii")
+    domain = domain_in_ascii(sender.rpartition("@")[2])
     return f"<{b32encode(mac[:15]).decode('ascii').lower()}@{domain}>"
 
 

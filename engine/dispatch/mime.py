@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
+from connectors.domains import domain_in_ascii
 from engine.dispatch.mimeparts import body
 from engine.dispatch.plaintext import text_of
 from engine.dispatch.render import RenderedEmail
@@ -21,6 +23,7 @@ from engine.dispatch.render import RenderedEmail
 _LONGEST_LINE: Final = 998  # RFC 5322, without the line end
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+@[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+")
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
+_MAY_REPEAT: Final = frozenset({"dkim-signature"})
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,-]{1,900}")
 _LONGEST_PLAIN_WORD: Final = 60  # a longer one would be put on a line of its own, with a blank before it
 
@@ -79,12 +82,14 @@ def email_bytes(
     unsubscribe_url: str | None,
     business: Business,
     test: bool = False,
+    signed: Callable[[bytes], bytes] = bytes,
 ) -> bytes:
     """Build one message for one recipient, CRLF line ends, and check it.
 
     ``unsubscribe_url`` (https or mailto) makes it marketing mail: it gets List-Unsubscribe and, where the template does
     not show them, legal name, postal address and a visible way out. ``test`` marks it as a preview and leaves the
-    List headers out: nobody unsubscribes a guest by trying. The same arguments give the same bytes.
+    List headers out: nobody unsubscribes a guest by trying. ``signed`` puts signatures before the finished message.
+    The same arguments give the same bytes.
 
     ``MessageError`` where the result would not be fit to leave.
     """
@@ -104,7 +109,7 @@ def email_bytes(
         if not unsubscribe_url.startswith("mailto:"):
             headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
-    data = head + body(text, page, rendered.images, message_id)
+    data = signed(head + body(text, page, rendered.images, message_id))
     check_bytes(data)
     return data
 
@@ -123,7 +128,7 @@ def check_bytes(data: bytes) -> None:
     seen: set[str] = set()
     for line in re.sub(r"\r\n(?=[ \t])", "", head).split("\r\n"):
         name, colon, _ = line.partition(":")
-        if not colon or not re.fullmatch(r"[!-9;-~]+", name) or name.lower() in seen:
+        if not colon or not re.fullmatch(r"[!-9;-~]+", name) or name.lower() in seen - _MAY_REPEAT:
             raise MessageError("the message has a broken or repeated header")
         seen.add(name.lower())
         if line.lower().startswith(_NO_ENCODED_WORD) and "=?" in line:
@@ -219,7 +224,7 @@ def _address(address: str, whose: str) -> str:
         raise MessageError(f"the {whose}'s address cannot stand in a message")
     local, _, domain = address.partition("@")
     try:
-        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
+        return f"{local}@{domain_in_ascii(domain)}"
     except UnicodeError:
         raise MessageError(f"the {whose}'s address cannot stand in a message") from None
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from engine.language import config_meaning, config_schema
-from engine.language.bounces import BouncesConfig, bounces_of
+from engine.language import config_meaning, config_schema, signing
+from engine.language.bounces import bounces_of
 from engine.language.budgets import KINDS, Budget, Kind
 from engine.language.check import check
 from engine.language.compliance import Compliance, ImpliedTerms, load_compliance
+from engine.language.config_channels import EmailConfig, SmsConfig, SmtpConfig, TwilioConfig, WebhookConfig
 from engine.language.config_schema import CONFIG_SCHEMA
 from engine.language.contacts import Channel
 from engine.language.durations import Duration, parse_clock, parse_share
@@ -91,58 +92,6 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpConfig:
-    """The mail server. ``user`` and ``password`` are both given or both None."""
-
-    host: str
-    port: int
-    tls: Literal["starttls", "tls", "none"]
-    user: str | None
-    password: Secret | None
-
-
-@dataclass(frozen=True, slots=True)
-class EmailConfig:
-    """How email goes out. ``smtp`` is given where the connector is smtp, ``bounces`` where mail may come back."""
-
-    connector: Literal["file", "smtp"]
-    sender: Mailbox
-    smtp: SmtpConfig | None
-    bounces: BouncesConfig | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TwilioConfig:
-    """The account at Twilio. ``sender`` is E.164."""
-
-    account_sid: Secret
-    auth_token: Secret
-    sender: str
-    base_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SmsConfig:
-    """How SMS go out. ``twilio`` is given where the connector is twilio.
-
-    ``prices`` of one segment, in the home's currency, by country; ``default`` is for all others. Empty: nobody said.
-    """
-
-    connector: Literal["file", "twilio"]
-    twilio: TwilioConfig | None
-    prices: Mapping[str, Decimal] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookConfig:
-    """One system of the owner's own. ``url`` and ``secret`` are given where the connector is http."""
-
-    connector: Literal["file", "http"]
-    url: str | None
-    secret: Secret | None
-
-
-@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """Caps, for each guest and each endpoint, at least 1; ``blast_bp`` is a share in hundredths of a percent."""
 
@@ -214,6 +163,7 @@ def load_config(root: Path, environ: Mapping[str, str]) -> tuple[Config | None, 
     database_url, found = config_meaning.database_url(document, root, environ)
     problems.extend(found)
     config = _Settings(document, root, environ).config(database_url, sound=False)
+    problems.extend(signing.problems_of(document, config.email.dkim, config.email.sender.address))
     law, found = load_compliance(root, config.business.country, config.business.name)
     problems.extend([*found, *config_meaning.hours_and_law(document, config.hours, law)])
     return replace(config, law=law, sound=not errors(problems)), document, ordered(problems)
@@ -245,11 +195,7 @@ class _Settings:
             schedule=self.parsed(Schedule.parse, Schedule.parse(config_schema.SCHEDULE), "schedule"),
             day_starts=self.parsed(_time, _time(config_schema.DAY_STARTS), "day_starts"),
             email=self.email(name),
-            sms=SmsConfig(
-                connector=self.chosen("file", "twilio", at=("sms", "connector")),
-                twilio=self.twilio(),
-                prices=self.prices(),
-            ),
+            sms=self.sms(),
             webhooks=self.webhooks(),
             limits=LimitsConfig(
                 marketing_per_day=self.number(config_schema.PER_DAY, "limits", "marketing_per_day"),
@@ -304,6 +250,11 @@ class _Settings:
         reference = self.parsed(parse_secret, "", *path)
         return Secret(reference, self.root, self.environ) if reference else None
 
+    def inside(self, *path: str) -> Path | None:
+        """Give a file that is named from the home."""
+        name = self.text(*path, default="")
+        return self.root / name if name else None
+
     def opening(self, default: Any, channel: str) -> Hours:
         value = self.at("hours", channel)
         try:
@@ -352,11 +303,22 @@ class _Settings:
         return {name: kind for name, kind in named.items() if kind in {"text", "number", "date", "yes_no"}}
 
     def email(self, name: str) -> EmailConfig:
+        sender = self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from")
         return EmailConfig(
             connector=self.chosen("file", "smtp", at=("email", "connector")),
-            sender=self.parsed(parse_mailbox, Mailbox(name, "no-reply@regulars.invalid"), "email", "from"),
+            sender=sender,
             smtp=self.smtp(),
             bounces=bounces_of(self),
+            per_minute=self.number(0, "email", "per_minute") or None,
+            dkim=signing.keys_of(self.at("email", "dkim"), sender.address, self.root, self.environ),
+        )
+
+    def sms(self) -> SmsConfig:
+        return SmsConfig(
+            connector=self.chosen("file", "twilio", at=("sms", "connector")),
+            twilio=self.twilio(),
+            prices=self.prices(),
+            per_minute=self.number(0, "sms", "per_minute") or None,
         )
 
     def smtp(self) -> SmtpConfig | None:
@@ -370,6 +332,7 @@ class _Settings:
             tls=self.chosen("starttls", "tls", "none", at=("email", "smtp", "tls")),
             user=user,
             password=self.secret("email", "smtp", "password"),
+            ca_file=self.inside("email", "smtp", "ca_file"),
         )
 
     def twilio(self) -> TwilioConfig | None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ def problems_of(document: Document, root: Path) -> list[Problem]:
         *_limits(document),
         *_smtp(document),
         *problems_of_bounces(document, _is_this_machine),
+        *_ca_file(document, root),
         *_twilio(document),
         *_webhooks(document),
         *_holdout(document),
@@ -239,6 +241,23 @@ def _smtp(document: Document) -> list[Problem]:
         said = phrase("with tls none the password travels readable for everyone on the way")
         problems.append(document.problem((*at, "tls"), said, "open-password", hint="tls: starttls", severity="warning"))
     return problems
+
+
+def _ca_file(document: Document, root: Path) -> list[Problem]:
+    at = ("email", "smtp", "ca_file")
+    name = _at(document, *at)
+    if not isinstance(name, str) or not name:
+        return []
+    try:
+        SSLContext(PROTOCOL_TLS_CLIENT).load_verify_locations(root / name)
+    except FileNotFoundError:
+        said = phrase('"ca_file": there is no file {file}', file=name)
+    except OSError:  # an error of the certificate is one too
+        said = phrase('"ca_file": {file} holds no certificate in PEM that can be read', file=name)
+    else:
+        return []
+    cure = phrase("Ask whoever runs the mail server for the certificate of its authority, or leave ca_file out.")
+    return [document.problem(at, said, "bad-ca-file", hint=cure)]
 
 
 def _twilio(document: Document) -> list[Problem]:

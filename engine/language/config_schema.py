@@ -48,6 +48,10 @@ def _secret(what: Phrase) -> JsonSchema:
     return {"type": "string", "format": "secret", "x-secret": True, "description": where}
 
 
+def _per_minute(what: Phrase) -> JsonSchema:
+    return {"type": "integer", "minimum": 1, "maximum": 100_000, "description": what}
+
+
 def _hours(what: Phrase, default: Any) -> JsonSchema:
     day = {"type": "string", "format": "day-hours"}
     several, single = phrase("The hours of these days."), phrase("The hours of this day alone.")
@@ -101,6 +105,26 @@ _CONTACTS: Final[JsonSchema] = {
     ),
 }
 
+_DKIM: Final[JsonSchema] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 4,
+    "description": phrase("The keys that every email is signed with; `regulars dkim --new mail2026` makes one."),
+    "items": _section(
+        phrase("One key: its public half stands in the DNS at SELECTOR._domainkey.DOMAIN."),
+        {
+            "selector": _text(phrase("Its name in the DNS, such as mail2026."), format="dkim-selector"),
+            "key": _secret(phrase("The private key, in PEM: RSA, or Ed25519.")),
+            "domain": _text(phrase("Whose signature it is; the domain of `from` if left out."), format="host"),
+            "dns": _text(
+                phrase("The text that you published in the DNS: `regulars doctor` compares it with the key."),
+                format="dkim-record",
+            ),
+        },
+        required=("selector", "key"),
+    ),
+}
+
 _EMAIL: Final = _section(
     phrase("How email goes out."),
     {
@@ -128,9 +152,17 @@ _EMAIL: Final = _section(
                 ),
                 "user": _text(phrase("Name to log in with; none: no login.")),
                 "password": _secret(phrase("Password to log in with.")),
+                "ca_file": _text(
+                    phrase(
+                        "A file with the certificate of whoever vouches for the server, where that is not one that "
+                        "this machine trusts: relative to the home."
+                    )
+                ),
             },
         ),
         "bounces": BOUNCES_SCHEMA,
+        "per_minute": _per_minute(phrase("At most so many emails a minute, by all workers together.")),
+        "dkim": _DKIM,
     },
 )
 
@@ -153,6 +185,7 @@ _SMS: Final = _section(
             default="file",
         ),
         "prices": _PRICES,
+        "per_minute": _per_minute(phrase("At most so many SMS a minute, by all workers together.")),
         "twilio": _section(
             phrase("The account at Twilio, for connector twilio."),
             {

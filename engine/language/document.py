@@ -15,8 +15,9 @@ Path = tuple[str | int, ...]
 _SECRETS = (
     re.compile(r"://[^:/@\s]*:(?P<secret>[^\s]+)@"),
     re.compile(
-        r"(?i)[\"']?\b[a-z_]*(?:password|secret|token|api_key)[\"']?\s*[:：]\s*(?!\s|#|(?:[\"']?(?:env|file):))(?P<secret>.+)$"
+        r"(?i)[\"']?\b[a-z_]*(?:password|secret|token|key)[\"']?\s*[:：]\s*(?!\s|#|(?:[\"']?(?:env|file):))(?P<secret>.+)$"
     ),
+    re.compile(r"^\s*(?P<secret>[A-Za-z0-9+/]{40,}={0,2})\s*$"),  # of a key in PEM
 )
 
 

@@ -20,6 +20,7 @@ from engine.language.durations import Duration, parse_calendar_day, parse_clock,
 from engine.language.hours import CLOSED, DAY_NAMES, DAYS, GROUPS, ClockRange, Hours
 from engine.language.phrases import Phrase, listed, meant, phrase, told
 from engine.language.schedules import Schedule
+from engine.language.signing import parse_record, parse_selector
 from engine.language.zones import parse_zone
 
 OFF: Final = "off"
@@ -336,6 +337,8 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "date": parse_date,
     "date-or-match": parse_since,
     "day-hours": parse_day_hours,
+    "dkim-record": parse_record,
+    "dkim-selector": parse_selector,
     "duration": Duration.parse,
     "email-address": parse_email_address,
     "exact-duration": parse_exact_duration,
@@ -370,6 +373,8 @@ WANTS: Final[dict[str, Phrase]] = {
     "date": phrase("a date such as 2026-05-04"),
     "day-hours": phrase("hours such as 10:00-18:00, or closed"),
     "date-or-match": phrase("a date such as 2026-05-04, or match"),
+    "dkim-record": phrase("the text of a record such as v=DKIM1; k=rsa; p=MIIB..."),
+    "dkim-selector": phrase("a selector such as mail2026"),
     "duration": phrase("a duration such as 90 days"),
     "email-address": phrase("an email address"),
     "exact-duration": phrase("hours or minutes such as 2 hours"),

@@ -248,3 +248,50 @@ def test_the_country_files_that_count_are_named_with_their_age_and_doubts(
             "config/compliance/kr.yaml in your home"
         ),
     ]
+
+
+def signing(at_home: Regulars, home: Path, text: str) -> list[tuple[str, str]]:
+    config = home / "config" / "regulars.yaml"
+    before = config.read_text("utf-8")
+    config.write_text(before.replace("\nemail:\n", f"\nemail:\n{text}"), "utf-8")
+    told = found(at_home).get("signing", [])
+    if told[0][0] == "ok":
+        assert "v=DKIM1; k=rsa; p=" in at_home("dkim").stdout
+    config.write_text(before, "utf-8")
+    return told
+
+
+def test_a_key_for_signing_mail_is_made_shown_and_examined(at_home: Regulars, home: Path):
+    made = at_home("dkim", "--new", "mail2026")
+    file = home / "secrets" / "dkim-mail2026.pem"
+    assert file.stat().st_mode & 0o777 == 0o600
+    record = next(line for line in made.stdout.splitlines() if line.startswith("v=DKIM1; k=rsa; p="))
+    assert at_home("dkim", "--new", "mail2026").exit_code == 1  # another key would break what is under way
+    entry = "  dkim:\n    - selector: mail2026\n      key: file:secrets/dkim-mail2026.pem\n"
+
+    assert signing(at_home, home, f'{entry}      dns: "{record}"\n') == [
+        ("ok", "mail is signed by mail2026._domainkey.corner.example; its record in the DNS fits")
+    ]
+    file.chmod(0o644)
+    assert signing(at_home, home, entry) == [
+        (
+            "look",
+            "secrets/dkim-mail2026.pem can be read by others on this machine: chmod 600 secrets/dkim-mail2026.pem",
+        )
+    ]
+    file.chmod(0o600)
+    at_home("dkim", "--new", "ed", "--ed25519")
+    other = next(line for line in at_home("dkim", "--new", "b").stdout.splitlines() if line.startswith("v=DKIM1"))
+    ((verdict, said),) = signing(at_home, home, f'{entry}      dns: "{other}"\n')
+    assert (verdict, "belongs to another key" in said) == ("wrong", True)
+    ((verdict, said),) = signing(at_home, home, f"{entry}      domain: elsewhere.example\n")
+    assert (verdict, "says nothing of mail from corner.example" in said) == ("look", True)
+    file.unlink()
+    ((verdict, said),) = signing(at_home, home, entry)
+    assert (verdict, "does not exist" in said) == ("wrong", True)
+
+
+def test_without_a_key_the_command_says_how_to_get_one(at_home: Regulars):
+    assert "regulars dkim --new mail2026" in at_home("dkim").stdout
+    assert at_home("dkim", "--new", "a_b").exit_code == 2
+    assert at_home("dkim", "--ed25519").exit_code == 2

@@ -155,6 +155,19 @@ def test_the_shipped_config_has_no_problem():
         ("email: {smtp: {password: env:X}}\n", "missing-key"),
         ("email: {smtp: {port: 0}}\n", "too-small"),
         ("email: {smtp: {host: https://mail.ie}}\n", "bad-host"),
+        ("email: {smtp: {ca_file: none.pem}}\n", "bad-ca-file"),
+        ("email: {smtp: {ca_file: config/regulars.yaml}}\n", "bad-ca-file"),
+        ("email: {per_minute: 0}\n", "too-small"),
+        ("sms: {per_minute: many}\n", "wrong-type"),
+        ("email: {dkim: []}\n", "empty"),
+        ("email: {dkim: {selector: a, key: env:K}}\n", "wrong-type"),
+        ("email: {dkim: [{selector: a}]}\n", "missing-key"),
+        ("email: {dkim: [{selector: a._domainkey.b.ie, key: env:K}]}\n", "bad-dkim-selector"),
+        ("email: {dkim: [{selector: a, key: hunter2}]}\n", "secret-in-clear"),
+        ("email: {dkim: [{selector: a, key: env:K, dns: v=spf1 -all}]}\n", "bad-dkim-record"),
+        ("email: {dkim: [{selector: a, key: env:K, dns: v=DKIM1; p=}]}\n", "bad-dkim-record"),
+        ("email: {dkim: [{selector: a, key: env:K, dns: v=DKIM1; p=MIIBIjANBg...}]}\n", "bad-dkim-record"),
+        ("email: {from: a@b.ie, dkim: [{selector: a, key: env:K}, {selector: A, key: env:L}]}\n", "repeated"),
         ("links: {base_url: bluedoor.ie}\n", "bad-url"),
         ("database: mysql://db/x\n", "bad-database"),
         ("database: regulars.db\n", "bad-database"),
@@ -254,6 +267,17 @@ def test_a_password_without_tls_is_a_warning(home):
     text = LEAST + SMTP + "    tls: none\n    user: me\n    password: env:X\n"
     config, _, (problem,) = load_config(home(text), {})
     assert (problem.code, problem.severity) == ("open-password", "warning")
+    assert config.sound
+
+
+def test_a_signature_of_another_domain_is_a_warning(home):
+    keys = "  dkim:\n    - {selector: a, key: env:K}\n    - {selector: b, key: env:K, domain: mail.bluedoor.ie}\n"
+    config, _, problems = load_config(home(LEAST + SMTP + keys), {})
+    assert problems == []
+    assert [each.place for each in config.email.dkim] == ["a._domainkey.bluedoor.ie", "b._domainkey.mail.bluedoor.ie"]
+    foreign = keys.replace("mail.bluedoor.ie", "mailer.ie")
+    config, _, problems = load_config(home(LEAST + SMTP + foreign), {})
+    assert [(p.code, p.severity, p.line) for p in problems] == [("foreign-domain", "warning", 14)]
     assert config.sound
 
 
