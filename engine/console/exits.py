@@ -54,6 +54,7 @@ def unknown(what: str, name: str, known: Iterable[str], *, where: str = "") -> M
 def expected(error: BaseException, *, color: bool = False, language: str = "en") -> tuple[int, str] | None:
     """Give exit code and text for an error that a person can do something about; None for a bug."""
     from engine.dispatch.channels import CannotSendError
+    from engine.dispatch.instance import StrangeDatabaseError
     from engine.dispatch.journal import JournalError
     from engine.language.keys import KeyFileError
     from engine.language.problems import ProblemsError, to_text
@@ -66,7 +67,7 @@ def expected(error: BaseException, *, color: bool = False, language: str = "en")
         return error.code, _sentence(error)
     if isinstance(error, (KeyFileError, SecretError, HomeError)):
         return WRONG, _sentence(error)
-    if isinstance(error, (CannotSendError, JournalError)):
+    if isinstance(error, (CannotSendError, JournalError, StrangeDatabaseError)):
         return NOT_NOW, _sentence(error)
     if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         place = f" {error.filename}" if error.filename else ""

@@ -13,7 +13,7 @@ from engine.console.page import Page
 from engine.console.session import Session, rule_named
 from engine.console.words import counted
 from engine.database.tables import dispatches, rules
-from engine.dispatch.approve import Approved, UnknownRuleError, cancel
+from engine.dispatch.approve import Approved, UnknownRuleError, cancel, is_for_approval, resolve_forgotten
 from engine.dispatch.approve import approve as approve_in
 from engine.dispatch.outbox import acknowledge, requeue
 from engine.evaluation.register import Registered, register
@@ -92,8 +92,10 @@ def decide(
                 _, late = requeue(conn, "dead", numbers, actor=by, now=at)
             case "send-again":
                 _, late = requeue(conn, "uncertain", numbers, actor=by, now=at)
+                resolve_forgotten(conn, numbers, send=True, name=by, now=at)
             case "sent":
                 acknowledge(conn, numbers, actor=by, now=at)
+                resolve_forgotten(conn, numbers, send=False, name=by, now=at)
             case "cancel":
                 cancel(conn, name=by, now=at, ids=numbers)
         after = _states(conn, numbers)
@@ -152,5 +154,5 @@ def _approved(row: Registered, *, strictly: bool) -> bool:
 
 
 def _holding(conn: Connection) -> set[str]:
-    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(dispatches.c.state == "held")
+    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(is_for_approval())
     return set(conn.scalars(held.distinct()))

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
 from engine.database.sql import upsert
 from engine.database.tables import approvals, audit, dispatches, rules
 from engine.dispatch.states import BULK, State, move, move_all
+from engine.evaluation.lost import RESTORED
 
 Mode = Literal["first", "always", "two"]
 #: Different people who must agree, by the config's ``approvals``.
 NAMES = {"first": 1, "always": 1, "two": 2}
 WAITING: tuple[State, ...] = ("held", "pending")
+
+
+def is_for_approval() -> ColumnElement[bool]:
+    """SQL: it waits for its rule. What may have gone out before a restore waits for a decision of its own."""
+    return and_(dispatches.c.state == "held", dispatches.c.reason.is_distinct_from(RESTORED))
 
 
 class UnknownRuleError(Exception):
@@ -44,7 +50,7 @@ def approve(conn: Connection, rule_id: str | None, *, name: str, now: datetime, 
     ``name`` is who approves; with ``two`` the second of two different names lets the dispatches go. What is released is
     due now, and later steps by the same delay later. Raises ``UnknownRuleError``.
     """
-    waiting = select(dispatches.c.rule_id).where(dispatches.c.state == "held").distinct()
+    waiting = select(dispatches.c.rule_id).where(is_for_approval()).distinct()
     chosen = select(rules).order_by(rules.c.rule).with_for_update()
     chosen = chosen.where(rules.c.id.in_(waiting)) if rule_id is None else chosen.where(rules.c.rule == rule_id)
     found = conn.execute(chosen).all()
@@ -82,7 +88,7 @@ def _release(conn: Connection, rule_row: int, name: str, now: datetime) -> tuple
     while True:
         portion = conn.scalars(
             select(dispatches.c.match_id)
-            .where(dispatches.c.rule_id == rule_row, dispatches.c.state == "held")
+            .where(dispatches.c.rule_id == rule_row, is_for_approval())
             .order_by(dispatches.c.match_id)
             .distinct()
             .limit(BULK)
@@ -100,7 +106,7 @@ def _release(conn: Connection, rule_row: int, name: str, now: datetime) -> tuple
 def _release_portion(conn: Connection, portion: Sequence[int], name: str, now: datetime) -> int:
     rows = conn.execute(
         select(dispatches.c.id, dispatches.c.match_id, dispatches.c.due_at).where(
-            dispatches.c.match_id.in_(portion), dispatches.c.state == "held"
+            dispatches.c.match_id.in_(portion), is_for_approval()
         )
     ).all()
     first: dict[int, datetime] = {}
@@ -133,3 +139,12 @@ def cancel(conn: Connection, *, name: str, now: datetime, rule_id: str | None = 
         for moved in move_all(conn, before, "cancelled", chosen, who="staff", now=now, actor=name, reason="staff"):
             cancelled += len(moved)
     return cancelled
+
+
+def resolve_forgotten(conn: Connection, ids: Sequence[int], *, send: bool, name: str, now: datetime) -> list[int]:
+    """Let staff say of what is held since a restore whether it goes out (again), or not; give the ids that moved."""
+    these = (dispatches.c.id.in_(ids), dispatches.c.reason == RESTORED)
+    how: dict[str, Any] = {"who": "staff", "now": now, "actor": name}
+    if send:
+        return move(conn, "held", "pending", *these, dispatches.c.expires_at > now, values={"due_at": now}, **how)
+    return move(conn, "held", "cancelled", *these, reason="staff", **how)

@@ -15,8 +15,8 @@ from engine.dispatch.channels import Carriers, Channels
 from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
-from engine.dispatch.instance import identity
-from engine.dispatch.journal import FOLDER, Journal
+from engine.dispatch.instance import Surroundings, bear_witness, recognise, surroundings
+from engine.dispatch.journal import Journal, Record
 from engine.dispatch.journeys import Journeys, policy_of
 from engine.dispatch.states import CARRIED
 from engine.language.rule import Rule
@@ -99,12 +99,16 @@ class Desk:
     progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
     summary: Summary = field(default_factory=Summary)
     unusable: set[str] = field(default_factory=set)
+    around: Surroundings | None = None  #: where what has really left is witnessed; None: nowhere
+    left: Record | None = None  #: the last that a connector took to somewhere else than a folder of this machine
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
     def close(self) -> None:
-        """End what is kept open."""
+        """End what is kept open, and let it be witnessed what has left."""
         self.carriers.close()
         self.journal.close()
+        if self.around is not None and self.left is not None:
+            bear_witness(self.around, self.left)
 
     @property
     def usable(self) -> list[str]:
@@ -123,16 +127,18 @@ def open_desk(
     """Make the desk of a home; nothing is connected before the first message. Close it with ``close``.
 
     ``rehearsal``: the time is not the clock's, so only files and servers on this machine are written to.
+    Raises ``StrangeDatabaseError`` where the database was copied or restored.
     """
     carriers = Channels(home.root, home.config, now, rehearsal=rehearsal)
-    with db.begin() as conn:
-        journal = Journal(home.root / FOLDER, identity(conn), home.key)
+    around = surroundings(home.root)
+    journal = Journal(around.journal, recognise(db, around, now()), home.key)
     return Desk(
         db=db,
         policy=policy_of(home, Journeys(home)),
         carriers=carriers,
         composer=Drafts(home, carriers),
         journal=journal,
+        around=None if rehearsal else around,
         now=now,
         progress=progress,
     )

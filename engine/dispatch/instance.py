@@ -1,20 +1,238 @@
-"""Which database this is: an identity of its own, which the journal names."""
+"""Which database this is, and whether it is still the one that everything was sent from.
+
+A copy of a database, or one that was restored from a backup, would send again what has gone out. Before anything is
+checked or sent, its place is compared with the one it was last used at, and its trail with the journal beside it and
+with a witness outside of the home.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 
+from engine.database.engines import reading
+from engine.database.places import is_same_machine, is_same_place, place_of
 from engine.database.sql import upsert
-from engine.database.tables import instance
+from engine.database.tables import audit, dispatches, instance
+from engine.dispatch import journal
+from engine.dispatch.journal import Record
+from engine.dispatch.states import State, move_all
+
+Why = Literal["copied", "restored"]
+#: So many records of the journal's end are looked for in the database.
+LOOKED_AT: Final = 64
+CURE: Final = "regulars restore --reconcile"
+#: The trail's word for a record of the journal that a person has settled: see ``reconcile.py``.
+SETTLED: Final = "reconciled"
+
+_SAID: Final[dict[Why, str]] = {
+    "copied": (
+        "This database is a copy: it was last used at another place, where Regulars may still be sending from it. "
+        f"Nothing is checked or sent from here. If this is the one to go on with, stop the other one and call: {CURE}"
+    ),
+    "restored": (
+        "This database is older than what has been sent from this home: it was restored from a backup. So that nobody "
+        f"gets anything twice, nothing is checked or sent. Call: {CURE}"
+    ),
+}
+
+
+class StrangeDatabaseError(Exception):
+    """The database was copied or restored, so nothing may be checked or sent. The text is plain, with the cure."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(_SAID[why])
+        self.why: Why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What lies about a database: its home's journal, and the folder outside of every home where witnesses lie."""
+
+    journal: Path
+    witnesses: Path | None  #: None: nobody is asked
+    machine: str  #: names this computer; empty where it has no name
+
+
+def surroundings(root: Path) -> Surroundings:
+    """Give what lies about the database of the home at ``root``, on this machine."""
+    from platformdirs import user_state_path
+
+    return Surroundings(root / journal.FOLDER, user_state_path("regulars", appauthor=False), machine_id())
 
 
 def identity(conn: Connection) -> str:
     """Give the database's identity, 32 hexadecimal digits, made at the first time."""
     known = conn.scalar(select(instance.c.identity))
     if known is None:
-        made = upsert(conn, instance).values(id=1, identity=secrets.token_hex(16))
+        made = upsert(conn, instance).values(id=1, identity=fresh())
         conn.execute(made.on_conflict_do_nothing())
         known = conn.scalar(select(instance.c.identity))
     return str(known)
+
+
+def fresh() -> str:
+    """Make an identity that no other database has."""
+    return secrets.token_hex(16)
+
+
+def recognise(db: Engine, around: Surroundings, now: datetime) -> str:
+    """Give the database's identity where it may be sent from, and remember its place at the first time.
+
+    Else raises ``StrangeDatabaseError``; of a copy everything that is not final is then held. Raises ``OSError`` where
+    the journal cannot be read.
+    """
+    with reading(db).connect() as conn:
+        row = conn.execute(select(instance)).one_or_none()
+        if row is not None and row.place == place_of(conn, around.machine) and why(conn, around) is None:
+            return str(row.identity)
+    with db.begin() as conn:
+        known, found = identity(conn), why(conn, around)
+        if found is not None:
+            _stop(conn, found, now)
+        elif conn.scalar(select(instance.c.place)) is None:
+            conn.execute(update(instance).values(place=place_of(conn, around.machine)))
+    if found is not None:
+        raise StrangeDatabaseError(found)
+    return known
+
+
+def why(conn: Connection, around: Surroundings) -> Why | None:
+    """Tell what keeps the database from sending; None: nothing. It must have its identity already."""
+    row = conn.execute(select(instance)).one()
+    if row.stopped_why is not None:
+        return "copied" if row.stopped_why == "copied" else "restored"
+    if row.backup_at is not None or is_behind(conn, around, row.identity):
+        return "restored"
+    place = place_of(conn, around.machine)
+    return "copied" if row.place is not None and place is not None and not is_same_place(row.place, place) else None
+
+
+def is_behind(conn: Connection, around: Surroundings, known: str) -> bool:
+    """Tell whether the journal's end, or the witness, knows of a hand-over that the database does not."""
+    latest = journal.last(around.journal, LOOKED_AT)
+    if {each.key for each in latest} - known_keys(conn, latest):
+        return True
+    seen = witnessed(around, known)
+    return seen is not None and not known_pairs(conn, [seen])
+
+
+def is_copy(conn: Connection, around: Surroundings) -> bool:
+    """Tell whether the database may be in use elsewhere: it lies at another place, and not just anew on its machine."""
+    row = conn.execute(select(instance)).one()
+    place = place_of(conn, around.machine)
+    if row.stopped_why == "copied":
+        return True
+    if row.place is None or place is None or is_same_place(row.place, place):
+        return False
+    return not is_same_machine(row.place, place)
+
+
+def known_pairs(conn: Connection, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Give those of (dispatch id, lease token) whose hand-over the trail has, or that a person has settled."""
+    wanted = set(pairs)
+    fence = and_(audit.c.action == "move", audit.c.before == "claimed", audit.c.after == "handoff")
+    rows = conn.execute(
+        select(audit.c.dispatch_id, audit.c.token)
+        .where(audit.c.dispatch_id.in_({number for number, _ in wanted}))
+        .where(or_(fence, audit.c.action == SETTLED))
+    )
+    return {(row.dispatch_id, row.token) for row in rows} & wanted
+
+
+def known_keys(conn: Connection, records: Iterable[Record]) -> set[str]:
+    """Give the keys of those records that this database knows: its own, its forerunners', and settled strangers'."""
+    chosen = list(records)
+    ours = family(conn)
+    pairs = known_pairs(conn, [(each.dispatch_id, each.token) for each in chosen if each.identity in ours])
+    known = {each.key for each in chosen if each.identity in ours and (each.dispatch_id, each.token) in pairs}
+    strangers = [each.key for each in chosen if each.identity not in ours]
+    if strangers:
+        settled = select(audit.c.subject).where(audit.c.action == SETTLED, audit.c.subject.in_(strangers))
+        known |= set(conn.scalars(settled))
+    return known
+
+
+def family(conn: Connection) -> set[str]:
+    """Give the database's identity, and those that it had before it was a copy."""
+    before = conn.scalars(select(audit.c.before).where(audit.c.action == "reconcile", audit.c.before.is_not(None)))
+    return {identity(conn), *map(str, before)}
+
+
+def _stop(conn: Connection, why: Why, now: datetime) -> None:
+    """Note that nothing may be sent, once; of a copy hold everything that is not final."""
+    changed = conn.execute(
+        update(instance).where(instance.c.stopped_why.is_distinct_from(why)).values(stopped_why=why)
+    ).rowcount
+    if changed:
+        conn.execute(insert(audit).values(at=now, actor="reconciler", action="stop", subject=why))
+    if why == "copied":
+        hold_all(conn, now, actor="reconciler")
+
+
+def hold_all(conn: Connection, now: datetime, *, actor: str) -> int:
+    """Let everything that is not final wait for a person; what may be under way becomes uncertain. Gives how many."""
+    moves: tuple[tuple[State, State], ...] = (("pending", "held"), ("claimed", "held"), ("handoff", "uncertain"))
+    return sum(
+        len(moved)
+        for before, after in moves
+        for moved in move_all(
+            conn, before, after, dispatches.c.id > 0, who="reconciler", now=now, actor=actor, reason="copied"
+        )
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Outside of the home.
+
+
+def witnessed(around: Surroundings, known: str) -> tuple[int, int] | None:
+    """Give the last hand-over of that identity that this machine has witnessed: dispatch id and token."""
+    if around.witnesses is None:
+        return None
+    try:
+        number, token = (around.witnesses / known).read_text(encoding="ascii").split()
+        return int(number), int(token)
+    except (OSError, ValueError):
+        return None
+
+
+def bear_witness(around: Surroundings, record: Record) -> None:
+    """Note outside of the home what was handed over last: a home restored as a whole cannot take it back with it.
+
+    What cannot be written is left out: the journal is the promise, this is a courtesy.
+    """
+    if around.witnesses is None:
+        return
+    draft = around.witnesses / f".{record.identity}.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        around.witnesses.mkdir(parents=True, exist_ok=True)
+        draft.write_text(f"{record.dispatch_id} {record.token}\n", encoding="ascii")
+        draft.replace(around.witnesses / record.identity)
+
+
+def machine_id() -> str:
+    """Give the name that this computer has for itself; empty where it has none, as in many containers."""
+    for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if name := Path(file).read_text(encoding="ascii").strip().replace(":", ""):
+                return name
+    command = {
+        "posix": ["/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice"],
+        "nt": ["reg", "query", r"HKLM\SOFTWARE\Microsoft\Cryptography", "/v", "MachineGuid"],
+    }[os.name]
+    wanted = "IOPlatformUUID" if os.name == "posix" else "MachineGuid"
+    with contextlib.suppress(OSError):
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 (fixed words)
+        lines = [line for line in told.splitlines() if wanted in line]
+        return lines[0].split()[-1].strip('"').replace(":", "") if lines else ""
+    return ""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connectors.base import Connector, Message, Outcome
+from connectors.file import FileConnector
 from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
@@ -265,6 +266,8 @@ def _hand_over(
     if fence.asked and not fence.passed:
         _after_a_no(desk, together, fence)
         return
+    if fence.passed and not isinstance(connector, FileConnector):
+        desk.left = desk.journal.last
     if outcome.kind == "unknown" and fence.passed and isinstance(connector, Finder):
         sid = lookup.found_at_once(desk, together, connector.find(message, fence.at))
         if sid is not None:

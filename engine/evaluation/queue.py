@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from engine.database.sql import values_cte
 from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
+from engine.evaluation.lost import hold_lost
 from engine.evaluation.permission import bucket, in_branches
 from engine.language.config import Config
 from engine.language.offers import Offer
@@ -58,6 +59,7 @@ class Queue:
     contents: Mapping[str, int]  #: template name -> row of ``contents``
     offers: Mapping[str, Offer]
     held: str | None  #: why a person must approve first
+    key: bytes = field(repr=False)  #: the home's
 
 
 def write_dispatches(conn: Connection, queue: Queue) -> None:
@@ -74,7 +76,10 @@ def write_dispatches(conn: Connection, queue: Queue) -> None:
     for step in once_each(queue.rule.steps):
         if isinstance(step.settings, Coupon):
             _write_coupons(conn, queue, step)
-    if queue.held is not None:
+    forgotten = hold_lost(
+        conn, rule=queue.rule.id, rule_row=queue.rule_row, run=queue.run, as_of=queue.as_of, key=queue.key
+    )
+    if queue.held is not None or forgotten:
         _begin_trails(conn, queue)
 
 

@@ -230,7 +230,16 @@ class _Evaluation:
         act = sum(count for verdict, _, count in verdicts if verdict == "act")
         held = self._brake(rule, row, act)
         queue = Queue(
-            rule, row.id, self.run, self.as_of, self.zones, home.config, contents, home.offers, held if act else None
+            rule=rule,
+            rule_row=row.id,
+            run=self.run,
+            as_of=self.as_of,
+            zones=self.zones,
+            config=home.config,
+            contents=contents,
+            offers=home.offers,
+            held=held if act else None,
+            key=home.key,
         )
         write_dispatches(conn, queue)
         remember_watermark(conn, row.id, self.as_of, latest=self.started_at + CLOCK_SLACK)

@@ -1,0 +1,103 @@
+"""Where a database lives, and how a whole one is copied: what each dialect has of its own for that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, Table, column, func, insert, literal, select, table, update
+from sqlalchemy.exc import CompileError
+
+from engine.database.complaints import DatabaseUnavailable
+from engine.database.engines import reading
+
+#: Pages copied at a time: a writer gets its turn between two portions.
+_PORTION = 4_096
+
+
+def file_of(db: Engine) -> Path | None:
+    """Give the file of a SQLite database; None for one in memory, and for PostgreSQL."""
+    name = db.url.database
+    return Path(name) if db.dialect.name == "sqlite" and name and name != ":memory:" else None
+
+
+def place_of(conn: Connection, machine: str) -> str | None:
+    """Give where the database lives, two parts with a colon between; a part that nobody knows is empty.
+
+    SQLite: ``machine`` (which names this computer) and the file's number on its disk, which a file keeps when it is
+    moved and no copy has. PostgreSQL: the server's and the database's own number. None for a database in memory.
+    """
+    if conn.dialect.name == "sqlite":
+        file = file_of(conn.engine)
+        return None if file is None else f"{machine}:{file.stat().st_ino}"
+    if conn.dialect.name != "postgresql":
+        raise CompileError(f"place_of is not spelled out for {conn.dialect.name}: see engine/database/places.py")
+    server = ""
+    if conn.scalar(select(func.has_function_privilege("pg_control_system()", "execute"))):
+        server = str(conn.scalar(select(func.pg_control_system().table_valued("system_identifier").c[0])))
+    databases = table("pg_database", column("oid"), column("datname"))
+    number = conn.scalar(select(databases.c.oid).where(databases.c.datname == func.current_database()))
+    return f"{server}:{number}"
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Tell whether two places may be one: what is not known of either says nothing against it."""
+    pairs = zip(one.split(":"), other.split(":"), strict=True)
+    return all(not left or not right or left == right for left, right in pairs)
+
+
+def is_same_machine(one: str, other: str) -> bool:
+    """Tell whether two places are surely on one machine, or one server."""
+    return bool(one.partition(":")[0]) and one.partition(":")[0] == other.partition(":")[0]
+
+
+def never_reuse(conn: Connection, its: Table, beyond: int) -> None:
+    """Let the ids of a table go on above ``beyond``: those up to it have been given to rows that this database lost."""
+    highest = conn.scalar(select(func.max(its.c.id))) or 0
+    if conn.dialect.name == "postgresql":
+        sequence = func.pg_get_serial_sequence(its.name, "id")
+        counted = conn.scalar(select(func.nextval(sequence)))
+        conn.execute(select(func.setval(sequence, max(beyond, highest, int(counted or 0)))))
+        return
+    if conn.dialect.name != "sqlite":
+        raise CompileError(f"never_reuse is not spelled out for {conn.dialect.name}: see engine/database/places.py")
+    counters = table("sqlite_sequence", column("name"), column("seq"))
+    counted = conn.scalar(select(counters.c.seq).where(counters.c.name == its.name))
+    if counted is None:
+        conn.execute(insert(counters).values(name=literal(its.name), seq=max(beyond, highest)))
+    elif counted < beyond:
+        conn.execute(update(counters).where(counters.c.name == its.name).values(seq=beyond))
+
+
+def copy_sqlite(source: Engine, target: Path) -> None:
+    """Copy a whole SQLite database, also one in use, into ``target``: a new file, or a database that becomes this.
+
+    What stood in ``target`` is replaced in one transaction. Raises ``DatabaseUnavailable`` where either is damaged, and
+    the driver's errors, which ``explain`` knows.
+    """
+    handle = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)  # for its owner alone, from its first byte on
+    os.close(handle)
+    with contextlib.closing(sqlite3.connect(target, timeout=10, isolation_level=None)) as copy:
+        with reading(source).connect() as conn:
+            conn.rollback()  # the copy reads in a transaction of its own
+            raw = cast(Any, conn.connection.driver_connection)
+            raw.backup(copy, pages=_PORTION)
+        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise DatabaseUnavailable("The database file is damaged: a copy of it does not pass SQLite's own check.")
+    sync(target)
+
+
+def sync(file: Path) -> None:
+    """Return when the disk has the file and its name."""
+    for each in (file, file.parent):
+        if each.is_dir() and os.name == "nt":
+            continue  # Windows cannot open a folder
+        handle = os.open(each, os.O_RDONLY if each.is_dir() else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

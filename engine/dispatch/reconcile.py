@@ -1,0 +1,271 @@
+"""After a restore: what the journal knows and the database does not, and letting it send again.
+
+Each step is a transaction that changes nothing when it is done again, and only the last one lets the database send: a
+reconciliation that was killed is simply called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from engine.database.places import never_reuse, place_of
+from engine.database.sql import upsert
+from engine.database.tables import (
+    approvals,
+    audit,
+    customers,
+    dispatches,
+    instance,
+    lost_handoffs,
+    rules,
+    zones,
+)
+from engine.dispatch import instance as instances
+from engine.dispatch.instance import LOOKED_AT, SETTLED, Surroundings, Why
+from engine.dispatch.journal import Record, records
+from engine.dispatch.states import MESSAGES, OPEN, move
+from engine.language.zones import business_day
+
+#: Records settled in one transaction.
+PORTION = 500
+#: So far above the highest known the ids of dispatches go on; further where the journal does not tell.
+GAP = 1_000
+WIDE_GAP = 1_000_000
+
+
+@dataclass
+class Reconciled:
+    """What a reconciliation did. ``why``: what it found; None: nothing was wrong, and nothing was done."""
+
+    why: Why | None
+    covered: bool = True  #: the journal reaches back to the database, so all else may go on
+    uncertain: int = 0  #: dispatches that had gone out since, as far as anybody knows
+    lost: int = 0  #: hand-overs of which the database knows nothing more
+    kept: int = 0  #: hand-overs whose dispatch had its end already
+    held: int = 0
+    rules: int = 0  #: whose approval was taken back
+    since: datetime | None = None  #: the first hand-over that the database did not know
+
+
+@dataclass
+class _Survey:
+    """What the journal holds, seen from the database."""
+
+    reached: bool = False  #: it has one of the database's last hand-overs
+    damaged: bool = False  #: a line after that was changed
+    highest: int = 0  #: the highest id of a dispatch of this database
+    tokens: dict[int, int] = field(default_factory=dict)  #: dispatch -> the highest token that was not known
+    found: set[tuple[int, int]] = field(default_factory=set)
+
+
+def reconcile(db: Engine, around: Surroundings, *, name: str, now: datetime, day_starts: time) -> Reconciled:
+    """Bring a restored or copied database in line with its journal, and let it send again; ``name`` is who says so.
+
+    What the journal knows to have gone out becomes ``uncertain``, or is remembered so that it is held when it is found
+    again. Where the journal cannot tell, everything that is not final is held and every rule's approval is taken back.
+    Raises ``OSError`` where the journal cannot be read.
+    """
+    with db.begin() as conn:
+        instances.identity(conn)
+        why = instances.why(conn, around)
+        if why is None:
+            conn.execute(update(instance).values(place=place_of(conn, around.machine)))
+            return Reconciled(None)
+        copied = instances.is_copy(conn, around)
+        seen = _survey(conn, around)
+        covered = not copied and _covers(conn, around, seen)
+    done = Reconciled("copied" if copied else "restored", covered)
+    for portion in _portions(records(around.journal)):
+        with db.begin() as conn:
+            _settle(conn, portion, done, seen.tokens, name=name, now=now, day_starts=day_starts)
+    if not covered:
+        with db.begin() as conn:
+            done.held = instances.hold_all(conn, now, actor=name)
+            done.rules = _take_approvals_back(conn, name, now)
+    with db.begin() as conn:
+        _finish(conn, around, done, seen, name=name, now=now)
+    return done
+
+
+def _portions(source: Iterator[Any]) -> Iterator[list[Record]]:
+    while portion := list(islice(source, PORTION)):
+        yield [each for each in portion if isinstance(each, Record)]
+
+
+def _survey(conn: Connection, around: Surroundings) -> _Survey:
+    """Read the journal once: how far it reaches, and which tokens the database does not know."""
+    seen, ours, wanted = _Survey(), instances.family(conn), set(_last_fences(conn))
+    stream = records(around.journal)
+    while portion := list(islice(stream, PORTION)):
+        whole = [each for each in portion if isinstance(each, Record)]
+        mine = {(each.dispatch_id, each.token) for each in whole if each.identity in ours}
+        seen.reached |= bool(mine & wanted) or (not wanted and bool(whole))
+        seen.damaged |= seen.reached and any(not isinstance(each, Record) and not each.torn for each in portion)
+        seen.highest = max(seen.highest, *(number for number, _ in mine), 0)
+        seen.found |= mine & _witnessed(conn, around)
+        for number, token in mine - instances.known_pairs(conn, mine):
+            seen.tokens[number] = max(token, seen.tokens.get(number, 0))
+    return seen
+
+
+def _last_fences(conn: Connection) -> list[tuple[int, int]]:
+    """Give the last hand-overs that the database knows: dispatch id and token."""
+    rows = conn.execute(
+        select(audit.c.dispatch_id, audit.c.token)
+        .where(audit.c.action == "move", audit.c.before == "claimed", audit.c.after == "handoff")
+        .order_by(audit.c.id.desc())
+        .limit(LOOKED_AT)
+    )
+    return [(row.dispatch_id, row.token) for row in rows]
+
+
+def _witnessed(conn: Connection, around: Surroundings) -> set[tuple[int, int]]:
+    seen = instances.witnessed(around, instances.identity(conn))
+    return set() if seen is None else {seen}
+
+
+def _covers(conn: Connection, around: Surroundings, seen: _Survey) -> bool:
+    """Tell whether the journal has everything that was handed over since the database was as it is."""
+    if not seen.reached or seen.damaged:
+        return False
+    if not _last_fences(conn) and conn.scalar(
+        select(dispatches.c.id).where(dispatches.c.handed_at.is_not(None)).limit(1)
+    ):
+        return False  # handed over by an older Regulars, which kept no journal
+    missing = _witnessed(conn, around) - seen.found
+    return missing <= instances.known_pairs(conn, missing)
+
+
+def _settle(
+    conn: Connection,
+    portion: Collection[Record],
+    done: Reconciled,
+    tokens: Mapping[int, int],
+    *,
+    name: str,
+    now: datetime,
+    day_starts: time,
+) -> None:
+    """Settle those records of the journal that the database does not know."""
+    ours, known = instances.family(conn), instances.known_keys(conn, portion)
+    unknown = [each for each in portion if each.key not in known]
+    rows = _rows(conn, [each.dispatch_id for each in unknown if each.identity in ours])
+    for record in unknown:
+        mine = record.identity in ours
+        row = rows.get(record.dispatch_id) if mine else None
+        after = "lost"
+        if row is not None and (row.step, row.part, row.channel) == (record.step, record.part, record.channel):
+            after = _doubt(conn, row, record, tokens[record.dispatch_id], name=name, now=now, day_starts=day_starts)
+        elif record.expires_at > now:
+            _remember(conn, record)
+        conn.execute(
+            insert(audit).values(
+                at=now, actor=name, who="reconciler", action=SETTLED, after=after, subject=record.key,
+                dispatch_id=record.dispatch_id if mine else None, token=record.token if mine else None,
+            )
+        )  # fmt: skip
+        done.uncertain += after == "uncertain"
+        done.lost += after == "lost"
+        done.kept += after == "kept"
+        done.since = record.at if done.since is None else min(done.since, record.at)
+
+
+def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
+    d = dispatches.c
+    rows = conn.execute(
+        select(d.id, d.state, d.step, d.part, d.channel, d.lease_token, zones.c.name.label("zone"))
+        .join(customers, customers.c.id == d.customer_id)
+        .join(zones, zones.c.id == customers.c.zone_id)
+        .where(d.id.in_(ids))
+    )
+    return {row.id: row for row in rows}
+
+
+def _doubt(
+    conn: Connection,
+    row: Row[*tuple[Any, ...]],
+    record: Record,
+    token: int,
+    *,
+    name: str,
+    now: datetime,
+    day_starts: time,
+) -> str:
+    """Make a dispatch uncertain that the journal saw leave; give what became of the record."""
+    day = business_day(record.at, ZoneInfo(row.zone), day_starts).toordinal() if row.channel in MESSAGES else None
+    values = {
+        "handed_at": record.at,
+        "handed_day": day,
+        "content_hash": record.content_hash,
+        "lease_token": max(token, row.lease_token),  # no later hand-over may bear one that was used
+    }
+    for before in (*OPEN, "handoff"):
+        if move(
+            conn, before, "uncertain", dispatches.c.id == row.id, who="reconciler", now=now, actor=name,
+            reason="restored", values=values,
+        ):  # fmt: skip
+            return "uncertain"
+    return "kept"
+
+
+def _remember(conn: Connection, record: Record) -> None:
+    row = upsert(conn, lost_handoffs).values(
+        key=record.key,
+        rule=record.rule,
+        step=record.step,
+        part=record.part,
+        channel=record.channel,
+        endpoint_hash=record.to,
+        handed_at=record.at,
+        expires_at=record.expires_at,
+    )
+    conn.execute(row.on_conflict_do_nothing(index_elements=["key"]))
+
+
+def _take_approvals_back(conn: Connection, name: str, now: datetime) -> int:
+    """Let every rule wait for a person again; give how many were approved."""
+    approved = conn.scalars(select(rules.c.rule).where(rules.c.approved_hash.is_not(None)).order_by(rules.c.id)).all()
+    for each in approved:
+        conn.execute(
+            insert(audit).values(
+                at=now, actor=name, action="approve", subject=each, before="approved", after="taken back"
+            )
+        )
+    conn.execute(delete(approvals))
+    conn.execute(update(rules).values(approved_hash=None, approved_by=None, approved_at=None))
+    return len(approved)
+
+
+def _finish(
+    conn: Connection, around: Surroundings, done: Reconciled, seen: _Survey, *, name: str, now: datetime
+) -> None:
+    """Let it send again: from here, with ids that nothing has borne."""
+    before = instances.identity(conn)
+    missing = _witnessed(conn, around)
+    for number, token in missing - instances.known_pairs(conn, missing):
+        trail = {"at": now, "actor": name, "who": "reconciler", "action": SETTLED, "after": "lost"}
+        conn.execute(
+            insert(audit).values(**trail, dispatch_id=number, token=token, subject=f"{before}:{number}:{token}")
+        )
+    highest = max(seen.highest, *(number for number, _ in missing), 0)
+    if done.lost or not done.covered:
+        never_reuse(conn, dispatches, highest + (GAP if done.covered else WIDE_GAP))
+    after = instances.fresh() if done.why == "copied" else before
+    place = place_of(conn, around.machine)
+    conn.execute(
+        update(instance).values(identity=after, place=place, backup_at=None, stopped_why=None, reconciled_at=now)
+    )
+    conn.execute(delete(lost_handoffs).where(lost_handoffs.c.expires_at <= now))
+    counts = {"uncertain": done.uncertain, "lost": done.lost, "kept": done.kept, "held": done.held, "rules": done.rules}
+    conn.execute(
+        insert(audit).values(
+            at=now, actor=name, action="reconcile", subject=done.why, before=before, after=after, detail=counts
+        )
+    )

@@ -1,0 +1,243 @@
+"""The whole story of a restore: nothing is accepted twice, and what is unknown is shown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+
+import pytest
+from sqlalchemy import func, select
+
+from engine.database.tables import approvals, audit, dispatches, instance, lost_handoffs, rules
+from engine.dispatch import reconcile as reconciling
+from engine.dispatch.approve import approve, resolve_forgotten
+from engine.dispatch.desk import open_desk
+from engine.dispatch.history import check
+from engine.dispatch.instance import StrangeDatabaseError, recognise, surroundings
+from engine.dispatch.reconcile import reconcile
+from engine.dispatch.stages import send_due
+from engine.evaluation.runner import run_due
+from engine.intake.importer import import_file
+
+from .test_instance import copy_of
+from .whole import DAY, MORNING, send, states
+from .world import Clock
+
+GUESTS = "customer_id,name,email,phone,email_consent,sms_consent,consent_at\n" + "".join(
+    f"g{n},Guest {n},g{n}@example.com,+1312555010{n},yes,yes,2026-01-02\n" for n in range(1, 7)
+)
+#: Four have lapsed on the first morning, the other two on the second.
+ORDERS = "order_id,customer_id,ordered_at,total\n" + "".join(
+    f"v{n},g{n},{'2026-04-05' if n > 4 else '2026-03-25'} 09:00,9.00\n" for n in range(1, 7)
+)
+TUESDAY = MORNING + DAY
+
+
+@pytest.fixture
+def cafe_home(home, db, root):
+    for name, text in (("customers", GUESTS), ("orders", f"{ORDERS}v9,,2026-05-04 18:00,9.00\n")):
+        (root / f"more-{name}.csv").write_text(text)
+        assert not import_file(
+            db, home.config, home.key, root / f"more-{name}.csv", now=MORNING - DAY, kind=name
+        ).problem
+    return home
+
+
+def evaluate(db, home, at):
+    assert run_due(db, home, at).balanced
+
+
+def let_go(db, at=MORNING):
+    with db.begin() as conn:
+        return approve(conn, None, name="Ana", now=at, mode="first")
+
+
+def half(db, home):
+    desk = open_desk(db, home, now=Clock(MORNING))
+    send_due(desk, limit=2)
+    desk.close()
+
+
+def mails(home):
+    """The witness: how often each guest got a mail."""
+    outbox = home.root / "outbox"
+    return Counter(re.search(r"^To: (\w+)@", file.read_text(), re.MULTILINE).group(1) for file in outbox.glob("*.eml"))
+
+
+def reconciled(db, home, at=TUESDAY):
+    return reconcile(db, surroundings(home.root), name="Ana", now=at, day_starts=home.config.day_starts)
+
+
+def held(db):
+    with db.begin() as conn:
+        rows = select(dispatches.c.reason, func.count()).where(dispatches.c.state == "held")
+        return dict(map(tuple, conn.execute(rows.group_by(dispatches.c.reason))))
+
+
+def assert_paths(db):
+    with db.begin() as conn:
+        assert list(check(conn)) == []
+
+
+@pytest.fixture
+def restored(cafe_home, db, tmp_path, request):
+    """Half was sent before the backup; the rest, and what Tuesday found, since."""
+    evaluate(db, cafe_home, MORNING)
+    let_go(db)
+    half(db, cafe_home)
+    backup = copy_of(db, tmp_path, request)
+    send(db, cafe_home, MORNING)
+    evaluate(db, cafe_home, TUESDAY)
+    send(db, cafe_home, TUESDAY)
+    assert set(mails(cafe_home).values()) == {1}
+    assert len(mails(cafe_home)) == 7  # the one guest of the other tests has lapsed too
+    yield backup
+    backup.dispose()
+
+
+def test_nothing_is_sent_before_it_is_reconciled_and_nothing_twice_after(restored, cafe_home, db):
+    for _ in range(2):
+        with pytest.raises(StrangeDatabaseError, match="older than what has been sent"):
+            open_desk(restored, cafe_home, now=Clock(TUESDAY))
+    done = reconciled(restored, cafe_home)
+    assert (done.why, done.covered, done.uncertain, done.lost, done.held, done.rules) == ("restored", True, 3, 2, 0, 0)
+    assert done.since == MORNING
+    with restored.begin() as conn:
+        doubtful = conn.execute(select(dispatches).where(dispatches.c.state == "uncertain")).all()
+        assert {(row.reason, row.handed_at, row.handed_day is not None) for row in doubtful} == {
+            ("restored", MORNING, True)
+        }
+    assert reconciled(restored, cafe_home).why is None
+    evaluate(restored, cafe_home, TUESDAY)
+    assert held(restored) == {"restored": 2}
+    send(restored, cafe_home, TUESDAY)
+    let_go(restored, TUESDAY)
+    send(restored, cafe_home, TUESDAY)
+    assert set(mails(cafe_home).values()) == {1}
+    assert held(restored) == {"restored": 2}
+    assert_paths(restored)
+
+
+def test_staff_decide_about_what_is_held(restored, cafe_home):
+    reconciled(restored, cafe_home)
+    evaluate(restored, cafe_home, TUESDAY)
+    with restored.begin() as conn:
+        again, arrived = conn.scalars(
+            select(dispatches.c.id).where(dispatches.c.state == "held").order_by(dispatches.c.id)
+        )
+        assert resolve_forgotten(conn, [again], send=True, name="Ana", now=TUESDAY) == [again]
+        assert resolve_forgotten(conn, [arrived], send=False, name="Ana", now=TUESDAY) == [arrived]
+    send(restored, cafe_home, TUESDAY)
+    assert sorted(mails(cafe_home).values()) == [1] * 6 + [2]
+    assert_paths(restored)
+
+
+def test_an_occasion_after_the_lost_one_is_over_is_no_longer_held(restored, cafe_home):
+    reconciled(restored, cafe_home)
+    with restored.begin() as conn:
+        late = conn.scalar(select(func.max(lost_handoffs.c.expires_at)))
+    assert late < TUESDAY + 40 * DAY
+    evaluate(restored, cafe_home, late)
+    assert held(restored) == {}
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_killed_in_the_middle_and_called_again_it_comes_to_the_same(restored, cafe_home, monkeypatch, at):
+    steps = iter(range(10))
+
+    def once(name):
+        whole = getattr(reconciling, name)
+
+        def dying(*given, **named):
+            if next(steps) == at:
+                raise KeyboardInterrupt
+            return whole(*given, **named)
+
+        monkeypatch.setattr(reconciling, name, dying)
+
+    monkeypatch.setattr(reconciling, "PORTION", 2)
+    once("_settle")
+    once("_finish")
+    with pytest.raises(KeyboardInterrupt):
+        reconciled(restored, cafe_home)
+    with pytest.raises(StrangeDatabaseError):
+        recognise(restored, surroundings(cafe_home.root), TUESDAY)
+    reconciled(restored, cafe_home)
+    with restored.begin() as conn:
+        assert conn.scalar(select(func.count()).where(dispatches.c.state == "uncertain")) == 3
+        assert conn.scalar(select(func.count()).select_from(lost_handoffs)) == 2
+        assert conn.scalar(select(func.count()).where(audit.c.action == "reconciled")) == 5
+    evaluate(restored, cafe_home, TUESDAY)
+    send(restored, cafe_home, TUESDAY)
+    assert set(mails(cafe_home).values()) == {1}
+    assert_paths(restored)
+
+
+def everything_waits(db, home):
+    with db.begin() as conn:
+        assert conn.scalar(select(func.count()).where(dispatches.c.state.in_(("pending", "claimed", "handoff")))) == 0
+        assert conn.scalar(select(func.count()).where(rules.c.approved_hash.is_not(None))) == 0
+        assert conn.scalar(select(func.count()).select_from(approvals)) == 0
+    before = mails(home)
+    evaluate(db, home, TUESDAY)
+    send(db, home, TUESDAY)
+    assert mails(home) == before
+    assert set(held(db)) == {"copied", "first_approval"}
+
+
+def test_without_its_journal_everything_waits_for_a_person(restored, cafe_home):
+    with restored.begin() as conn:  # what `regulars backup` does to the copy
+        conn.execute(instance.update().values(backup_at=MORNING))
+    shutil.rmtree(cafe_home.root / "journal")
+    done = reconciled(restored, cafe_home)
+    assert (done.why, done.covered, done.uncertain, done.lost) == ("restored", False, 0, 0)
+    assert done.held > 0 < done.rules
+    everything_waits(restored, cafe_home)
+    assert_paths(restored)
+
+
+def test_with_a_damaged_journal_too(restored, cafe_home):
+    (file,) = (cafe_home.root / "journal").iterdir()
+    lines = file.read_bytes().split(b"\n")
+    lines[-2] = lines[-2].replace(b" email ", b" emoil ")
+    file.write_bytes(b"\n".join(lines))
+    assert not reconciled(restored, cafe_home).covered
+
+
+def test_a_copy_waits_for_a_person_and_goes_on_under_another_name(cafe_home, db, tmp_path, request):
+    evaluate(db, cafe_home, MORNING)
+    let_go(db)
+    half(db, cafe_home)
+    copy = copy_of(db, tmp_path, request)
+    with pytest.raises(StrangeDatabaseError, match="is a copy"):
+        open_desk(copy, cafe_home, now=Clock(MORNING))
+    done = reconciled(copy, cafe_home)
+    assert (done.why, done.covered) == ("copied", False)
+    with copy.begin() as ours, db.begin() as theirs:
+        assert ours.scalar(select(instance.c.identity)) != theirs.scalar(select(instance.c.identity))
+    everything_waits(copy, cafe_home)
+    let_go(copy, TUESDAY)
+    send(copy, cafe_home, TUESDAY)
+    assert set(mails(cafe_home).values()) == {1}
+    assert_paths(copy)
+    copy.dispose()
+
+
+def test_ids_go_on_above_those_that_were_lost(restored, cafe_home, db):
+    with db.begin() as conn:
+        highest = conn.scalar(select(func.max(dispatches.c.id)))
+    reconciled(restored, cafe_home)
+    evaluate(restored, cafe_home, TUESDAY)
+    with restored.begin() as conn:
+        fresh = conn.scalars(select(dispatches.c.id).where(dispatches.c.state == "held")).all()
+    assert min(fresh) > highest
+
+
+def test_a_sound_database_has_nothing_to_reconcile(cafe_home, db):
+    evaluate(db, cafe_home, MORNING)
+    let_go(db)
+    half(db, cafe_home)
+    before = states(db)
+    assert reconciled(db, cafe_home).why is None
+    assert states(db) == before
