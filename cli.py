@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.console import commands_coupon, commands_customer, commands_dispatch, commands_dkim, commands_receive
+from engine.console import (
+    commands_coupon,
+    commands_customer,
+    commands_dispatch,
+    commands_dkim,
+    commands_receive,
+    commands_verify,
+)
 from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
 from engine.console.program import CLOCK, in_home
 
@@ -284,6 +291,7 @@ for group in (
     commands_customer.customer,
     commands_dispatch.dispatch,
     commands_dkim.dkim,
+    commands_verify.verify,
     commands_receive.receive,
 ):
     main.add_command(group)

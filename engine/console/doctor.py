@@ -25,6 +25,7 @@ from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.states import MESSAGES
+from engine.dispatch.tallies import recount
 from engine.evaluation.permission import implied_terms, reachable
 from engine.intake.inbox import waiting
 from engine.language.config import Config
@@ -155,7 +156,7 @@ class Doctor:
         return page.text
 
     def rebuild_facts(self) -> str:
-        """Count the facts of all guests anew; say whether that changed anything."""
+        """Count the facts of all guests anew, and what is used of budgets; say whether that changed anything."""
         with opened(self.root, self.environ, self.clock) as session, session.db.begin() as conn:
             now = self.clock()
             bring_to(conn, now)
@@ -163,8 +164,10 @@ class Doctor:
             rebuild(conn, now)
             changed = facts_digest(conn) != before
             guests = conn.scalar(select(func.count()).select_from(customer_facts)) or 0
+            budgets = recount(conn)
         said = "they were not all right: please report it" if changed else "they were right before, too"
-        return f"The figures of {counted(guests, 'guest')} are counted anew; {said}.\n"
+        told = f"The figures of {counted(guests, 'guest')} are counted anew; {said}.\n"
+        return told + (f"What is used of {counted(budgets, 'budget')} is counted anew, too.\n" if budgets else "")
 
 
 def facts_digest(conn: Connection) -> str:

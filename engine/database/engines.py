@@ -26,9 +26,11 @@ __all__ = [
     "broken_references",
     "empty_the_log",
     "explain",
+    "integrity",
     "journal_mode",
     "open_db",
     "reading",
+    "snapshot",
     "without_foreign_keys",
 ]
 
@@ -75,6 +77,30 @@ def reading(db: Engine) -> Engine:
     On SQLite they take no write lock: a log can be read while a run is writing. On PostgreSQL a write is refused.
     """
     return db.execution_options(regulars_reading=True, postgresql_readonly=True)
+
+
+def snapshot(db: Engine) -> Engine:
+    """Give the same database for transactions that only read, and see nothing of what others write meanwhile.
+
+    SQLite's always see one state; PostgreSQL is asked for it.
+    """
+    only_reading = reading(db)
+    if db.dialect.name == "sqlite":
+        return only_reading
+    return only_reading.execution_options(isolation_level="REPEATABLE READ")
+
+
+def integrity(conn: Connection) -> list[str] | None:
+    """Let SQLite look at every page, index and reference; give what is wrong in its words.
+
+    None for PostgreSQL, which has no such question: there a damaged page is an error of the query that reads it.
+    """
+    if conn.dialect.name != "sqlite":
+        return None
+    told = [line for row in conn.exec_driver_sql("PRAGMA integrity_check") for line in str(row[0]).splitlines()]
+    wrong = [line for line in told if line != "ok" and not line.startswith("***")]  # a heading
+    broken = conn.exec_driver_sql("PRAGMA foreign_key_check").all()
+    return wrong + [f"row {row[1]} of {row[0]} points at a row of {row[2]} that does not exist" for row in broken]
 
 
 @contextmanager

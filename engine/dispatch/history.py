@@ -32,6 +32,7 @@ class Moved(NamedTuple):
     after: str | None
     who: str | None
     token: int | None
+    row: int = 0  #: of ``audit``
 
     @property
     def begins(self) -> bool:
@@ -52,10 +53,10 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one dispatch, in a sentence without personal data."""
+    """What is wrong, in a sentence without personal data; with one dispatch, or (None) with what the sentence names."""
 
-    dispatch_id: int
-    invariant: Invariant
+    dispatch_id: int | None
+    invariant: str
     said: str
 
 
@@ -89,13 +90,13 @@ def histories(conn: Connection, *, portion: int = PORTION) -> Iterator[tuple[Sta
 def _trails(conn: Connection, after: int, last: int) -> dict[int, list[Moved]]:
     a = audit.c
     rows = conn.execute(
-        select(a.dispatch_id, a.before, a.after, a.who, a.token)
+        select(a.dispatch_id, a.before, a.after, a.who, a.token, a.id)
         .where(a.dispatch_id > after, a.dispatch_id <= last, a.action.in_((MOVE, BEGIN)))
         .order_by(a.dispatch_id, a.id)
     )
     found: dict[int, list[Moved]] = {}
-    for number, before, state, who, token in rows:
-        found.setdefault(number, []).append(Moved(before, state, who, token))
+    for number, *told in rows:
+        found.setdefault(number, []).append(Moved(*told))
     return found
 
 

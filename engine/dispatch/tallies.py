@@ -41,19 +41,20 @@ class Tally:
     begins: datetime
     ends: datetime
 
-    def _is(self) -> ColumnElement[bool]:
+    def itself(self) -> ColumnElement[bool]:
+        """SQL: the row is this period's."""
         row = budget_uses.c
         same = (row.rule_id == self.rule_id, row.kind == self.kind)
         return and_(*same, row.begins == self.begins, row.ends == self.ends)
 
     def used(self, conn: Connection) -> int:
         """Give what has been used, in messages, segments, coupons or minor units; locks nothing."""
-        known = conn.scalar(select(budget_uses.c.used).where(self._is()))
+        known = conn.scalar(select(budget_uses.c.used).where(self.itself()))
         return self.counted(conn) if known is None else int(known)
 
     def lock(self, conn: Connection) -> None:
         """Let nobody else use the budget until the transaction ends; the row is made where there is none."""
-        mine = select(budget_uses.c.used).where(self._is()).with_for_update()
+        mine = select(budget_uses.c.used).where(self.itself()).with_for_update()
         if conn.scalar(mine) is None:
             row = {"rule_id": self.rule_id, "kind": self.kind, "begins": self.begins, "ends": self.ends}
             fresh = upsert(conn, budget_uses).values(**row, used=self.counted(conn))
@@ -118,3 +119,17 @@ def change(conn: Connection, concerned: Sequence[Row[*tuple[Any, ...]]], sign: i
             else_=1,
         )
         conn.execute(update(budget_uses).where(same).values(used=row.used + sign * amount))
+
+
+def recount(conn: Connection) -> int:
+    """Count what every budget has used anew from the dispatches; give in how many periods that changed anything."""
+    row = budget_uses.c
+    order = (row.rule_id, row.kind, row.begins, row.ends)
+    changed = 0
+    for each in conn.execute(select(budget_uses).order_by(*order).with_for_update()).all():
+        tally = Tally(each.rule_id, each.kind, each.begins, each.ends)
+        used = tally.counted(conn)
+        if used != each.used:
+            conn.execute(update(budget_uses).where(tally.itself()).values(used=used))
+            changed += 1
+    return changed

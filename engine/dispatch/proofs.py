@@ -1,0 +1,281 @@
+"""Proves the invariants anew from what is written down: each proof counts what it looked at and names what is wrong.
+
+To be asked in one snapshot (``engines.snapshot``) while others are at work. Nothing is changed, and nothing is held in
+memory that grows with the guests, but eight bytes for each record of the journal.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, or_, select
+
+from engine.database.tables import audit, budget_uses, coupons, delivery_events, dispatches, matches, runs
+from engine.dispatch import history
+from engine.dispatch.fence import UnreadableRuleError
+from engine.dispatch.history import Moved, Problem, Standing
+from engine.dispatch.states import FINAL
+from engine.dispatch.tallies import COUNTED, HOME, Tally
+from engine.evaluation.permission import in_branches
+from engine.language.rule import Rule
+
+#: So many of the problems of one proof are kept; the others are counted.
+NAMED = 20
+#: What is over waits for the next run to end it; where none has come for so long, nobody calls it.
+PATIENCE = timedelta(hours=26)
+#: A hand-over as one number: the dispatch's, and so many bits for the token.
+_BITS = 20
+
+
+class Handed(Protocol):
+    """A record of the journal, as far as it is asked here."""
+
+    @property
+    def dispatch_id(self) -> int:
+        """The dispatch that was handed over."""
+        ...
+
+    @property
+    def token(self) -> int:
+        """The lease token of the hand-over."""
+        ...
+
+    @property
+    def at(self) -> datetime:
+        """When, aware."""
+        ...
+
+
+@dataclass
+class Proof:
+    """What was proved, or not. ``name`` is stable; ``invariant`` may be several, or none of them."""
+
+    name: str
+    invariant: str
+    looked_at: str = ""  #: what, and how much of it
+    wrong: int = 0
+    problems: list[Problem] = field(default_factory=list)  #: the first ``NAMED`` of them
+    notes: list[str] = field(default_factory=list)  #: what is not wrong, and yet worth a sentence
+
+    def add(self, problem: Problem) -> None:
+        """Count a problem."""
+        self.wrong += 1
+        if len(self.problems) < NAMED:
+            self.problems.append(problem)
+
+    def fault(self, dispatch_id: int | None, said: str, invariant: str = "") -> None:
+        """Count a problem of this proof's (or the given) invariant."""
+        self.add(Problem(dispatch_id, invariant or self.invariant, said))
+
+
+#: Where a hand-over leads that somebody has answered: then its record was written before.
+_ANSWERED = frozenset({"sent", "rejected", "blocked"})
+
+RuleOf = Callable[[Connection, int], Rule]
+
+
+def prove(
+    conn: Connection, *, journal: Iterable[Handed] | None, rule: RuleOf, now: datetime, progress: Callable[[int], None]
+) -> Iterator[Proof]:
+    """Give every proof in turn. ``journal``: this database's records in any order; None: there is no journal.
+
+    ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``; ``progress`` is told of dispatches done.
+    """
+    yield from _histories(conn, journal, progress)
+    yield _ends(conn, now)
+    yield _sums(conn, rule)
+    yield _budgets(conn)
+    yield _coupons(conn)
+    yield _events(conn)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Histories, and the journal.
+
+
+def _histories(conn: Connection, journal: Iterable[Handed] | None, progress: Callable[[int], None]) -> Iterator[Proof]:
+    path, beside = Proof("histories", "I1"), None if journal is None else _Beside.read(conn, journal)
+    count = moved = 0
+    for stands, moves in history.histories(conn):
+        count += 1
+        moved += len(moves)
+        for problem in history.problems(stands, moves):
+            path.add(problem)
+        if beside is not None:
+            beside.compare(stands, moves)
+        if count % history.PORTION == 0:
+            progress(history.PORTION)
+    for problem in history.without_a_dispatch(conn):
+        path.add(problem)
+    path.looked_at = f"{count:,} steps, {moved:,} rows of their trails"
+    yield path
+    if beside is not None:
+        yield beside.done()
+
+
+@dataclass
+class _Beside:
+    """The journal, held against the trails. Both are gone through in the order of the dispatches."""
+
+    keys: array[int]  #: of every record, sorted
+    begins: int | None  #: the first row of the trail since there is a journal
+    place: int = 0
+    proof: Proof = field(default_factory=lambda: Proof("journal", "I2, I3"))
+
+    @classmethod
+    def read(cls, conn: Connection, journal: Iterable[Handed]) -> _Beside:
+        keys, first = array("q"), None
+        for each in journal:
+            keys.append(each.dispatch_id << _BITS | each.token)
+            first = each.at if first is None else min(first, each.at)
+        keys = array("q", sorted(keys))
+        begins = None if first is None else conn.scalar(select(func.min(audit.c.id)).where(audit.c.at >= first))
+        return cls(keys, begins)
+
+    def compare(self, stands: Standing, moves: Sequence[Moved]) -> None:
+        first = bisect_left(self.keys, stands.id << _BITS, self.place)
+        end = bisect_left(self.keys, stands.id + 1 << _BITS, first)
+        self._unknown(self.keys[self.place : first])
+        noted, self.place = {key & (1 << _BITS) - 1 for key in self.keys[first:end]}, end
+        for token in sorted(noted - {move.token for move in moves if move.after in COUNTED}):
+            said = f"it is {stands.state}; the journal knows of a hand-over with token {token}, its trail does not"
+            self.proof.fault(stands.id, said, "I2" if stands.state in COUNTED else "I3")
+        if self.begins is None:
+            return
+        for move in moves:
+            answered = move.before == "handoff" and move.after in _ANSWERED
+            if answered and move.row >= self.begins and move.token not in noted:
+                said = f"it was handed over with token {move.token}, and the journal does not know of it"
+                self.proof.fault(stands.id, said, "I2")
+
+    def _unknown(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            said = "the journal knows that it was handed over, and the outbox has no such message"
+            self.proof.fault(key >> _BITS, said, "I3")
+
+    def done(self) -> Proof:
+        self._unknown(self.keys[self.place :])
+        self.proof.looked_at = f"{len(self.keys):,} records"
+        return self.proof
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What waits, and sums.
+
+
+def _ends(conn: Connection, now: datetime) -> Proof:
+    """Every decision is final, or waits for something that will end: its expiry, or its lease."""
+    proof, d = Proof("ends", "I4"), dispatches.c
+    totals = _by(conn, d.state)
+    final = sum(count for state, count in totals.items() if state in FINAL)
+    proof.looked_at = f"{final:,} steps done, {sum(totals.values()) - final:,} waiting"
+    leased = d.state.in_(("claimed", "handoff"))
+    over = case((leased, func.coalesce(d.leased_until, literal(0, d.leased_until.type))), else_=d.expires_at)
+    waits = or_(leased, d.state.in_(("held", "pending")))
+    looked = conn.scalar(select(func.max(runs.c.started_at)).where(runs.c.finished_at.is_not(None)))
+    late = now - PATIENCE if looked is None else max(looked, now - PATIENCE)
+    for row in conn.execute(select(d.id, d.state).where(waits, over <= late).order_by(d.id)):
+        why = "its lease is over" if row.state in {"claimed", "handoff"} else "it is too late for it"
+        proof.fault(row.id, f"it is {row.state}, {why}, and nothing has ended it")
+    soon = conn.scalar(select(func.count()).where(waits, over > late, over <= now)) or 0
+    if soon:
+        proof.notes.append(f"the next run ends {soon:,} whose time is over")
+    return proof
+
+
+def _sums(conn: Connection, rule: RuleOf) -> Proof:
+    """Each match has one verdict, a reason where it was refused, and where it acts all steps of the guest's own way."""
+    proof, m, d = Proof("sums", "I4"), matches.c, dispatches.c
+    verdicts = _by(conn, m.verdict)
+    parts = conn.scalar(select(func.count()).select_from(dispatches)) or 0
+    told = ", ".join(f"{verdicts.get(each, 0):,} {each}" for each in ("act", "control", "refused"))
+    proof.looked_at = f"{sum(verdicts.values()):,} matches ({told}), {parts:,} steps"
+    steps = select(d.id).where(d.match_id == m.id).exists()
+    refused = m.verdict == "refused"
+    for number in conn.scalars(select(m.id).where(refused.is_distinct_from(m.reason.is_not(None))).order_by(m.id)):
+        proof.fault(None, f"match {number} has a reason without a refusal, or a refusal without a reason")
+    for number in conn.scalars(select(m.id).where(m.verdict != "act", steps).order_by(m.id)):
+        proof.fault(None, f"match {number} was not to be acted on, and has steps")
+    unread = 0
+    for version in conn.scalars(select(m.version_id).where(m.verdict == "act").distinct().order_by(m.version_id)):
+        try:
+            wanted = _parts(rule(conn, version))
+        except UnreadableRuleError:
+            unread += 1
+            continue
+        rows = select(func.count()).where(d.match_id == m.id).correlate(matches).scalar_subquery()
+        uneven = select(m.id, rows).where(m.version_id == version, m.verdict == "act", rows != wanted).order_by(m.id)
+        for number, count in conn.execute(uneven):
+            proof.fault(None, f"match {number} has {count} steps, and not those of its rule")
+    if unread:
+        proof.notes.append(f"{unread:,} old versions of rules cannot be read any more, so their steps were not counted")
+    return proof
+
+
+def _by(conn: Connection, column: ColumnElement[Any]) -> dict[str, int]:
+    return {str(row[0]): int(row[1]) for row in conn.execute(select(column, func.count()).group_by(column))}
+
+
+def _parts(rule: Rule) -> ColumnElement[int]:
+    """SQL: how many steps a guest of the rule gets, by the branches that are theirs."""
+    always = literal(sum(not step.branches for step in rule.steps))
+    branched = (in_branches(matches.c.customer_id, step) for step in rule.steps if step.branches)
+    return sum((case((mine, 1), else_=0) for mine in branched), start=always)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Beside the states.
+
+
+def _budgets(conn: Connection) -> Proof:
+    """What is used of every budget equals what the dispatches say."""
+    proof, count = Proof("budgets", ""), 0
+    order = (budget_uses.c.rule_id, budget_uses.c.kind, budget_uses.c.begins, budget_uses.c.ends)
+    for row in conn.execute(select(budget_uses).order_by(*order)).all():
+        count += 1
+        there = Tally(row.rule_id, row.kind, row.begins, row.ends).counted(conn)
+        if there != row.used:
+            whose = "the home" if row.rule_id == HOME else f"rule {row.rule_id}"
+            said = (
+                f"{row.kind} of {whose} from {row.begins:%Y-%m-%d}: {row.used:,} are noted as used, and {there:,} were"
+            )
+            proof.fault(None, said)
+    proof.looked_at = f"{count:,} periods"
+    return proof
+
+
+def _coupons(conn: Connection) -> Proof:
+    """A code is drawn once, by the step that is done, and none is used that was not."""
+    proof, c, d = Proof("coupons", ""), coupons.c, dispatches.c
+    proof.looked_at = f"{conn.scalar(select(func.count(c.code))) or 0:,} codes"
+    twice = select(func.min(c.dispatch_id)).where(c.code.is_not(None)).group_by(c.code).having(func.count() > 1)
+    for number in conn.scalars(twice):
+        proof.fault(number, "its code was given to another coupon too")
+    of_step = coupons.join(dispatches, d.id == c.dispatch_id)
+    odd = or_((d.state == "sent").is_distinct_from(c.code.is_not(None)), d.channel != "coupon")
+    for row in conn.execute(select(d.id, d.state).select_from(of_step).where(odd).order_by(d.id)):
+        proof.fault(row.id, f"it is {row.state}, and its coupon {'has no' if row.state == 'sent' else 'has a'} code")
+    unborn = and_(c.code.is_(None), c.redeemed_at.is_not(None))
+    for number in conn.scalars(select(c.dispatch_id).where(unborn).order_by(c.dispatch_id)):
+        proof.fault(number, "its coupon was used, and has no code")
+    none = not_(select(c.id).where(c.dispatch_id == d.id).exists())
+    to_have = d.state.in_(("held", "pending", "claimed", "sent"))  # what begins as blocked has none
+    for number in conn.scalars(select(d.id).where(d.channel == "coupon", to_have, none).order_by(d.id)):
+        proof.fault(number, "it is a coupon's step, and there is no coupon")
+    return proof
+
+
+def _events(conn: Connection) -> Proof:
+    """What a provider told later is about something that was handed over."""
+    proof, e, a = Proof("events", "I2"), delivery_events.c, audit.c
+    proof.looked_at = f"{conn.scalar(select(func.count()).select_from(delivery_events)) or 0:,} reports of providers"
+    handed = select(a.id).where(a.dispatch_id == e.dispatch_id, a.after.in_(COUNTED)).exists()
+    rows = select(e.dispatch_id, e.kind).where(not_(handed)).order_by(e.dispatch_id, e.id)
+    for row in conn.execute(rows):
+        proof.fault(row.dispatch_id, f"a provider calls it {row.kind}, and it was never handed over")
+    return proof

@@ -1,0 +1,245 @@
+"""What `regulars verify` proves: a sound history passes, and each kind of wrong row is named with its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from connectors.base import Outcome
+from engine.database.engines import integrity, snapshot
+from engine.database.tables import audit, budget_uses, channels, coupons, delivery_events, dispatches, matches, runs
+from engine.dispatch.fence import UnreadableRuleError
+from engine.dispatch.leaks import leaks
+from engine.dispatch.proofs import NAMED, prove
+from engine.dispatch.stages import send_due
+from engine.dispatch.tallies import recount
+from engine.language.budgets import Budget
+from engine.language.rule import Step
+from engine.vocabulary.actions import Email
+
+from .world import NOW, Budgets, Clock, Sink, a_desk, a_home
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ONE = Step(1, "email", Email("win-back"))
+
+
+@dataclass(frozen=True)
+class Record:
+    dispatch_id: int
+    token: int
+    at: datetime = NOW
+
+
+def proofs(cafe, *, journal=None, now=NOW, rule=None):
+    with snapshot(cafe.db).connect() as conn:
+        read = rule or cafe.policy.rule
+        found = list(prove(conn, journal=journal, rule=read, now=now, progress=lambda _: None))
+        return {each.name: each for each in [*found, leaks(conn)]}
+
+
+def wrong(cafe, **how):
+    return {
+        name: [(each.invariant, each.dispatch_id, each.said) for each in proof.problems]
+        for name, proof in proofs(cafe, **how).items()
+        if proof.wrong
+    }
+
+
+@pytest.fixture
+def sound(cafe, tmp_path):
+    """A café that has sent, been refused and not been answered, under a budget; and one coupon issued."""
+    cafe.budgets = Budgets({"email": Budget(100, "day"), "coupons": Budget(100, "day")})
+    rule = cafe.rule(ONE)
+    for _ in range(4):
+        cafe.message(rule=rule)
+    guest = cafe.guest()
+    journey = cafe.match(
+        guest, rule=cafe.rule(Step(1, "email", Email("win-back")), Step(2, "email", Email("win-back")))
+    )
+    cafe.coupon(journey, guest)
+    cafe.dispatch(journey, guest, step=2)
+    answers = [
+        Outcome("sent", "250"),
+        Outcome("no", "550 5.1.1", endpoint="hard"),
+        Outcome("unknown", "timeout at dot"),
+    ]
+    send_due(a_desk(cafe, a_home(tmp_path), Clock(), email=Sink(answers)))
+    return cafe
+
+
+def ids(cafe, *where):
+    with cafe.db.begin() as conn:
+        return list(conn.scalars(select(dispatches.c.id).where(*where).order_by(dispatches.c.id)))
+
+
+def records(cafe):
+    with cafe.db.begin() as conn:
+        rows = conn.execute(select(audit).where(audit.c.after == "handoff").order_by(audit.c.id.desc()))
+        return [Record(row.dispatch_id, row.token) for row in rows]
+
+
+def test_what_the_engine_wrote_holds(sound):
+    assert wrong(sound, journal=records(sound)) == {}
+    found = proofs(sound, journal=records(sound))
+    assert [*found] == ["histories", "journal", "ends", "sums", "budgets", "coupons", "events", "privacy"]
+    assert found["histories"].looked_at == "6 steps, 17 rows of their trails"
+    assert found["journal"].looked_at == "5 records"
+    assert found["sums"].looked_at == "5 matches (5 act, 0 control, 0 refused), 6 steps"
+    assert found["budgets"].looked_at == "2 periods"
+    assert found["coupons"].looked_at == "1 codes"
+    with sound.db.connect() as conn:
+        assert integrity(conn) == ([] if sound.db.dialect.name == "sqlite" else None)
+
+
+def test_what_the_journal_alone_knows_was_handed_over_before_a_backup_came_back(sound):
+    first = ids(sound)[0]
+    journal = [*records(sound), Record(first, 7), Record(90_000, 1)]
+    assert wrong(sound, journal=journal)["journal"] == [
+        ("I2", first, "it is sent; the journal knows of a hand-over with token 7, its trail does not"),
+        ("I3", 90_000, "the journal knows that it was handed over, and the outbox has no such message"),
+    ]
+    waiting = sound.message(due_at=NOW + HOUR)
+    journal = [*records(sound), Record(waiting, 1)]
+    assert [problem[:2] for problem in wrong(sound, journal=journal)["journal"]] == [("I3", waiting)]
+
+
+def test_an_answer_without_a_record_is_a_journal_that_lost_something(sound):
+    sent = ids(sound, dispatches.c.state == "sent", dispatches.c.channel == "email")[-1]
+    unsure = ids(sound, dispatches.c.state == "uncertain")
+    journal = [each for each in records(sound) if each.dispatch_id not in {sent, *unsure}]
+    said = "it was handed over with token 1, and the journal does not know of it"
+    assert wrong(sound, journal=journal) == {"journal": [("I2", sent, said)]}  # what is uncertain may have had none
+    assert wrong(sound, journal=[]) == {}  # a home that has none yet
+    later = [Record(each.dispatch_id, each.token, NOW + DAY) for each in journal]
+    assert wrong(sound, journal=later) == {}  # it began after that
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"state": "pending", "expires_at": NOW - 27 * HOUR}, "it is pending, it is too late for it"),
+        ({"state": "held", "expires_at": NOW - 27 * HOUR}, "it is held, it is too late for it"),
+        ({"state": "claimed", "leased_until": NOW - 27 * HOUR}, "it is claimed, its lease is over"),
+        ({"state": "handoff", "leased_until": None}, "it is handoff, its lease is over"),
+    ],
+)
+def test_what_waits_for_nothing_that_ends_is_named(cafe, values, said):
+    number = cafe.message(**values)
+    assert wrong(cafe)["ends"] == [("I4", number, f"{said}, and nothing has ended it")]
+
+
+def test_what_has_just_run_out_waits_for_the_next_run_and_not_for_a_second_one(cafe):
+    number = cafe.message(expires_at=NOW - HOUR)
+    found = proofs(cafe)["ends"]
+    assert (found.wrong, found.notes) == (0, ["the next run ends 1 whose time is over"])
+    with cafe.db.begin() as conn:
+        values = {"as_of": NOW, "host": "here", "pid": 1, "started_at": NOW - timedelta(minutes=30), "finished_at": NOW}
+        conn.execute(insert(runs).values(**values))
+    assert [problem[:2] for problem in wrong(cafe)["ends"]] == [("I4", number)]
+    cafe.set(number, expires_at=NOW - timedelta(minutes=5))
+    assert "ends" not in wrong(cafe)
+
+
+def test_a_match_without_all_steps_or_with_some_that_it_must_not_have_is_named(sound):
+    with sound.db.begin() as conn:
+        many, *others = conn.scalars(select(matches.c.id).order_by(matches.c.id.desc()))
+        conn.execute(update(matches).where(matches.c.id == others[0]).values(verdict="control"))
+        conn.execute(update(matches).where(matches.c.id == others[1]).values(verdict="refused"))
+    version = max(sound.rules)
+    sound.rules[version] = sound.rules[min(sound.rules)]
+    assert [said for _, _, said in wrong(sound)["sums"]] == [
+        f"match {others[1]} has a reason without a refusal, or a refusal without a reason",
+        f"match {others[1]} was not to be acted on, and has steps",
+        f"match {others[0]} was not to be acted on, and has steps",
+        f"match {many} has 2 steps, and not those of its rule",
+    ]
+
+
+def test_a_version_that_cannot_be_read_is_told_and_not_wrong(sound):
+    def gone(_conn, _version):
+        raise UnreadableRuleError
+
+    found = proofs(sound, rule=gone)["sums"]
+    said = "2 old versions of rules cannot be read any more, so their steps were not counted"
+    assert (found.wrong, found.notes) == (0, [said])
+
+
+def test_a_budget_that_was_noted_wrongly_is_named_and_counted_anew(sound):
+    with sound.db.begin() as conn:
+        conn.execute(update(budget_uses).where(budget_uses.c.kind == "email").values(used=9))
+    assert [said for _, _, said in wrong(sound)["budgets"]] == [
+        "email of the home from 2026-05-04: 9 are noted as used, and 4 were"
+    ]
+    with sound.db.begin() as conn:
+        assert recount(conn) == 1
+        assert recount(conn) == 0
+    assert wrong(sound) == {}
+
+
+def test_coupons_and_their_steps_agree(sound):
+    (step,) = ids(sound, dispatches.c.channel == "coupon")
+    with sound.db.begin() as conn:
+        code = conn.scalar(select(coupons.c.code))
+        conn.execute(update(coupons).values(code=None, redeemed_at=NOW))
+    assert wrong(sound)["coupons"] == [
+        ("", step, "it is sent, and its coupon has no code"),
+        ("", step, "its coupon was used, and has no code"),
+    ]
+    other = ids(sound)[0]
+    with sound.db.begin() as conn:
+        conn.execute(update(coupons).values(code=code, redeemed_at=None, dispatch_id=other))
+    assert (("", step, "it is a coupon's step, and there is no coupon")) in wrong(sound)["coupons"]
+
+
+def test_a_report_about_what_was_never_handed_over_is_named(sound):
+    waiting = sound.message(due_at=NOW + HOUR)
+    gone = ids(sound, dispatches.c.state == "sent", dispatches.c.channel == "email")[0]
+    with sound.db.begin() as conn:
+        for number in (waiting, gone):
+            told = {"at": NOW, "kind": "delivered", "source": "twilio", "key": f"SM{number}"}
+            conn.execute(insert(delivery_events).values(dispatch_id=number, **told))
+    said = "a provider calls it delivered, and it was never handed over"
+    assert wrong(sound)["events"] == [("I2", waiting, said)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ("550 5.1.1 <guest@example.com> unknown", "an address stands in dispatches.provider_reply"),
+        ("30003 to +1 312 555-0199", "a number stands in dispatches.provider_reply"),
+        ("30003 to 13125557001", "a guest's number stands in dispatches.provider_reply"),
+        ("no mailbox for Li Wei here", "a guest's name stands in dispatches.provider_reply"),
+        ("no mailbox for 王小明 here", "a guest's name stands in dispatches.provider_reply"),
+        ("550 5.1.1 queued as 13125559999 by mail.example.com", None),
+        ("Li", None),
+    ],
+)
+def test_a_guest_in_the_answers_of_providers_is_found(cafe, reply, said):
+    cafe.guest("王小明")
+    cafe.guest("Li Wei", sms_id=cafe.endpoint("sms", "+13125557001"))
+    cafe.message(provider_reply=reply)
+    with cafe.db.begin() as conn:
+        conn.execute(insert(audit).values(at=NOW, actor="Li Wei", action="approve", subject="win-back"))
+    assert [problem[2] for problem in wrong(cafe).get("privacy", [])] == ([] if said is None else [said])
+
+
+def test_a_guest_in_the_trail_or_on_a_channel_is_found(cafe):
+    with cafe.db.begin() as conn:
+        conn.execute(insert(audit).values(at=NOW, actor="ana@example.com", action="approve", detail={"to": "Li Wei"}))
+        conn.execute(insert(channels).values(channel="email", stopped_why="535 for hello@corner.example"))
+    cafe.guest("Li Wei")
+    assert sorted(said for _, _, said in wrong(cafe)["privacy"]) == [
+        "a guest's name stands in audit.detail",
+        "an address stands in audit.actor",
+        "an address stands in channels.stopped_why",
+    ]
+
+
+def test_many_problems_are_counted_and_the_first_are_named(cafe):
+    for _ in range(NAMED + 3):
+        cafe.message(expires_at=NOW - 27 * HOUR)
+    found = proofs(cafe)["ends"]
+    assert (found.wrong, len(found.problems)) == (NAMED + 3, NAMED)
