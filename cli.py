@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.console import (
+    commands_bounces,
     commands_coupon,
     commands_customer,
     commands_dispatch,
@@ -287,6 +288,7 @@ def event(session: Session, name: str, **given: Any) -> None:
 
 
 for group in (
+    commands_bounces.bounces,
     commands_coupon.coupon,
     commands_customer.customer,
     commands_dispatch.dispatch,

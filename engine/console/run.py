@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from engine.console.bouncing import Back, at_a_run, brief
 from engine.console.brakes import closed, silent
 from engine.console.cost import Costs, cost_report
 from engine.console.exits import FINE, NOT_NOW, WRONG
@@ -67,6 +68,7 @@ class Ran:
     given_up: GivenUp = field(default=GivenUp())
     silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
     halted: str = ""  #: why nothing may leave for now, a sentence
+    back: Back = field(default_factory=Back)  #: the mail that came back
 
     @property
     def failed(self) -> bool:
@@ -86,7 +88,7 @@ class Ran:
                 raise rule.bug
         if self.halted:
             return NOT_NOW
-        return WRONG if self.failed else NOT_NOW if self.silent else FINE
+        return WRONG if self.failed else NOT_NOW if self.silent or self.back.problems else FINE
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -106,6 +108,8 @@ class Ran:
             if self.costs is not None:
                 cost_report(page, self.costs)
         else:
+            if said_back := brief(self.back.returns):
+                page.line(said_back)
             run_report(page, home, self.result)
             sent_report(page, self.sent, inside=0 if self.summary is None else self.summary.inside)
         return page.text
@@ -117,7 +121,7 @@ class Ran:
         stopped += [self.halted] if self.halted else []
         stopped += [*self.closed, *self.silent]
         stopped += self.summary.problems if self.summary is not None else []
-        stopped += self.given_up.sentences
+        stopped += [*self.given_up.sentences, *self.back.own_fault, *self.back.problems]
         problems, language = errors(self.session.home.problems), self.session.language
         text = "".join(f"{sentence}\n" for sentence in stopped)
         if problems:
@@ -163,6 +167,8 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress)
     try:
         with alone(session.home.root):
+            # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
+            back = Back() if rehearsal else at_a_run(session, at)
             imports = take_inbox(session, at)
             result = run_due(session.db, session.home, at, only=only, started_at=session.clock())
             halted = _halted(lambda: send_due(desk))
@@ -187,6 +193,7 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
         silent=list(quiet.values()),
         given_up=dead,
         halted=halted,
+        back=back,
     )
 
 

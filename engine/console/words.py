@@ -58,6 +58,7 @@ REASONS: Final[Mapping[str, str]] = {
     "mailbox_full": "the mailbox is full",
     "unusable": "the address cannot be used",
     "opted_out": "the guest opted out with the provider",
+    "returned": "a letter that came back showed that it had left",
     "staff": "by staff",
 }
 

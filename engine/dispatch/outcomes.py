@@ -6,25 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, update
 
 from connectors.base import Outcome
 from engine.database.consent import lock_endpoint, suppress
-from engine.database.tables import dispatches, endpoints
+from engine.database.tables import dispatches
 from engine.dispatch import health, tallies
 from engine.dispatch.claims import Claim
+from engine.dispatch.soft_bounces import REFUSED, count_soft
 from engine.dispatch.states import State, move
 
 #: Tries that count before a dispatch is given up; with the pauses between them about nine hours.
 ATTEMPTS = 8
 FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=4)
-#: So many full mailboxes within so long, and the address gets nothing more.
-SOFT_BOUNCES = 3
-SOFT_SPAN = timedelta(days=14)
 
 #: Why a provider's no is final, by what it said of the endpoint. ``ok``: not the endpoint's fault.
-_REASON = {"hard": "no_such_address", "soft": "mailbox_full", "unusable": "unusable", "opted_out": "opted_out"}
+_REASON = {"hard": "no_such_address", "soft": REFUSED, "unusable": "unusable", "opted_out": "opted_out"}
 _SUPPRESS = {"hard": "hard_bounce", "unusable": "unusable", "opted_out": "unsubscribed"}
 
 
@@ -111,14 +109,4 @@ def _judge_endpoint(conn: Connection, claim: Claim, outcome: Outcome, now: datet
     if outcome.endpoint in _SUPPRESS:
         suppress(conn, claim.endpoint_id, _SUPPRESS[outcome.endpoint], at=now)
     elif outcome.endpoint == "soft":
-        full = conn.scalar(
-            select(func.count()).where(
-                dispatches.c.endpoint_id == claim.endpoint_id,
-                dispatches.c.state == "rejected",
-                dispatches.c.reason == _REASON["soft"],
-                dispatches.c.finished_at > now - SOFT_SPAN,
-            )
-        )
-        conn.execute(update(endpoints).where(endpoints.c.id == claim.endpoint_id).values(soft_bounces=full))
-        if (full or 0) >= SOFT_BOUNCES:
-            suppress(conn, claim.endpoint_id, "soft_bounces", at=now)
+        count_soft(conn, claim.endpoint_id, now, now)

@@ -1,0 +1,269 @@
+"""What a mail that came back says, whoever wrote it: a server's report, a complaint, a robot's answer, a guest's word.
+
+Only the bytes are read here, nothing is believed and nothing looked up: ``bounces.py`` judges. Anything may stand in
+such a mail, so all of it is bounded, and what cannot be read is a letter that was not understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.errors import MessageError
+from email.header import decode_header
+from email.message import Message
+from typing import Final, Literal
+
+#: No more of a letter is looked at.
+LARGEST: Final = 1_000_000
+#: No report has so many parts; what has is not taken apart.
+MOST_PARTS: Final = 60
+MOST_RECIPIENTS: Final = 20
+MOST_TOKENS: Final = 20
+LONGEST_ADDRESS: Final = 320
+#: Of a text so much is read for what a server or a guest says.
+MOST_TEXT: Final = 4_000
+
+#: ``report`` RFC 3464, ``complaint`` RFC 5965, ``notice`` a server's report in plain text, ``robot`` answers by itself.
+Kind = Literal["report", "complaint", "notice", "robot", "letter"]
+
+_TO: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "To", "Cc")
+_TOKEN = re.compile(r"\+([a-z2-7]{18,29})@", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]{1,64}@[^\s<>()\[\],;:\"]{1,255}")
+_PARTS = re.compile(rb"multipart/|message/", re.IGNORECASE)
+_STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_REPLY = re.compile(r"\s*(?:smtp\s*;)?\s*(\d{3})(?:[ -]|$)\s*(.*)", re.IGNORECASE | re.DOTALL)
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_COPY = re.compile(
+    r"^\s*-{2,}.{0,20}(below this line|this is a copy|included is a copy|(original|returned|unsent) message)"
+    r"|^(received|return-path|message-id):",
+    re.IGNORECASE | re.MULTILINE,
+)
+_AUTOMATIC = re.compile(
+    r"\b(out of (the )?office|auto(matic|mated)?[- ]?(reply|response|answer)|away from (my|the) (office|desk|mail)"
+    r"|vacation|on holiday|autoreply|autoresponder|abwesenheit|automatische antwort|absence du bureau"
+    r"|r[eé]ponse automatique|respuesta autom[aá]tica|fuera de (la )?oficina|risposta automatica|afwezig)"
+    r"|自动回复|自動回覆|自動回復|自动答复|自動応答|不在通知|자동 ?응답",
+    re.IGNORECASE,
+)
+_SERVERS: Final = ("mailer-daemon", "postmaster", "mail-daemon", "mailerdaemon")
+#: What a guest writes who wants no more.
+_WORDS: Final = frozenset(
+    [
+        *("unsubscribe", "unsubscribe me", "please unsubscribe", "please unsubscribe me", "stop", "stop please"),
+        *("退订", "退訂", "请退订", "請退訂", "取消订阅", "取消訂閱"),
+    ]
+)
+_QUOTED = re.compile(
+    r"^\s*(>|-{2,}\s*(original|forwarded|原始)|-- ?$|_{10,}|on .{1,200} wrote:|am .{1,200} schrieb|在.{1,200}写道|"
+    r"from:\s|发件人|sent from my|发自)",
+    re.IGNORECASE,
+)
+_ANSWERS = re.compile(r"^\s*(re|aw|sv|antw|fwd?|回复|回覆|答复)\s*[:：]\s*", re.IGNORECASE)
+_CHARSET = re.compile(r"(us-)?ascii|utf-?8|iso-?8859-\d+|windows-\d+|cp\d+|gb\w+|big5\w*|euc[-_]\w+|shift_?jis|koi8-\w")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What a report says of one recipient. ``reply`` is the code and the text of a server's answer."""
+
+    addresses: tuple[str, ...] = field(repr=False)
+    action: str
+    status: str  #: such as 5.1.1, or empty
+    code: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A mail that came back. ``tokens`` are what could be tokens of ours in the addresses it was sent to."""
+
+    kind: Kind
+    tokens: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] = ()  #: of a report
+    feedback: str = ""  #: of a complaint: abuse, not-spam, ...
+    addresses: tuple[str, ...] = field(default=(), repr=False)  #: that a notice speaks of
+    text: str = field(default="", repr=False)  #: what a notice says
+    says_stop: bool = False  #: subject or text is the word, and nothing else
+    robot: bool = False  #: it says of itself that a program answered
+
+
+def read(raw: bytes) -> Returned:
+    """Read one letter. Never raises."""
+    raw = raw[:LARGEST]
+    if len(_PARTS.findall(raw)) > MOST_PARTS:  # a bomb of parts in parts
+        return Returned("letter")
+    try:
+        return _read(message_from_bytes(raw, policy=policy.compat32))
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, MessageError):
+        # the standard library's parser raises many kinds for headers that nobody should write
+        return Returned("letter")
+
+
+def _read(mail: Message) -> Returned:
+    tokens = _tokens(text for name in _TO for text in _values(mail, name))
+    parts = list(mail.walk())[: 2 * MOST_PARTS]
+    kinds = {part.get_content_type(): part for part in reversed(parts)}
+    from_server = _from_server(mail)
+    status = kinds.get("message/delivery-status") or kinds.get("message/global-delivery-status")
+    if status is not None:
+        return Returned("report", tokens, tuple(_recipients(status)))
+    feedback = kinds.get("message/feedback-report")
+    if feedback is not None:
+        said = _fields(feedback)
+        own = [text for part in parts for name in ("Return-Path", "List-Unsubscribe") for text in _values(part, name)]
+        found = (*tokens, *_tokens([*said.get("original-mail-from", []), *own]))
+        return Returned("complaint", found, feedback=_first(said, "feedback-type").lower()[:40])
+    text = _text(parts)
+    subject = " ".join(_values(mail, "Subject"))[:500]
+    if from_server and not _AUTOMATIC.search(subject):
+        cut = _COPY.search(text)
+        said_text = text if cut is None else text[: cut.start()]
+        failed = " ".join(_values(mail, "X-Failed-Recipients"))[:MOST_TEXT]
+        named = tuple(dict.fromkeys(_ADDRESS.findall(f"{failed} {said_text}")))[:MOST_RECIPIENTS]
+        if named:
+            return Returned("notice", tokens, addresses=named, text=said_text, robot=_robot(mail))
+    if from_server or _robot(mail) or _AUTOMATIC.search(subject):
+        return Returned("robot", tokens, robot=True)
+    return Returned("letter", tokens, says_stop=_is_word(_ANSWERS.sub("", subject)) or _is_word(_own_words(text)))
+
+
+def _tokens(texts: Iterator[str] | list[str]) -> tuple[str, ...]:
+    found = (each.lower() for text in texts for each in _TOKEN.findall(text[:MOST_TEXT]))
+    return tuple(dict.fromkeys(found))[:MOST_TOKENS]
+
+
+def _values(mail: Message, name: str) -> list[str]:
+    return [_shown(value) for value in (mail.get_all(name) or [])[:MOST_RECIPIENTS]]
+
+
+def _shown(value: object) -> str:
+    """Give a header as text; a word in a charset that nobody knows stays as it is written."""
+    text = str(value)[:MOST_TEXT]
+    if "=?" not in text:
+        return text
+    try:
+        return "".join(
+            _decoded(word, charset or "ascii") if isinstance(word, bytes) else word
+            for word, charset in decode_header(text)
+        )
+    except (ValueError, MessageError):
+        return text
+
+
+def _decoded(raw: bytes, charset: str) -> str:
+    """Give text of bytes in whatever charset they say: those that mail is written in, else as if it were UTF-8."""
+    known = charset.strip().lower()
+    for name in ("utf-8", known if _CHARSET.fullmatch(known) else "utf-8"):
+        try:
+            return raw.decode(name)
+        except (UnicodeError, LookupError):
+            continue
+    return raw.decode("utf-8", "replace")
+
+
+def _from_server(mail: Message) -> bool:
+    """Tell whether a mail system wrote it: the envelope's sender is empty, or the sender is a mailer daemon."""
+    path = " ".join(_values(mail, "Return-Path")).strip()
+    sender = " ".join(_values(mail, "From")).lower()
+    local = re.search(r"([^\s<>\"@]{1,64})@", sender)
+    return path == "<>" or (not path and local is not None and local[1] in _SERVERS)
+
+
+def _robot(mail: Message) -> bool:
+    """Tell whether a program answered by itself (RFC 3834, and what was usual before)."""
+    submitted = " ".join(_values(mail, "Auto-Submitted")).strip().lower()
+    precedence = " ".join(_values(mail, "Precedence")).strip().lower()
+    return (
+        submitted.startswith(("auto-replied", "auto-notified"))
+        or precedence in {"bulk", "junk", "auto_reply", "list"}
+        or any(mail.get(name) for name in ("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Autoresponse"))
+        or mail.get_content_type() == "multipart/report"  # a receipt: the mail was shown, or deleted unread
+    )
+
+
+def _fields(part: Message) -> dict[str, list[str]]:
+    """Give the fields of a report: those of its blocks one after the other, names in small letters."""
+    found: dict[str, list[str]] = {}
+    for block in _blocks(part):
+        for name, value in block.items():
+            found.setdefault(name.lower(), []).append(_shown(value))
+    return found
+
+
+def _blocks(part: Message) -> list[Message]:
+    inside = part.get_payload()
+    if isinstance(inside, list):
+        return [each for each in inside if isinstance(each, Message)][: MOST_RECIPIENTS + 1]
+    raw = part.get_payload(decode=True)
+    text = raw if isinstance(raw, bytes) else str(inside).encode("utf-8", "replace")
+    return [
+        message_from_bytes(each, policy=policy.compat32)
+        for each in re.split(rb"\r?\n\r?\n", text.strip())[: MOST_RECIPIENTS + 1]
+    ]
+
+
+def _first(fields: dict[str, list[str]], name: str) -> str:
+    return fields.get(name, [""])[0].strip()
+
+
+def _recipients(part: Message) -> Iterator[Recipient]:
+    for block in _blocks(part):
+        fields: dict[str, list[str]] = {}
+        for name, value in block.items():
+            fields.setdefault(name.lower(), []).append(_shown(value))
+        if "final-recipient" not in fields and "original-recipient" not in fields:
+            continue
+        named = [_address(each) for key in ("original-recipient", "final-recipient") for each in fields.get(key, [])]
+        status = _STATUS.search(_first(fields, "status"))
+        code, text = _reply(_first(fields, "diagnostic-code"))
+        yield Recipient(
+            addresses=tuple(each for each in named if 0 < len(each) <= LONGEST_ADDRESS)[:4],
+            action=re.sub(r"[^a-z].*", "", _first(fields, "action").lower(), flags=re.DOTALL)[:20],
+            status="" if status is None else status[1],
+            code=code,
+            text=text[:MOST_TEXT],
+        )
+
+
+def _address(field_text: str) -> str:
+    """Give the address of ``rfc822; li@example.com``, with what xtext hides."""
+    kind, semicolon, rest = field_text.partition(";")
+    text = (rest if semicolon else kind).strip().strip("<>").strip()
+    if "+" in text and _XTEXT.search(text):
+        plain = _XTEXT.sub(lambda found: chr(int(found[1], 16)), text)
+        return plain if plain.count("@") == 1 else text
+    return text
+
+
+def _reply(diagnostic: str) -> tuple[int, str]:
+    """Give code and text of ``smtp; 550 5.1.1 <...>: no such user``; 0 where there is no code."""
+    found = _REPLY.match(diagnostic)
+    if found is None or not found[1].startswith(("2", "4", "5")):
+        return 0, diagnostic
+    return int(found[1]), found[2]
+
+
+def _text(parts: list[Message]) -> str:
+    """Give the beginning of the first text that a person would read."""
+    for part in parts:
+        if part.get_content_type() == "text/plain":
+            raw = part.get_payload(decode=True)
+            if isinstance(raw, bytes):
+                return _decoded(raw[:MOST_TEXT], str(part.get_param("charset", "utf-8")))
+    return ""
+
+
+def _own_words(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        if _QUOTED.match(line):
+            break
+        lines.append(line)
+    return " ".join(lines)
+
+
+def _is_word(text: str) -> bool:
+    bare = re.sub(r"[\s\"'“”.,!?。！、*_]+", " ", text[:200]).strip().casefold()
+    return bare in _WORDS
