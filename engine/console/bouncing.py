@@ -82,7 +82,8 @@ def taken_in(
     settings = session.home.config.email.bounces
     if maildir is None and mbox is None and (settings is None or not settings.read):
         raise MistypedError(
-            "there is nowhere to read: give --maildir or --mbox, or say where with `email: bounces: from:` in the config"
+            "there is nowhere to read: give --maildir or --mbox, or say in the config where, with `from` of "
+            "`email: bounces`"
         )
     back = Back()
     if maildir is not None or mbox is not None:

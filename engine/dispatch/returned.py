@@ -105,7 +105,6 @@ def _read(mail: Message) -> Returned:
     tokens = _tokens(text for name in _TO for text in _values(mail, name))
     parts = list(mail.walk())[: 2 * MOST_PARTS]
     kinds = {part.get_content_type(): part for part in reversed(parts)}
-    from_server = _from_server(mail)
     status = kinds.get("message/delivery-status") or kinds.get("message/global-delivery-status")
     if status is not None:
         return Returned("report", tokens, tuple(_recipients(status)))
@@ -117,7 +116,8 @@ def _read(mail: Message) -> Returned:
         return Returned("complaint", found, feedback=_first(said, "feedback-type").lower()[:40])
     text = _text(parts)
     subject = " ".join(_values(mail, "Subject"))[:500]
-    if from_server and not _AUTOMATIC.search(subject):
+    from_server = _without_sender(mail)
+    if from_server and _from_daemon(mail) and not _AUTOMATIC.search(subject):
         cut = _COPY.search(text)
         said_text = text if cut is None else text[: cut.start()]
         failed = " ".join(_values(mail, "X-Failed-Recipients"))[:MOST_TEXT]
@@ -163,12 +163,15 @@ def _decoded(raw: bytes, charset: str) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _from_server(mail: Message) -> bool:
-    """Tell whether a mail system wrote it: the envelope's sender is empty, or the sender is a mailer daemon."""
-    path = " ".join(_values(mail, "Return-Path")).strip()
-    sender = " ".join(_values(mail, "From")).lower()
-    local = re.search(r"([^\s<>\"@]{1,64})@", sender)
-    return path == "<>" or (not path and local is not None and local[1] in _SERVERS)
+def _without_sender(mail: Message) -> bool:
+    """Tell whether a mail system wrote it: the envelope's sender is empty, or unknown and the sender is a daemon."""
+    path = " ".join(_values(mail, "Return-Path")).strip().lower()
+    return path in {"<>", "<mailer-daemon>"} or (not path and _from_daemon(mail))
+
+
+def _from_daemon(mail: Message) -> bool:
+    sender = re.search(r"([^\s<>\"@]{1,64})(?:@|>|$)", " ".join(_values(mail, "From")).lower())
+    return mail.get("X-Failed-Recipients") is not None or (sender is not None and sender[1] in _SERVERS)
 
 
 def _robot(mail: Message) -> bool:

@@ -1,0 +1,259 @@
+"""Letters that came back: what each means for the message, for the address and for the guest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from engine.database.tables import endpoints
+from engine.dispatch.bounces import verdict
+from engine.dispatch.erasure import erase
+from engine.dispatch.links import mail_token
+from engine.dispatch.stages import send_due
+
+from .post import HOUR, Box, Post, a_post
+from .world import NOW, Clock, Sink, a_desk
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def post(db: Engine, tmp_path: Path) -> Post:
+    return a_post(db, tmp_path)
+
+
+HARD = ["postfix-unknown", "exim-unknown", "exim-old-text", "qmail-unknown", "sendmail-unknown", "exchange-unknown", "gmail-unknown"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_an_address_that_is_gone_gets_nothing_more(post: Post, name: str):
+    sent = post.sent()
+    done = post.take(post.letter(name, sent))
+    assert (dict(done.counts), done.suppressed) == ({"hard": 1}, 1)
+    assert post.why(sent) == "hard_bounce"
+    kind, code, source = post.events(sent)[0]
+    assert (kind, source) == ("bounced", "dsn")
+    assert code in {"hard 5.1.1", "hard 5.1.10", "hard 550"}
+    assert post.state(sent) == "sent"
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "event"),
+    [
+        ("postfix-full", "soft", ("bounced", "soft 5.2.2", "dsn")),
+        ("postfix-expired", "soft", ("bounced", "soft 4.4.1", "dsn")),
+        ("exchange-policy", "policy", ("bounced", "policy 5.7.708", "dsn")),
+        ("postfix-delayed", "delayed", ("delayed", "4.4.1", "dsn")),
+        ("postfix-delivered", "delivered", ("delivered", "2.0.0", "dsn")),
+    ],
+)
+def test_what_else_a_server_tells_suppresses_nobody(post: Post, name: str, result: str, event: tuple[str, str, str]):
+    sent = post.sent()
+    assert post.became(post.letter(name, sent)) == {result: 1}
+    assert post.events(sent) == [event]
+    assert post.why(sent) is None
+    assert post.endpoint_of(sent).soft_bounces == (result == "soft")
+
+
+@pytest.mark.parametrize("name", ["out-of-office", "out-of-office-bare"])
+def test_an_absence_is_no_bounce(post: Post, name: str):
+    sent = post.sent()
+    assert post.became(post.letter(name, sent)) == {"robot": 1}
+    assert (post.events(sent), post.why(sent), post.last_word(sent)[0]) == ([], None, "yes")
+
+
+@pytest.mark.parametrize("name", ["reply-by-hand", "qmail-full", "arf-not-spam"])
+def test_what_is_for_a_person_is_left_unread(post: Post, name: str):
+    sent = post.sent()
+    box = Box([post.letter(name, sent)])
+    assert dict(post.take(box=box).counts) == {"letter": 1}
+    assert box.settled == [("0", False)]
+    assert (post.events(sent), post.why(sent), post.last_word(sent)[0]) == ([], None, "yes")
+
+
+@pytest.mark.parametrize("name", ["reply-stop", "reply-stop-zh", "unsubscribe-mail"])
+def test_the_word_alone_unsubscribes(post: Post, name: str):
+    sent = post.sent()
+    letter = post.letter(name, sent)
+    assert post.became(letter) == {"unsubscribed": 1}
+    assert post.last_word(sent) == ("no", "mail")
+    assert post.why(sent) is None
+    assert post.became(letter) == {"again": 1}
+
+
+def test_a_robot_that_answers_unsubscribes_nobody(post: Post):
+    sent = post.sent()
+    letter = post.letter("unsubscribe-mail", sent)
+    for header in (b"Auto-Submitted: auto-replied\n", b"Precedence: bulk\n", b"X-Autoreply: yes\n"):
+        assert post.became(header + letter) == {"robot": 1}
+    assert post.became(letter.replace(b"Return-Path: <someone@elsewhere.example>", b"Return-Path: <>")) == {"robot": 1}
+    assert post.last_word(sent)[0] == "yes"
+
+
+def test_a_complaint_ends_everything(post: Post):
+    sent = post.sent()
+    letter = post.letter("arf-abuse", sent)
+    assert post.became(letter, letter) == {"complained": 1, "again": 1}
+    assert post.events(sent) == [("complained", "abuse", "arf")]
+    assert post.last_word(sent) == ("no", "complaint")
+    assert post.why(sent) == "complaint"
+
+
+def test_reading_the_same_letters_again_changes_nothing(post: Post):
+    sent = post.sent()
+    letters = [post.letter(name, sent) for name in ("postfix-full", "postfix-delayed", "postfix-expired")]
+    first = post.take(*letters, *letters)
+    assert dict(first.counts) == {"soft": 2, "delayed": 1, "again": 3}
+    assert dict(post.take(*letters).counts) == {"again": 3}
+    assert post.endpoint_of(sent).soft_bounces == 1  # one message, however many letters
+
+
+@pytest.mark.parametrize(("days", "suppressed"), [((0, 6, 13), True), ((0, 7, 14), False), ((0, 1, 15), False)])
+def test_three_full_mailboxes_in_fourteen_days_are_enough(post: Post, days: tuple[int, ...], suppressed: bool):
+    guest = post.guest()
+    sent = [post.sent(guest, handed_at=NOW - (15 - day) * DAY) for day in days]
+    for each in reversed(sent):  # the mailbox may have been read late, and in any order
+        assert post.why(each) is None
+        assert post.became(post.letter("postfix-full", each)) == {"soft": 1}
+    assert post.why(sent[0]) == ("soft_bounces" if suppressed else None)
+
+
+def test_what_was_refused_at_once_counts_with_what_was_reported_later(post: Post):
+    guest = post.guest()
+    for day in (3, 2):
+        post.message(guest, state="rejected", reason="mailbox_full", finished_at=NOW - day * DAY)
+    sent = post.sent(guest)
+    assert post.became(post.letter("postfix-full", sent)) == {"soft": 1}
+    assert (post.why(sent), post.endpoint_of(sent).soft_bounces) == ("soft_bounces", 3)
+
+
+@pytest.mark.parametrize("state", ["uncertain", "handoff"])
+def test_what_came_back_had_left(post: Post, state: str):
+    sent = post.sent(state=state, finished_at=NOW if state == "uncertain" else None)
+    done = post.take(post.letter("postfix-delayed", sent))
+    assert (done.arrived, post.outcome(sent)) == (1, "sent: returned")
+    assert post.moves(sent) == [(state, "sent", "reconciler")]
+
+
+@pytest.mark.parametrize("state", ["sent", "rejected", "blocked", "pending", "dead"])
+def test_no_other_state_is_moved(post: Post, state: str):
+    sent = post.sent(state=state)
+    assert post.became(post.letter("postfix-unknown", sent)) == {"hard": 1}
+    assert (post.state(sent), post.moves(sent)) == (state, [])
+
+
+def test_forged_reports_change_nothing(post: Post):
+    sent, never, other = post.sent(), post.message(), post.sent()
+    key = post.home.key
+    forged = [
+        post.letter("postfix-unknown", sent, sender=f"bounces+{mail_token(bytes(32), 'bounce', sent)}@corner.example"),
+        post.letter("postfix-unknown", sent, sender=f"bounces+{mail_token(key, 'unsubscribe', sent)}@corner.example"),
+        post.letter("postfix-unknown", sent, guest="somebody@else.example"),
+        post.letter("postfix-unknown", sent, guest=post.address_of(other)),
+        post.letter("postfix-unknown", sent, sender=f"bounces+{mail_token(key, 'bounce', 10**9)}@corner.example"),
+        post.letter("postfix-unknown", never),
+    ]
+    assert post.became(*forged) == {"forged": 6}
+    for each in (sent, never, other):
+        assert (post.events(each), post.why(each)) == ([], None)
+
+
+def test_a_notice_about_another_address_or_from_a_person_changes_nothing(post: Post):
+    sent = post.sent()
+    by_hand = post.letter("qmail-unknown", sent).replace(b"Return-Path: <>", b"Return-Path: <li@example.com>")
+    elsewhere = post.letter("qmail-unknown", sent, guest="somebody@else.example")
+    assert post.became(by_hand, elsewhere) == {"letter": 2}
+    assert (post.events(sent), post.why(sent)) == ([], None)
+
+
+def test_what_was_queued_again_after_it_was_handed_over_is_known(post: Post, tmp_path: Path):
+    waiting = post.message()
+    send_due(a_desk(post, post.home, Clock()))
+    post.set(waiting, state="pending", handed_at=None, finished_at=None)
+    assert post.became(post.letter("postfix-unknown", waiting)) == {"hard": 1}
+
+
+def test_the_address_may_be_written_in_other_letters(post: Post):
+    sent = post.sent()
+    sender = f"BOUNCES+{mail_token(post.home.key, 'bounce', sent).upper()}@CORNER.EXAMPLE"
+    letter = post.letter("postfix-unknown", sent, sender=sender, guest=post.address_of(sent).upper())
+    assert post.became(letter) == {"hard": 1}
+
+
+def test_an_erased_guest_leaves_nothing_behind_and_breaks_nothing(post: Post, tmp_path: Path):
+    guest = post.guest()
+    sent = post.sent(guest)
+    letters = [post.letter(name, sent) for name in ("postfix-unknown", "arf-abuse", "unsubscribe-mail")]
+    erase(post.db, post.home, guest.id, now=NOW, actor="test")
+    assert post.became(*letters) == {"hard": 1, "complained": 1, "again": 1}
+    endpoint = post.endpoint_of(sent)
+    assert (endpoint.address, endpoint.suppressed_why) == (None, "erased")
+    assert "guest" not in repr(post.events(sent))
+
+
+def test_a_bounce_of_an_alert_is_our_own_affair(post: Post):
+    guest = post.guest()
+    alert = post.dispatch(post.match(guest), guest, "alert", state="sent", handed_at=NOW, finished_at=NOW)
+    assert post.became(post.letter("postfix-unknown", alert, guest="manager@corner.example")) == {"staff": 1}
+    assert post.events(alert) == [("bounced", "hard 5.1.1", "dsn")]
+    with post.db.begin() as conn:
+        assert not conn.execute(
+            update(endpoints).where(endpoints.c.suppressed_at.is_not(None)).values(soft_bounces=0)
+        ).rowcount
+
+
+def test_the_next_message_to_a_bounced_address_is_blocked(post: Post):
+    guest, sink = post.guest(), Sink()
+    sent = post.sent(guest, handed_at=NOW - 3 * DAY, handed_day=(NOW - 3 * DAY).date().toordinal())
+    post.take(post.letter("gmail-unknown", sent))
+    waiting = post.message(guest)
+    send_due(a_desk(post, post.home, Clock(NOW + HOUR), email=sink))
+    assert (post.outcome(waiting), sink.accepted) == ("blocked: suppressed", [])
+
+
+def test_every_letter_is_settled_after_its_own_commit_and_not_before(post: Post):
+    sent = post.sent()
+
+    class Watching(Box):
+        def settle(self, letter, *, understood):
+            assert post.why(sent) == "hard_bounce"
+            super().settle(letter, understood=understood)
+
+    box = Watching([post.letter("postfix-unknown", sent)])
+    post.take(box=box)
+    assert box.settled == [("0", True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "expected"),
+    [
+        ("5.1.1", 0, "", ("hard", "5.1.1")),
+        ("5.1.2", 550, "5.1.2 bad domain", ("hard", "5.1.2")),
+        ("5.1.6", 551, "moved", ("hard", "5.1.6")),
+        ("5.1.10", 550, "5.1.10 not found", ("hard", "5.1.10")),
+        ("5.1.0", 550, "5.1.0 no such user", ("hard", "5.1.0")),
+        ("5.1.0", 550, "5.1.0 sender rejected", ("soft", "5.1.0")),
+        ("5.1.3", 550, "user unknown", ("hard", "5.1.3")),
+        ("5.0.0", 550, "5.1.1 <x>... User unknown", ("hard", "5.1.1")),
+        ("5.0.0", 550, "No such user here", ("hard", "5.0.0")),
+        ("5.0.0", 0, "Unrouteable address", ("soft", "5.0.0")),
+        ("", 550, "no mailbox here by that name", ("hard", "550")),
+        ("5.2.2", 552, "over quota", ("soft", "5.2.2")),
+        ("5.2.1", 550, "disabled", ("soft", "5.2.1")),
+        ("4.4.7", 0, "expired", ("soft", "4.4.7")),
+        ("4.2.2", 452, "4.2.2 full", ("soft", "4.2.2")),
+        ("4.7.1", 451, "greylisted", ("policy", "4.7.1")),
+        ("5.7.1", 550, "5.7.1 spam", ("policy", "5.7.1")),
+        ("5.0.0", 554, "5.7.26 unauthenticated", ("policy", "5.7.26")),
+        ("5.1.8", 553, "bad sender", ("policy", "5.1.8")),
+        ("5.0.0", 554, "blocked by spam filter", ("policy", "5.0.0")),
+        ("5.3.4", 552, "too big", ("soft", "5.3.4")),
+        ("", 0, "", ("soft", "0")),
+        ("", 421, "try later", ("soft", "421")),
+    ],
+)
+def test_a_failure_is_judged_by_the_table_of_replies(status: str, code: int, text: str, expected: tuple[str, str]):
+    assert verdict(status, code, text) == expected
