@@ -20,9 +20,9 @@ from engine.console.importing import complaint, take_inbox, told
 from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
-from engine.dispatch.desk import Summary, open_desk
+from engine.dispatch.desk import Desk, Summary, open_desk
 from engine.dispatch.journal import JournalError
-from engine.dispatch.stages import send_due, send_until
+from engine.dispatch.stages import send_due, send_until, stay_for_rate
 from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
 from engine.evaluation.results import RuleResult, RunResult
@@ -36,6 +36,8 @@ from engine.language.times import business_day, start_of
 from engine.vocabulary.home import load_home
 
 Progress = Callable[[int], None]
+#: So long does a run stay where only a rate keeps messages back; then the next one, in a quarter of an hour, goes on.
+BRIEFLY: Final = timedelta(minutes=10)
 COUNTED: Final = "Sent and done:"
 
 
@@ -172,8 +174,10 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
             imports = take_inbox(session, at)
             result = run_due(session.db, session.home, at, only=only, started_at=session.clock())
             halted = _halted(lambda: send_due(desk))
+        sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
+        if not wait and not halted:
+            halted = _halted(lambda: stay_for_rate(desk, until=clock() + BRIEFLY, sleep=sleep))
         if wait:
-            sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
             until = end_of_day(session, clock())
             halted = _halted(
                 lambda: send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
@@ -223,7 +227,7 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     with counter(COUNTED) as progress:
         desk = open_desk(session.db, session.home, now=clock, rehearsal=at is not None, progress=progress)
         try:
-            halted = _halted(lambda: send_due(desk, limit=limit))
+            halted = _halted(lambda: _send(desk, limit, clock))
         finally:
             desk.close()
     summary, page = desk.summary, Page()
@@ -235,6 +239,12 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     if halted:
         return page.text, [halted, *summary.problems, *dead.sentences, *quiet], NOT_NOW
     return page.text, [*summary.problems, *dead.sentences, *quiet], code
+
+
+def _send(desk: Desk, limit: int | None, clock: Clock) -> Summary:
+    done = send_due(desk, limit=limit)
+    sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
+    return done if limit is not None else stay_for_rate(desk, until=clock() + BRIEFLY, sleep=sleep)
 
 
 def switch_rules(session: Session, at: datetime) -> None:

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, not_, or_, select, update
 
 from engine.database.consent import Purpose
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
+from engine.dispatch.health import Rates
 from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
 from engine.dispatch.states import INSIDE, move
 from engine.language.contacts import Channel
 
+_NO_RATES: Rates = {}
 LEASE = timedelta(minutes=15)
 #: So often may work on a dispatch begin and end in nothing (its worker was gone) before it counts as poison.
 RESCUES = 3
@@ -98,12 +100,14 @@ def claimable(now: datetime, usable: Sequence[str]) -> list[ColumnElement[bool]]
     ]
 
 
-def claim(conn: Connection, *, now: datetime, holder: str, usable: Sequence[str], limit: int) -> list[Claim]:
+def claim(
+    conn: Connection, *, now: datetime, holder: str, usable: Sequence[str], limit: int, rates: Rates = _NO_RATES
+) -> list[Claim]:
     """Take up to ``limit`` due dispatches, soonest first, then by priority (1 before 2), then by id.
 
-    A channel whose provider said "too many" gives as many a minute as its rate allows.
+    A channel with a rate, the owner's or after a provider said "too many", gives as many a minute as that allows.
     """
-    for names, most in health.shares(conn, usable, limit, now):
+    for names, most in health.shares(conn, usable, limit, now, rates):
         free = conn.scalars(
             select(dispatches.c.id)
             .where(*claimable(now, names))
@@ -112,9 +116,19 @@ def claim(conn: Connection, *, now: datetime, holder: str, usable: Sequence[str]
             .with_for_update(skip_locked=True, of=dispatches)
         ).all()
         if free:
-            health.take(conn, names, len(free), now)
+            health.take(conn, names, len(free), now, rates)
             return _take(conn, free, now=now, holder=holder)
     return []
+
+
+def next_minute(conn: Connection, *, now: datetime, usable: Sequence[str], rates: Rates = _NO_RATES) -> datetime | None:
+    """Tell when more can be claimed of what is due and is kept back by a rate alone; None: nothing is."""
+    full = health.full(conn, now, rates)
+    due = [exists().where(*claimable(now, [channel])) for channel in full]
+    waits = conn.execute(select(*due)).one() if due else ()
+    return min(
+        (full[channel] for channel, some in zip(full, waits, strict=True) if some and channel in usable), default=None
+    )
 
 
 def claim_steps(conn: Connection, *, now: datetime, holder: str, limit: int) -> list[Claim]:

@@ -15,10 +15,12 @@ from engine.dispatch.channels import Carriers, Channels
 from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
+from engine.dispatch.health import Rates
 from engine.dispatch.instance import Surroundings, bear_witness, recognise, surroundings
 from engine.dispatch.journal import Journal, Record
 from engine.dispatch.journeys import Journeys, policy_of
 from engine.dispatch.states import CARRIED
+from engine.language.config import Config
 from engine.language.rule import Rule
 from engine.vocabulary.home import Home
 
@@ -101,6 +103,7 @@ class Desk:
     unusable: set[str] = field(default_factory=set)
     around: Surroundings | None = None  #: where what has really left is witnessed; None: nowhere
     left: Record | None = None  #: the last that a connector took to somewhere else than a folder of this machine
+    rates: Rates = field(default_factory=dict)  #: the owner's
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
     def close(self) -> None:
@@ -114,6 +117,12 @@ class Desk:
     def usable(self) -> list[str]:
         """The channels that can be used in this run; alerts go by those of messages."""
         return [channel for channel in CARRIED if channel not in self.unusable]
+
+
+def rates_of(config: Config) -> Rates:
+    """Give the messages a minute that the config allows, of those channels for which it says so."""
+    given = {"email": config.email.per_minute, "sms": config.sms.per_minute}
+    return {channel: rate for channel, rate in given.items() if rate is not None}
 
 
 def open_desk(
@@ -141,4 +150,5 @@ def open_desk(
         around=None if rehearsal else around,
         now=now,
         progress=progress,
+        rates=rates_of(home.config),
     )

@@ -5,11 +5,25 @@ Kept in the database: the next run, and every other worker, must not learn the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from connectors.base import Outcome
 from engine.database.sql import EpochSeconds, upsert
@@ -44,18 +58,20 @@ _WELL = (
 _NEW_MINUTE = or_(channels.c.minute_at.is_(None), channels.c.minute_at <= _BEFORE)
 _TAKE = (
     update(channels)
-    .where(channels.c.channel == bindparam("name"), channels.c.rate.is_not(None))
+    .where(
+        channels.c.channel == bindparam("name"), or_(channels.c.rate.is_not(None), bindparam("limited", type_=Boolean))
+    )
     .values(
         taken=case((_NEW_MINUTE, 0), else_=channels.c.taken) + bindparam("count"),
         minute_at=case((_NEW_MINUTE, _NOW), else_=channels.c.minute_at),
     )
 )
-_SLOW = (
-    select(channels.c.channel, channels.c.rate, channels.c.taken, channels.c.minute_at)
-    .where(channels.c.rate.is_not(None))
-    .order_by(channels.c.channel)
-    .with_for_update()
+_COUNTED = select(channels.c.channel, channels.c.rate, channels.c.taken, channels.c.minute_at).order_by(
+    channels.c.channel
 )
+
+#: Messages a minute by channel, as the owner's config has it: whatever a provider said besides, it is never more.
+Rates = Mapping[str, int]
 _SHUT = select(channels.c.stopped_at, channels.c.open_until).where(channels.c.channel == bindparam("name"))
 
 
@@ -105,34 +121,60 @@ def _handed_in_a_minute(conn: Connection, channel: str, now: datetime) -> int:
     return conn.scalar(recent) or 0
 
 
-def shares(conn: Connection, usable: Sequence[str], limit: int, now: datetime) -> list[tuple[list[str], int]]:
+def shares(
+    conn: Connection, usable: Sequence[str], limit: int, now: datetime, rates: Rates
+) -> list[tuple[list[str], int]]:
     """Tell how many messages may be claimed at ``now``: (channels, how many of them together), at most ``limit``.
 
-    Channels without a rate come first and together. The rows of the others stay locked until the commit.
+    Channels without a rate come first and together. The rows of the others stay locked until the commit: all workers of
+    all machines count in them.
     """
-    room = {row.channel: _room(row, now) for row in conn.execute(_SLOW)}
+    room = _rooms(conn, usable, now, rates)
     free = [channel for channel in usable if channel not in room]
     slow = [([channel], min(limit, room[channel])) for channel in usable if room.get(channel)]
     return [(free, limit), *slow] if free else slow
 
 
-def take(conn: Connection, names: Sequence[str], count: int, now: datetime) -> None:
+def take(conn: Connection, names: Sequence[str], count: int, now: datetime, rates: Rates) -> None:
     """Note that ``count`` messages were claimed on these channels, if they have a rate."""
     if len(names) == 1:  # the others were claimed together because they have none
-        conn.execute(_TAKE, {"name": names[0], "count": count, "now": now, "before": now - MINUTE})
+        given = {"name": names[0], "limited": names[0] in rates, "count": count, "now": now, "before": now - MINUTE}
+        conn.execute(_TAKE, given)
 
 
-def admit(conn: Connection, channel: str, now: datetime) -> bool:
-    """Tell whether one more may go on a channel that is not claimed by its name, and note it where that has a rate."""
-    room = {row.channel: _room(row, now) for row in conn.execute(_SLOW)}
-    if room.get(channel, 1):
-        take(conn, [channel], 1, now)
-    return bool(room.get(channel, 1))
+def admit(conn: Connection, channel: str, now: datetime, rates: Rates) -> datetime | None:
+    """Let one more go on a channel that is not claimed by its name, and note it; else tell from when on it may."""
+    if _rooms(conn, [channel], now, rates).get(channel, 1):
+        take(conn, [channel], 1, now, rates)
+        return None
+    return full(conn, now, rates).get(channel, now + MINUTE)
 
 
-def _room(row: Row[*tuple[Any, ...]], now: datetime) -> int:
+def full(conn: Connection, now: datetime, rates: Rates) -> dict[str, datetime]:
+    """Give the channels whose minute has no room any more, each with its end; locks nothing."""
+    rows = conn.execute(_COUNTED.where(_counted(rates)))
+    return {row.channel: row.minute_at + MINUTE for row in rows if not _room(row, now, rates)}
+
+
+def _counted(rates: Rates) -> ColumnElement[bool]:
+    return or_(channels.c.rate.is_not(None), channels.c.channel.in_(list(rates)))
+
+
+def _rooms(conn: Connection, usable: Sequence[str], now: datetime, rates: Rates) -> dict[str, int]:
+    counted = _COUNTED.where(_counted(rates)).with_for_update()
+    rows = conn.execute(counted).all()
+    unknown = sorted(set(usable) & set(rates) - {row.channel for row in rows})
+    if unknown:
+        new = upsert(conn, channels).values([{"channel": channel} for channel in unknown])
+        conn.execute(new.on_conflict_do_nothing())
+        rows = conn.execute(counted).all()
+    return {row.channel: _room(row, now, rates) for row in rows}
+
+
+def _room(row: Row[*tuple[Any, ...]], now: datetime, rates: Rates) -> int:
     spent = row.taken if row.minute_at is not None and row.minute_at > now - MINUTE else 0
-    return max(0, int(row.rate) - spent)
+    most = min(rate for rate in (row.rate, rates.get(row.channel)) if rate is not None)
+    return max(0, int(most) - spent)
 
 
 def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None:

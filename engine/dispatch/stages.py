@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -22,12 +23,12 @@ from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
 from engine.dispatch import coupons, inside, lookup, outbox, states
-from engine.dispatch.channels import WEBHOOK, CannotSendError, Transport
+from engine.dispatch.channels import CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
 from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence, take_back
-from engine.dispatch.health import MINUTE, admit, shut_until
+from engine.dispatch.health import admit, shut_until
 from engine.dispatch.journal import JournalError
 from engine.dispatch.mime import MessageError
 from engine.dispatch.outcomes import record
@@ -42,6 +43,7 @@ LATER = timedelta(minutes=15)
 #: The longest sleep of a waiting run: what other programs queue meanwhile is seen after it. And the shortest.
 LONGEST_SLEEP = timedelta(minutes=15)
 SHORTEST_SLEEP = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
 EPOCH = datetime.fromtimestamp(0, UTC)
 #: So often is the fence asked, and an answer written, where two transactions stood in each other's way.
 TRIES = 3
@@ -98,6 +100,7 @@ def send_until(
     """
     failures = 0
     while True:
+        minute = None
         try:
             if failures:
                 _lay_down(desk)
@@ -105,6 +108,7 @@ def send_until(
             send_due(desk)
             with desk.db.begin() as conn:
                 due = outbox.next_due(conn, desk.usable, until=until)
+                minute = leases.next_minute(conn, now=desk.now(), usable=desk.usable, rates=desk.rates)
         except (SQLAlchemyError, DatabaseUnavailable) as error:
             at = desk.now()
             if not passes(error) or at > until:
@@ -124,7 +128,24 @@ def send_until(
         if due is None or at > until:
             return desk.summary
         pause = min(max(due - at, SHORTEST_SLEEP), LONGEST_SLEEP)
-        sleep(pause.total_seconds())
+        sleep((pause if minute is None else _rest(minute, at)).total_seconds())
+
+
+def stay_for_rate(desk: Desk, *, until: datetime, sleep: Callable[[float], None]) -> Summary:
+    """Go on after a sending, at most until ``until``, while nothing but a rate keeps back what is due."""
+    while True:
+        at = desk.now()
+        with desk.db.begin() as conn:
+            minute = leases.next_minute(conn, now=at, usable=desk.usable, rates=desk.rates)
+        if minute is None or minute > until:
+            return desk.summary
+        sleep(_rest(minute, at).total_seconds())
+        send_due(desk)
+
+
+def _rest(minute: datetime, at: datetime) -> timedelta:
+    """Give how long to wait for a minute's end."""
+    return max(minute - at, SECOND)
 
 
 def _lay_down(desk: Desk) -> None:
@@ -161,8 +182,9 @@ def _claim_messages(desk: Desk, limit: int) -> list[list[Claim]]:
         together = leases.claim_alerts(conn, now=at, holder=desk.holder, grouping=once_per)
     if together:
         return [together]
+    how: dict[str, Any] = {"holder": desk.holder, "usable": desk.usable, "rates": desk.rates}
     with desk.db.begin() as conn:
-        return [[each] for each in leases.claim(conn, now=at, holder=desk.holder, usable=desk.usable, limit=limit)]
+        return [[each] for each in leases.claim(conn, now=at, limit=limit, **how)]
 
 
 def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
@@ -217,7 +239,7 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
         desk.unusable.add(together[0].channel)
         _give_back(conn, desk, together)
         return [], None
-    shut = _shut(conn, draft.transport, at)
+    shut = _shut(conn, desk, draft.transport, at, alert=together[0].channel == "alert")
     if shut is not None or draft.transport in desk.unusable:
         _give_back(conn, desk, together, shut)
         return [], None
@@ -227,12 +249,11 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
     return together, draft
 
 
-def _shut(conn: Connection, transport: Transport, at: datetime) -> datetime | None:
-    """Tell until when nothing may go by it; the rate of a webhook is asked here, for no name of one is claimed by."""
+def _shut(conn: Connection, desk: Desk, transport: Transport, at: datetime, *, alert: bool) -> datetime | None:
+    """Tell until when nothing may go by it; the rate of webhooks and alerts is asked here: their claim does not."""
     shut = shut_until(conn, transport, at)
-    if shut is None and transport.startswith(WEBHOOK) and not admit(conn, transport, at):
-        return at + MINUTE
-    return shut
+    named = transport in states.MESSAGES and not alert
+    return shut if shut is not None or named else admit(conn, transport, at, desk.rates)
 
 
 def _give_back(conn: Connection, desk: Desk, together: Sequence[Claim], due: datetime | None = None) -> None:
