@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.console import (
+    commands_backup,
     commands_bounces,
     commands_coupon,
     commands_customer,
@@ -179,6 +180,8 @@ def approve(session: Session, /, rule: str | None, by: str | None, as_of: str | 
     """Let the held messages of a rule go, and those of its later runs; or cancel them."""
     from engine.console import hand
 
+    if not how["reject"]:
+        session.recognise()
     say(hand.approve(session, rule, **how, by=session.by(by), at=session.at(as_of)))
 
 
@@ -289,6 +292,8 @@ def event(session: Session, name: str, **given: Any) -> None:
 
 for group in (
     commands_bounces.bounces,
+    commands_backup.backup,
+    commands_backup.restore,
     commands_coupon.coupon,
     commands_customer.customer,
     commands_dispatch.dispatch,

@@ -61,6 +61,12 @@ class Session:
         except (OSError, KeyError):
             return "staff"
 
+    def recognise(self) -> None:
+        """Raise ``StrangeDatabaseError`` where the database was copied or restored: nothing of it may go out."""
+        from engine.dispatch.instance import recognise, surroundings
+
+        recognise(self.db, surroundings(self.home.root), self.clock())
+
     @contextmanager
     def look(self) -> Iterator[Connection]:
         """Open a transaction that only reads, also while a run is writing."""
@@ -81,14 +87,14 @@ def opened(root: Path, environ: Mapping[str, str], clock: Clock, language: str =
         migrate(db)
         session = Session(home, db, clock, environ, language)
         with session.look() as conn:
-            _check_key(conn, home)
+            check_key(conn, home)
         yield session
     finally:
         db.dispose()
 
 
-def _check_key(conn: Connection, home: Home) -> None:
-    """Under another key every address would be a new one, and who unsubscribed would be forgotten."""
+def check_key(conn: Connection, home: Home) -> None:
+    """Raise ``StrangeKeyError`` for another key: every address would be new, and who unsubscribed forgotten."""
     first = (
         select(endpoints.c.channel, endpoints.c.address, endpoints.c.hash)
         .where(endpoints.c.address.is_not(None))

@@ -73,6 +73,15 @@ class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the world, not a
     """The database cannot be used now. Its text is a plain sentence or two without password or personal data."""
 
 
+class DamagedDatabaseError(DatabaseUnavailable):
+    """A database file was written to by something else than SQLite, or its disk lost a part of it."""
+
+
+def is_damage(exc: BaseException) -> bool:
+    """Tell whether an error says that the database file is damaged, or none."""
+    return isinstance(exc, DamagedDatabaseError) or explain(exc) in {_DAMAGED, _NO_DATABASE}
+
+
 def explain(exc: BaseException) -> str | None:
     """Say in plain words why the database cannot be used; ``None`` where ``exc`` is about something else.
 

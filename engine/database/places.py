@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, column, func, insert, literal, select, table, update
 from sqlalchemy.exc import CompileError
 
-from engine.database.complaints import DatabaseUnavailable
-from engine.database.engines import reading
-
-#: Pages copied at a time: a writer gets its turn between two portions.
-_PORTION = 4_096
+from engine.database.complaints import DamagedDatabaseError, DatabaseUnavailable
+from engine.database.engines import PATIENCE
 
 
 def file_of(db: Engine) -> Path | None:
@@ -75,20 +73,30 @@ def never_reuse(conn: Connection, its: Table, beyond: int) -> None:
 def copy_sqlite(source: Engine, target: Path) -> None:
     """Copy a whole SQLite database, also one in use, into ``target``: a new file, or a database that becomes this.
 
-    What stood in ``target`` is replaced in one transaction. Raises ``DatabaseUnavailable`` where either is damaged, and
-    the driver's errors, which ``explain`` knows.
+    What stood in ``target`` is replaced in one transaction. Raises ``DatabaseUnavailable`` where the copy is damaged
+    or the target is in use for too long, and the driver's errors, which ``explain`` knows.
     """
-    handle = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)  # for its owner alone, from its first byte on
-    os.close(handle)
-    with contextlib.closing(sqlite3.connect(target, timeout=10, isolation_level=None)) as copy:
-        with reading(source).connect() as conn:
-            conn.rollback()  # the copy reads in a transaction of its own
-            raw = cast(Any, conn.connection.driver_connection)
-            raw.backup(copy, pages=_PORTION)
-        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise DatabaseUnavailable("The database file is damaged: a copy of it does not pass SQLite's own check.")
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT, 0o600))  # for its owner alone, from its first byte on
+    end = time.monotonic() + PATIENCE
+
+    def still(status: int, *_: int) -> None:
+        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > end:
+            raise DatabaseUnavailable("The database is in use by another program. Try again in a moment.")
+
+    copy = sqlite3.connect(target, timeout=1, isolation_level=None)
+    with contextlib.closing(copy), source.connect() as conn:
+        raw = cast(Any, conn.connection.driver_connection)
+        raw.backup(copy, pages=-1, progress=still)
+    check_sqlite(target)
     sync(target)
+
+
+def check_sqlite(file: Path) -> None:
+    """Raise ``DamagedDatabaseError``, or the driver's errors, where SQLite's own check finds fault with the file."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as conn:
+        (said,) = conn.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        raise DamagedDatabaseError("The database file is damaged: it does not pass SQLite's own check.")
 
 
 def sync(file: Path) -> None:
