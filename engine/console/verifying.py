@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.console.exits import FINE, WRONG
 from engine.console.page import Page, Style, counter
 from engine.console.session import Session
+from engine.console.words import counted
 from engine.database.engines import explain, integrity, snapshot
+from engine.database.tables import audit, instance
+from engine.dispatch.journal import FOLDER, Record, Spoilt, records
 from engine.dispatch.journeys import Journeys
 from engine.dispatch.leaks import leaks
 from engine.dispatch.proofs import Proof, prove
@@ -66,8 +71,46 @@ def _proofs(session: Session, now: datetime, progress: Callable[[int], None]) ->
         yield whole
         if whole.wrong:  # nothing that is read from it proves anything
             return
-        yield from prove(conn, journal=None, rule=Journeys(session.home).rule, now=now, progress=progress)
+        beside = _Beside(session.home.root / FOLDER, frozenset(_identities(conn)))
+        rule = Journeys(session.home).rule
+        for proof in prove(conn, journal=beside.records(), rule=rule, now=now, progress=progress):
+            if proof.name == "journal":
+                beside.tell(proof)
+            yield proof
         yield leaks(conn)
+
+
+def _identities(conn: Connection) -> Iterator[str]:
+    """Give the names by which the journal knows this database: its own, and those that it had before it was a copy."""
+    yield from conn.scalars(select(instance.c.identity))
+    yield from conn.scalars(select(audit.c.before).where(audit.c.action == "reconcile", audit.c.before.is_not(None)))
+
+
+@dataclass
+class _Beside:
+    """The journal as far as it is of this database."""
+
+    folder: Path
+    identities: frozenset[str]
+    torn: int = 0
+    changed: list[Spoilt] = field(default_factory=list)
+
+    def records(self) -> Iterator[Record]:
+        for each in records(self.folder):
+            if isinstance(each, Record):
+                if each.identity in self.identities:
+                    yield each
+            elif each.torn:
+                self.torn += 1
+            else:
+                self.changed.append(each)
+
+    def tell(self, proof: Proof) -> None:
+        """Say of which lines nothing is known."""
+        for each in self.changed:
+            proof.fault(None, f"line {each.line} of journal/{each.file} was changed since it was written", "I2")
+        if self.torn:
+            proof.notes.append(f"{counted(self.torn, 'line')} of it broke off: their messages have not left")
 
 
 def _whole(conn: Connection) -> Proof:

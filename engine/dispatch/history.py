@@ -161,10 +161,13 @@ class _Walk:
             yield "I1", "a step inside the database was handed over"
 
     def _tokens(self, row: Moved) -> Iterator[tuple[Invariant, str]]:
-        """A claim has a token of its own; whatever moves it until the next claim bears that one."""
+        """A claim has a token of its own; whatever moves it until the next claim bears that one.
+
+        What the journal knew of a restored database brings along the tokens that were used since the backup.
+        """
         wanted = self.token + (row.after == "claimed")
-        if row.who == "reconciler" and row.token is not None:  # the journal of a restored database knows later ones
-            wanted = max(wanted, row.token)
+        if row.who == "reconciler" and row.after == "uncertain":
+            wanted = max(wanted, row.token or 0)
         if row.token != wanted:
             yield "I1", f"the move from {row.before} to {row.after} bears token {row.token} instead of {wanted}"
         self.token = wanted if row.token is None else row.token

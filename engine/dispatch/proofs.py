@@ -19,6 +19,7 @@ from engine.database.tables import audit, budget_uses, coupons, delivery_events,
 from engine.dispatch import history
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.history import Moved, Problem, Standing
+from engine.dispatch.instance import SETTLED
 from engine.dispatch.states import FINAL
 from engine.dispatch.tallies import COUNTED, HOME, Tally
 from engine.evaluation.permission import in_branches
@@ -123,6 +124,7 @@ class _Beside:
     """The journal, held against the trails. Both are gone through in the order of the dispatches."""
 
     keys: array[int]  #: of every record, sorted
+    settled: frozenset[tuple[int, int]]  #: what a person has settled after a restore: dispatch and token
     begins: int | None  #: the first row of the trail since there is a journal
     place: int = 0
     proof: Proof = field(default_factory=lambda: Proof("journal", "I2, I3"))
@@ -135,14 +137,17 @@ class _Beside:
             first = each.at if first is None else min(first, each.at)
         keys = array("q", sorted(keys))
         begins = None if first is None else conn.scalar(select(func.min(audit.c.id)).where(audit.c.at >= first))
-        return cls(keys, begins)
+        a = audit.c
+        known = conn.execute(select(a.dispatch_id, a.token).where(a.action == SETTLED, a.dispatch_id.is_not(None)))
+        return cls(keys, frozenset((row.dispatch_id, row.token) for row in known), begins)
 
     def compare(self, stands: Standing, moves: Sequence[Moved]) -> None:
         first = bisect_left(self.keys, stands.id << _BITS, self.place)
         end = bisect_left(self.keys, stands.id + 1 << _BITS, first)
         self._unknown(self.keys[self.place : first])
         noted, self.place = {key & (1 << _BITS) - 1 for key in self.keys[first:end]}, end
-        for token in sorted(noted - {move.token for move in moves if move.after in COUNTED}):
+        known = {move.token for move in moves if move.after in COUNTED}
+        for token in sorted(token for token in noted - known if (stands.id, token) not in self.settled):
             said = f"it is {stands.state}; the journal knows of a hand-over with token {token}, its trail does not"
             self.proof.fault(stands.id, said, "I2" if stands.state in COUNTED else "I3")
         if self.begins is None:
@@ -155,8 +160,10 @@ class _Beside:
 
     def _unknown(self, keys: Iterable[int]) -> None:
         for key in keys:
-            said = "the journal knows that it was handed over, and the outbox has no such message"
-            self.proof.fault(key >> _BITS, said, "I3")
+            number, token = key >> _BITS, key & (1 << _BITS) - 1
+            if (number, token) not in self.settled:
+                said = "the journal knows that it was handed over, and the outbox has no such message"
+                self.proof.fault(number, said, "I3")
 
     def done(self) -> Proof:
         self._unknown(self.keys[self.place :])

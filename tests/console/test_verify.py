@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,18 +25,14 @@ def ran(regulars: Regulars, either_home: Path) -> Regulars:
     return run
 
 
-CHECKS = ["database", "histories", "ends", "sums", "budgets", "coupons", "events", "privacy"]
+CHECKS = ["database", "histories", "journal", "ends", "sums", "budgets", "coupons", "events", "privacy"]
 
 
 def test_a_home_that_has_sent_is_proved_line_by_line(ran: Regulars):
     result = ran("verify", "--as-of", AT)
     assert result.exit_code == 0, result.stdout
     told = [line for line in result.stdout.splitlines() if line[0] != " "]
-    assert [line[6:].partition(":")[0].partition(" (")[0] for line in told] == [
-        *CHECKS[:2],
-        *(["journal"] if "journal" in result.stdout else []),
-        *CHECKS[2:],
-    ]
+    assert [line[6:].partition(":")[0].partition(" (")[0] for line in told] == CHECKS
     assert not any(line.startswith("wrong") for line in told)
 
 
@@ -88,3 +85,20 @@ def test_a_file_with_a_page_overwritten_is_not_asked_further(at_home: Regulars, 
     assert first.startswith("wrong database (I7): ")
     assert all(line.startswith("      ") for line in rest)
     assert "go on from your backup" in rest[-1]
+
+
+def test_the_journal_beside_is_asked_too(ran: Regulars, either_home: Path):
+    (file,) = (either_home / "journal").iterdir()
+    written = file.read_bytes()
+    count = sum(line != b"" for line in written.split(b"\n"))
+    assert count > 1
+    assert f"ok    journal (I2, I3): {count} records: " in ran("verify", "--as-of", AT).stdout
+    lost = written[: written.rindex(b"\n")]
+    file.write_bytes(lost + b"\n1 torn")
+    said = ran("verify", "--as-of", AT)
+    assert said.exit_code == 1
+    assert "and the journal does not know of it.\n" in said.stdout
+    assert "1 line of it broke off: their messages have not left.\n" in said.stdout
+    file.write_bytes(written.replace(b" email ", b" fmail ", 1))
+    said = ran("verify", "--as-of", AT).stdout
+    assert re.search(r"^      line \d+ of journal/2026-05\.log was changed since it was written\.$", said, re.MULTILINE)

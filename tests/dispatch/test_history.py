@@ -37,7 +37,10 @@ def a_walk(chance: random.Random) -> tuple[Standing, list[Moved]]:
             break
         after, who = chance.choices(possible, [1 if after in states.FINAL else 5 for after, _ in possible])[0]
         token += after == "claimed"
-        moves.append(Moved(state, after, chance.choice(sorted(who)), token))
+        mover = chance.choice(sorted(who))
+        if (mover, after) == ("reconciler", "uncertain"):
+            token += chance.randrange(3)  # what was used before a backup came back
+        moves.append(Moved(state, after, mover, token))
         state = after
     return Standing(1, state, token, state in states.FINAL, "email", False), moves
 

@@ -106,6 +106,16 @@ def test_what_the_journal_alone_knows_was_handed_over_before_a_backup_came_back(
     assert [problem[:2] for problem in wrong(sound, journal=journal)["journal"]] == [("I3", waiting)]
 
 
+def test_what_a_person_has_settled_after_a_restore_is_known(sound):
+    first = ids(sound)[0]
+    journal = [*records(sound), Record(first, 7), Record(90_000, 1)]
+    with sound.db.begin() as conn:
+        for number, token in ((first, 7), (90_000, 1)):
+            settled = {"action": "reconciled", "who": "reconciler", "dispatch_id": number, "token": token}
+            conn.execute(insert(audit).values(at=NOW, actor="Dana", **settled))
+    assert wrong(sound, journal=journal) == {}
+
+
 def test_an_answer_without_a_record_is_a_journal_that_lost_something(sound):
     sent = ids(sound, dispatches.c.state == "sent", dispatches.c.channel == "email")[-1]
     unsure = ids(sound, dispatches.c.state == "uncertain")
