@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from engine.database.engines import open_db
+from engine.dispatch.journal import FOLDER, Record, records
 from engine.vocabulary.home import Home
 
 from . import places
@@ -40,6 +41,8 @@ class Lane:
         self.scene: Scene
         self.home: Home
         self.keys: dict[str, int] = {}
+        self.unwritten: list[str] = []  #: what was accepted before the journal had it
+        witness.seen = self._is_written
         self.root.mkdir()
         if place.kind == "sqlite":
             (place.root / "regulars.db").rename(self.root / "regulars.db")
@@ -73,6 +76,7 @@ class Lane:
         """Bring home and database back to how the scene began."""
         self._bring(self.kept)
         self.witness.forget()
+        self.unwritten.clear()
 
     def _keep(self, folder: Path) -> None:
         self.db.dispose()
@@ -120,8 +124,15 @@ class Lane:
                     conn.rollback()
 
     def reconcile(self) -> Counts:
+        """Hold the rows, the journal and the trail against what the witness accepted."""
         self.settled()
-        return reconcile(self.db, self.witness.accepted, self.keys)
+        return reconcile(self.db, self.witness.accepted, self.keys) + Counts(wrong=tuple(self.unwritten))
+
+    def _is_written(self, key: str) -> None:
+        """Called by the witness at the moment of an acceptance, before it answers."""
+        written = {each.dispatch_id for each in records(self.root / FOLDER) if isinstance(each, Record)}
+        if self.keys.get(key) not in written:
+            self.unwritten.append("a message was accepted that the journal did not have yet")
 
     def close(self) -> None:
         assert self._maker.stdin is not None

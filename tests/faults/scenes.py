@@ -99,7 +99,7 @@ def send(db: Engine, home: Home) -> None:
     try:
         send_due(desk)
     finally:
-        desk.carriers.close()
+        desk.close()
 
 
 def _erase(db: Engine, home: Home) -> None:
