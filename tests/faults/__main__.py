@@ -16,6 +16,7 @@ from .tally import MissingError, Scale, Tally
 
 #: Name of a group -> its module, which has ``FAULTS: dict[str, Callable[[Scale], Tally]]``.
 MODULES: dict[str, str] = {
+    "kills": "kills",
     "optouts": "optouts",
     "coupons": "coupon_races",
     "power": "power",
