@@ -17,6 +17,7 @@ from .tally import MissingError, Scale, Tally
 #: Name of a group -> its module, which has ``FAULTS: dict[str, Callable[[Scale], Tally]]``.
 MODULES: dict[str, str] = {
     "kills": "kills",
+    "crowd": "crowd",
     "optouts": "optouts",
     "coupons": "coupon_races",
     "power": "power",
@@ -66,6 +67,8 @@ def main(names: tuple[str, ...], tries: int, seed: int, sample: bool) -> None:
             except MissingError as reason:
                 skipped.append(f"{name}: {reason}")
                 continue
+            except Exception as error:  # noqa: BLE001 (the other faults are still to be tried)
+                row = Tally(name, wrong=(f"{type(error).__name__}: {error}",))
             row = replace(row, fault=name, seconds=row.seconds or time.monotonic() - began)
             click.echo(
                 line([row.fault, row.tries, row.twice, row.lost, row.stuck, row.uncertain, f"{row.seconds:.1f}"])

@@ -6,6 +6,7 @@ child's number, `go NUMBER` lets it go, `wait NUMBER` and `wait any` say `NUMBER
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -56,7 +57,8 @@ class Maker:
 
     def go(self, number: str) -> str:
         opener = self.gates.pop(int(number))
-        os.write(opener, b"!")
+        with contextlib.suppress(BrokenPipeError):  # killed at the gate
+            os.write(opener, b"!")
         os.close(opener)
         return "gone"
 

@@ -116,6 +116,13 @@ SCENES = {
         Scene("email", (LAPSED.format(id="mail", actions=EMAIL),), evaluated, send),
         Scene("sms", (LAPSED.format(id="text", actions=SMS),), evaluated, send),
         Scene("coupon", (LAPSED.format(id="inside", actions=INSIDE),), evaluated, send, guests=2),
+        Scene(
+            "crowd",
+            (LAPSED.format(id="mail", actions=COUPON + EMAIL), LAPSED.format(id="text", actions=SMS)),
+            evaluated,
+            send,
+            guests=30,
+        ),
         Scene("erase", (LAPSED.format(id="both", actions=EMAIL + SMS), BIRTHDAY), evaluated, _erase, guests=2),
     )
 }

@@ -2,10 +2,9 @@
 
 import pytest
 
-from .kills import DOT, kill_before, some, undisturbed
+from .kills import DOT, STRUCK, kill_before, some, undisturbed
 from .lanes import lane
 from .places import KINDS
-from .scenes import SCENES
 from .tally import Tally
 
 
@@ -17,12 +16,13 @@ def traced(request):
         yield made
 
 
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", STRUCK)
 def test_a_worker_killed_before_any_of_its_system_calls_sends_nothing_twice_and_loses_nothing(traced, scene, sample):
     row = sample(lambda scale: some(traced, scene, scale))
     assert row.tries >= 6
-    assert row.uncertain == row.window  # each that had passed the fence, and no other
-    assert (row.uncertain > 0) == (scene in ("email", "sms"))
+    assert (row.window > 0) == (scene in ("email", "sms")), "the sample has kills between fence and record"
+    if scene == "email":
+        assert row.uncertain == row.window  # each that had passed the fence; of an SMS the look-up may find more
 
 
 def test_the_kill_comes_before_the_call_and_not_after_it(traced, sample):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 from collections import Counter
@@ -32,7 +33,7 @@ class Witness:
         self.seen: Callable[[str], object] = lambda _: None
         self.heard: Callable[[str], object] = lambda _: None
         self._texts: list[dict[str, str]] = []
-        self._open = 0
+        self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         self._servers = [socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(2)]
         self.mail_port, self.sms_port = (server.getsockname()[1] for server in self._servers)
@@ -51,24 +52,41 @@ class Witness:
         self.accepted.clear()
         self._texts.clear()
 
+    def counted(self) -> Counter[str]:
+        """Give what was accepted until now."""
+        with self._changed:
+            return self.accepted.copy()
+
     def settled(self) -> None:
         """Wait until every line that was opened so far is read to its end. Whoever opened one is dead or done."""
+        self._knock()
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._open, timeout=60):
+                raise TimeoutError("a worker that should be gone still holds a line")
+
+    def drained(self) -> None:
+        """Wait until every line of a dead worker is read to its end; those of the living may stay open."""
+        self._knock()
+        with self._changed:
+            lines = list(self._open)
+        for line in lines:
+            while line in self._open and _has_more(line):
+                pass  # its end is there to be read, or what comes before it
+
+    def _knock(self) -> None:
         for port in (self.mail_port, self.sms_port):
             # Lines are taken in the order in which they came: when this one is answered, all before it are counted.
             with socket.create_connection(("127.0.0.1", port)) as last:
                 last.shutdown(socket.SHUT_WR)
                 while last.recv(4096):
                     pass
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._open == 0, timeout=60):
-                raise TimeoutError("a worker that should be gone still holds a line")
 
     def _serve(self, server: socket.socket, talk: Callable[[socket.socket], None]) -> None:
         with contextlib.suppress(OSError):
             while True:
                 line, _ = server.accept()
                 with self._changed:
-                    self._open += 1
+                    self._open.add(line)
                 threading.Thread(target=self._whole, args=(line, talk), daemon=True).start()
 
     def _whole(self, line: socket.socket, talk: Callable[[socket.socket], None]) -> None:
@@ -78,7 +96,7 @@ class Witness:
                 talk(line)
         finally:
             with self._changed:
-                self._open -= 1
+                self._open.discard(line)
                 self._changed.notify_all()
 
     def _accept(self, key: str) -> None:
@@ -145,3 +163,10 @@ class Witness:
         body = json.dumps(said).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         line.sendall(head.encode() + body)
+
+
+def _has_more(line: socket.socket) -> bool:
+    try:
+        return bool(select.select([line], [], [], 0)[0])
+    except (OSError, ValueError):  # closed meanwhile
+        return False
