@@ -21,7 +21,9 @@ from engine.dispatch.plaintext import text_of
 from engine.dispatch.render import RenderedEmail
 
 _LONGEST_LINE: Final = 998  # RFC 5322, without the line end
-_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+@[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\"]+")
+_WORDS = r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\".]+(?:\.[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\".]+)*"
+#: A dot at an end, or two in a row, is read by one program as it stands, by another in quotes, by a third not at all.
+_ADDRESS = re.compile(f"{_WORDS}@{_WORDS}")
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
 _MAY_REPEAT: Final = frozenset({"dkim-signature"})
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,-]{1,900}")

@@ -186,6 +186,11 @@ def test_a_long_unsubscribe_link_stays_one_unencoded_line():
         "li@x@y.example",
         "<li@x.example>",
         "li\u00a0@x.example",
+        "li.@x.example",
+        ".li@x.example",
+        "li..wei@x.example",
+        "li@x..example",
+        "li@.",
     ],
 )
 def test_a_recipient_that_is_not_one_bare_address_is_refused_and_not_repeated(recipient):

@@ -20,6 +20,7 @@ MODULES: dict[str, str] = {
     "crowd": "crowd",
     "optouts": "optouts",
     "coupons": "coupon_races",
+    "hostile": "hostile",
     "power": "power",
 }
 
