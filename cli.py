@@ -21,15 +21,27 @@ from engine.console import (
     commands_verify,
 )
 from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
-from engine.console.program import CLOCK, in_home
+from engine.console.program import CLOCK, UPTIME, in_home
 
 if TYPE_CHECKING:
     from engine.console.session import Session
+    from engine.evaluation.clock import Uptime
 
 
 def clock() -> datetime:
     """Give the present instant: the only clock of the program."""
     return datetime.now(UTC)
+
+
+def uptime() -> Uptime | None:
+    """Tell how long the machine has been on; None where the system does not tell."""
+    from engine.evaluation.clock import Uptime
+
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return Uptime(boot, int(time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 
 class Program(click.Group):
@@ -39,7 +51,7 @@ class Program(click.Group):
         """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
         from engine.console.ending import ended
 
-        ctx.meta[CLOCK] = clock
+        ctx.meta[CLOCK], ctx.meta[UPTIME] = clock, uptime
         return ctx.exit(ended(ctx, lambda: super(Program, self).invoke(ctx), clock))
 
 

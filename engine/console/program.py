@@ -14,6 +14,8 @@ from engine.console.options import language
 
 #: Where ``cli.py`` leaves its clock, the only one of the program, for the commands: in the context's ``meta``.
 CLOCK: Final = "regulars.clock"
+#: And what tells how long the machine has been on.
+UPTIME: Final = "regulars.uptime"
 
 
 def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +27,7 @@ def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
         from engine.console.session import opened
 
         root: Path = ctx.find_object(Path) or Path()
-        with opened(root, os.environ, ctx.meta[CLOCK], language()) as session:
+        with opened(root, os.environ, ctx.meta[CLOCK], language(), ctx.meta[UPTIME]) as session:
             return command(session, **given)
 
     return opened_command

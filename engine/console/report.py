@@ -45,7 +45,7 @@ def dry_run_report(page: Page, home: Home, result: RunResult, preview: Preview, 
 def run_report(page: Page, home: Home, result: RunResult) -> None:
     """Say what the evaluation of a run found and queued."""
     zone = home.config.business.timezone
-    if result.notice:
+    if result.run is None:  # nothing was evaluated: the notice says why
         return
     page.line(f"Run {result.run} for {moment(result.as_of, zone)} ({zone})", "strong")
     found = [each for each in result.rules if each.matched]

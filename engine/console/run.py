@@ -23,6 +23,7 @@ from engine.console.session import Clock, Session, alone, rule_named
 from engine.dispatch.desk import Desk, Summary, open_desk
 from engine.dispatch.journal import JournalError
 from engine.dispatch.stages import send_due, send_until, stay_for_rate
+from engine.evaluation.clock import Watch
 from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
 from engine.evaluation.results import RuleResult, RunResult
@@ -164,6 +165,8 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
 
     Raises ``NotNowError`` while another one has the home.
     """
+    if not rehearsal:
+        session.check_clock()
     clock = clock_of(session, at if rehearsal else None)
     since = clock()
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress)
@@ -172,7 +175,8 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
             # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
             back = Back() if rehearsal else at_a_run(session, at)
             imports = take_inbox(session, at)
-            result = run_due(session.db, session.home, at, only=only, started_at=session.clock())
+            watch = None if rehearsal else Watch(session.uptime())
+            result = run_due(session.db, session.home, at, only=only, started_at=session.clock(), watch=watch)
             halted = _halted(lambda: send_due(desk))
         sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
         if not wait and not halted:
@@ -221,6 +225,8 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     A rule that was switched off, or whose file is gone, sends nothing. Gives what is said, what stopped a message, and
     the exit code.
     """
+    if at is None:
+        session.check_clock()
     clock = clock_of(session, at)
     since = clock()
     switch_rules(session, since)

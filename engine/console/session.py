@@ -17,6 +17,7 @@ from engine.console.exits import MistypedError, NotNowError, unknown
 from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
 from engine.database.tables import customers, endpoints
+from engine.evaluation.clock import Uptime
 from engine.language.contacts import channel_of, normalise
 from engine.language.keys import KEY_FILE, endpoint_hash
 from engine.language.rule import Rule
@@ -27,6 +28,8 @@ LOCK_FILE: Final = "regulars.lock"
 _EXAMPLES: Final = "such as 2026-05-04T10:00, or 2026-05-04T10:00+02:00 with a zone of its own"
 
 Clock = Callable[[], datetime]
+#: No clock that is right stands before it: when this release was begun. Renewed with each.
+BUILT: Final = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 class StrangeKeyError(NotNowError):
@@ -35,13 +38,17 @@ class StrangeKeyError(NotNowError):
 
 @dataclass(frozen=True)
 class Session:
-    """A home that can be worked with. ``clock`` gives the present instant, aware UTC; ``language`` is the owner's."""
+    """A home that can be worked with. ``clock`` gives the present instant, aware UTC; ``language`` is the owner's.
+
+    ``uptime`` tells how long the machine has been on, None where it does not tell.
+    """
 
     home: Home
     db: Engine
     clock: Clock
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     language: str = "en"
+    uptime: Callable[[], Uptime | None] = lambda: None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -61,6 +68,15 @@ class Session:
         except (OSError, KeyError):
             return "staff"
 
+    def check_clock(self) -> None:
+        """Raise ``NotNowError`` for a clock that stands before this Regulars was made."""
+        now = self.clock()
+        if now < BUILT:
+            raise NotNowError(
+                f"The clock of this machine says {now.astimezone(self.zone):%Y-%m-%d %H:%M}, which is before this "
+                "Regulars was made. Nothing is checked or sent: set the clock right."
+            )
+
     def recognise(self) -> None:
         """Raise ``StrangeDatabaseError`` where the database was copied or restored: nothing of it may go out."""
         from engine.dispatch.instance import recognise, surroundings
@@ -75,7 +91,13 @@ class Session:
 
 
 @contextmanager
-def opened(root: Path, environ: Mapping[str, str], clock: Clock, language: str = "en") -> Iterator[Session]:
+def opened(
+    root: Path,
+    environ: Mapping[str, str],
+    clock: Clock,
+    language: str = "en",
+    uptime: Callable[[], Uptime | None] = lambda: None,
+) -> Iterator[Session]:
     """Open the home at ``root`` and its database, made or brought up to date where needed.
 
     Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database, and
@@ -85,7 +107,7 @@ def opened(root: Path, environ: Mapping[str, str], clock: Clock, language: str =
     db = open_db(home.config.database_url)
     try:
         migrate(db)
-        session = Session(home, db, clock, environ, language)
+        session = Session(home, db, clock, environ, language, uptime)
         with session.look() as conn:
             check_key(conn, home)
         yield session

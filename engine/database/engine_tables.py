@@ -74,6 +74,7 @@ runs = Table(
     Column("summary", JSON, comment="the object that `run --format json` prints"),
     Column("boot", Text, comment="which start of the machine; NULL where it does not tell"),
     Column("up", BigInteger, comment="seconds since that start, asleep ones too"),
+    Column("doubted", Boolean, comment="nothing vouched for its clock: what it found waits for a person"),
     sqlite_autoincrement=True,
 )
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, literal, not_, or_, select, update
 
@@ -15,6 +15,7 @@ from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.tables import dispatches, matches, orders, runs
 from engine.database.tiers import TierPlan, plan_of
+from engine.evaluation import clock
 from engine.evaluation.compiler import Rows, write_matches
 from engine.evaluation.permission import implied_terms, in_branches, reachable
 from engine.evaluation.queue import Queue, write_dispatches
@@ -35,8 +36,6 @@ from engine.vocabulary.actions import Coupon
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Scope, Zone
 
-#: A clock may be set right by this much without anybody having to know.
-CLOCK_SLACK = timedelta(seconds=60)
 #: However small the base, this many matches of one rule need no brake.
 BLAST_FLOOR = 50
 
@@ -52,15 +51,16 @@ def run_due(
     only: str | None = None,
     dry_run: bool = False,
     started_at: datetime | None = None,
+    watch: clock.Watch | None = None,
     look: Look | None = None,
 ) -> RunResult:
     """Evaluate the rules that are due at ``as_of``, each with one statement, and queue what they decide.
 
     ``only`` forces the rule of that id and leaves the others. A dry run is the same statements in one transaction, a
     savepoint a rule, rolled back. A live run commits rule by rule: one that fails undoes nothing of the others.
-    ``started_at`` is the clock's time where ``as_of`` is another.
+    ``started_at`` is the clock's time where ``as_of`` is another. ``watch``: the clock is asked whether it jumped.
     """
-    evaluation = _Evaluation(db, home, as_of, only, started_at or as_of)
+    evaluation = _Evaluation(db, home, as_of, only, started_at or as_of, watch)
     if not dry_run:
         return evaluation.live(look)
     with db.connect() as conn, conn.begin() as transaction:
@@ -82,6 +82,8 @@ class _Evaluation:
     as_of: datetime
     only: str | None
     started_at: datetime
+    watch: clock.Watch | None = None
+    jumped: datetime | None = None  #: since when nothing vouches for the clock
     run: int = 0
     reach: Mapping[str, int] = field(default_factory=dict)
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)
@@ -99,13 +101,13 @@ class _Evaluation:
 
     def live(self, look: Look | None) -> RunResult:
         with self.db.begin() as conn:
-            notice = self._clock_went_back(conn)
+            notice = clock.went_back(conn, self.started_at, self.home.config.business.timezone)
             if notice is None:
                 self._prepare(conn)
         if notice is not None:
             return replace(self._result([], run=None), dry_run=False, notice=notice)
         results = [self._guarded(rule, self.db.begin()) for rule in self._chosen()]
-        result = self._result(results, run=self.run)
+        result = replace(self._result(results, run=self.run), notice=self._doubt(results))
         with self.db.begin() as conn:
             state = "done" if result.balanced else "red"
             row = update(runs).where(runs.c.id == self.run)
@@ -125,23 +127,27 @@ class _Evaluation:
         self.implied = implied_terms(self.home.config, self.as_of)
         self.reach = reachable(conn, self.implied)
         self.newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= self.as_of))
+        known = None if self.watch is None else self.watch.uptime
+        if self.watch is not None:
+            self.jumped = clock.jumped(conn, self.started_at, known, self.newest)
         made = conn.execute(
             insert(runs).values(
-                as_of=self.as_of, started_at=self.started_at, host=socket.gethostname(), pid=os.getpid()
+                as_of=self.as_of,
+                started_at=self.started_at,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                boot=None if known is None else known.boot,
+                up=None if known is None else known.seconds,
+                doubted=self.jumped is not None,
             )
         )
         assert made.inserted_primary_key is not None
         self.run = int(made.inserted_primary_key[0])
 
-    def _clock_went_back(self, conn: Connection) -> str | None:
-        last = conn.scalar(select(func.max(runs.c.started_at)))
-        if last is None or self.started_at >= last - CLOCK_SLACK:
+    def _doubt(self, results: Sequence[RuleResult]) -> str | None:
+        if self.jumped is None or not any(each.held == "clock" for each in results):
             return None
-        zone = self.home.config.business.timezone
-        return (
-            f"nothing is evaluated: the clock says {self.started_at.astimezone(zone):%Y-%m-%d %H:%M}, and the last run "
-            f"was at {last.astimezone(zone):%Y-%m-%d %H:%M}, which is later; what is queued goes out"
-        )
+        return clock.notice(self.jumped, self.started_at, self.home.config.business.timezone)
 
     def _chosen(self) -> list[Rule]:
         return [rule for rule in self.home.rules if self.only is None or rule.id == self.only]
@@ -168,7 +174,7 @@ class _Evaluation:
 
     def _seen_from_here(self, row: Registered) -> Registered:
         """A watermark ahead of the clock was set by a trial at a later time: it hides nothing from real runs."""
-        ahead = row.watermark is not None and row.watermark > max(self.as_of, self.started_at + CLOCK_SLACK)
+        ahead = row.watermark is not None and row.watermark > max(self.as_of, self.started_at + clock.SLACK)
         return replace(row, watermark=None) if ahead else row
 
     def _is_due(self, rule: Rule, row: Registered) -> bool:
@@ -242,7 +248,7 @@ class _Evaluation:
             key=home.key,
         )
         write_dispatches(conn, queue)
-        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + CLOCK_SLACK)
+        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK)
         queued = self._queued(conn, row.id)
         return RuleResult(
             rule=rule.id,
@@ -318,6 +324,8 @@ class _Evaluation:
             return "first_approval"
         if config.approvals in {"always", "two"} and not row.approved_now:
             return "changed"
+        if self.jumped is not None:
+            return "clock"
         if rule.limits.max_matches is not None and act > rule.limits.max_matches:
             return "max_matches"
         if act > max(BLAST_FLOOR, self.reach["any"] * config.limits.blast_bp // 10_000):

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import tarfile
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,13 @@ def test_postgresql_is_told_how(postgres_url, tmp_path, monkeypatch, regulars):
 def test_restore_wants_to_know_what(home, regulars):
     assert regulars("--home", home, "restore").exit_code == 2
     assert regulars("--home", home, "restore", home / "nowhere.tar.gz").exit_code == 2
+
+
+def test_a_clock_before_the_program_was_made_sends_nothing(home, regulars, monkeypatch):
+    import cli
+
+    monkeypatch.setattr(cli, "clock", lambda: datetime(2000, 1, 1, tzinfo=UTC))
+    for command in ("run", "dispatch"):
+        refused = regulars("--home", home, command)
+        assert (refused.exit_code, "set the clock right" in refused.output.replace("\n", " ")) == (75, True)
+    assert regulars("--home", home, "log").exit_code == 0

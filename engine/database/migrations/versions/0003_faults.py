@@ -30,6 +30,10 @@ def upgrade() -> None:
     )
     op.add_column("runs", sa.Column("up", sa.BigInteger(), comment="seconds since that start, asleep ones too"))
     op.add_column(
+        "runs",
+        sa.Column("doubted", sa.Boolean(), comment="nothing vouched for its clock: what it found waits for a person"),
+    )
+    op.add_column(
         "dispatches",
         sa.Column(
             "carrier", sa.String(length=120), comment="what it was handed to: email, sms, or webhook: and its name"
