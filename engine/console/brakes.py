@@ -13,7 +13,7 @@ from engine.console.session import Session
 from engine.console.words import counted, moment
 from engine.database.tables import channels, dispatches, switch
 from engine.dispatch import health
-from engine.dispatch.channels import WEBHOOK
+from engine.dispatch.channels import OUTBOX, WEBHOOK
 from engine.language.config import Config
 
 #: How a reply ends, or is, where nobody answered at all: the phases of the door, and a gateway that was not reached.
@@ -94,4 +94,7 @@ def _server(config: Config, channel: str) -> str:
         return f"The mail server {config.email.smtp.host}:{config.email.smtp.port}"
     if channel.startswith(WEBHOOK):
         return f"The webhook {channel.removeprefix(WEBHOOK)}"
-    return f"The SMS provider {config.sms.connector}" if channel == "sms" else "The mail server"
+    chosen = config.sms.connector if channel == "sms" else config.email.connector
+    if chosen == "file":
+        return f"The folder {OUTBOX}"
+    return f"The SMS provider {chosen}" if channel == "sms" else "The mail server"

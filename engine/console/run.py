@@ -169,7 +169,7 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
         session.check_clock()
     clock = clock_of(session, at if rehearsal else None)
     since = clock()
-    desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress)
+    desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress, sleep=time.sleep)
     try:
         with alone(session.home.root):
             # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
@@ -231,7 +231,9 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
     since = clock()
     switch_rules(session, since)
     with counter(COUNTED) as progress:
-        desk = open_desk(session.db, session.home, now=clock, rehearsal=at is not None, progress=progress)
+        desk = open_desk(
+            session.db, session.home, now=clock, rehearsal=at is not None, progress=progress, sleep=time.sleep
+        )
         try:
             halted = _halted(lambda: _send(desk, limit, clock))
         finally:

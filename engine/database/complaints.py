@@ -14,6 +14,8 @@ _LOCKED = (
 _READ_ONLY = "The database is read-only: this user may not write to its file or its folder."
 _FULL = "The disk is full, so the database could not be written. Nothing is half-done: free some space and try again."
 _BROKEN_DISK = "The disk reported an error while the database was read or written. Check the disk and its free space."
+_NO_ROOM = "The disk is full, so a file could not be written. Free some space and try again."
+_BAD_DISK = "The disk reported an error while a file was read or written. Check the disk and its free space."
 _DAMAGED = "The database file is damaged. Restore it from a backup."
 _NO_DATABASE = (
     "The database file is not a SQLite database. Either `database` in config/regulars.yaml names another file, or it "
@@ -41,11 +43,14 @@ _SQLITE = {
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: _CANNOT_OPEN,
     sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # the file beside the database that could not grow
     sqlite3.SQLITE_IOERR: _BROKEN_DISK,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _NO_DATABASE,
     sqlite3.SQLITE_CANTOPEN: _CANNOT_OPEN,
 }
+
+_OF_FILES = {errno.ENOSPC: _NO_ROOM, errno.EDQUOT: _NO_ROOM, errno.EIO: _BAD_DISK}
 
 #: By SQLSTATE: the whole code, or its class of two characters.
 _POSTGRESQL = {
@@ -92,10 +97,10 @@ def explain(exc: BaseException) -> str | None:
     if isinstance(exc, DBAPIError) and exc.orig is not None:
         return _explain_postgresql(exc.orig, lost=exc.connection_invalidated) or explain(exc.orig)
     if isinstance(exc, sqlite3.Error):
-        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-        return _SQLITE.get(code)
+        code = getattr(exc, "sqlite_errorcode", 0)
+        return _SQLITE.get(code) or _SQLITE.get(code & 0xFF)  # the low byte is the primary code
     if isinstance(exc, OSError):
-        return _FULL if exc.errno in {errno.ENOSPC, errno.EDQUOT} else None
+        return _OF_FILES.get(exc.errno or 0)
     return _explain_postgresql(exc, lost=False)
 
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import Connection, Engine
 
-from connectors.base import Message
-from engine.dispatch.channels import Carriers, Channels
+from connectors.base import Message, Outcome
+from engine.dispatch.channels import Carriers, Channels, Transport
 from engine.dispatch.claims import Claim, this_worker
 from engine.dispatch.drafting import Draft, Drafts
 from engine.dispatch.fence import Policy
@@ -87,6 +87,16 @@ class Summary:
         return dict(sorted(counts.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one message, before it is written down. ``handed``: the fence was passed."""
+
+    together: Sequence[Claim]
+    outcome: Outcome
+    handed: bool
+    channel: Transport  #: what carried it
+
+
 @dataclass
 class Desk:
     """What one worker sends with. ``now`` gives an aware UTC datetime."""
@@ -104,6 +114,8 @@ class Desk:
     around: Surroundings | None = None  #: where what has really left is witnessed; None: nowhere
     left: Record | None = None  #: the last that a connector took to somewhere else than a folder of this machine
     rates: Rates = field(default_factory=dict)  #: the owner's
+    sleep: Callable[[float], None] = lambda _: None  #: waits so many seconds for a database that is away
+    unwritten: list[Answer] = field(default_factory=list)  #: what came back while the database was away
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
     def close(self) -> None:
@@ -132,6 +144,7 @@ def open_desk(
     now: Callable[[], datetime],
     rehearsal: bool = False,
     progress: Callable[[int], None] = lambda _: None,
+    sleep: Callable[[float], None] = lambda _: None,
 ) -> Desk:
     """Make the desk of a home; nothing is connected before the first message. Close it with ``close``.
 
@@ -151,4 +164,5 @@ def open_desk(
         now=now,
         progress=progress,
         rates=rates_of(home.config),
+        sleep=sleep,
     )

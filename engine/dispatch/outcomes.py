@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, or_, select, update
 
 from connectors.base import Outcome
 from engine.database.consent import lock_endpoint, suppress
@@ -14,7 +14,7 @@ from engine.database.tables import dispatches
 from engine.dispatch import health, tallies
 from engine.dispatch.claims import Claim
 from engine.dispatch.soft_bounces import REFUSED, count_soft
-from engine.dispatch.states import State, move
+from engine.dispatch.states import UNDER_WAY, State, move
 
 #: Tries that count before a dispatch is given up; with the pauses between them about nine hours.
 ATTEMPTS = 8
@@ -53,6 +53,19 @@ def record(
         _judge_endpoint(conn, each, outcome, now)
     health.note(conn, channel, outcome, now=now, customer_id=together[0].customer_id)
     return states
+
+
+def written(conn: Connection, together: Sequence[Claim], outcome: Outcome) -> list[State | None] | None:
+    """Give the states that an earlier ``record`` of this outcome left, as it gives them; None where there was none."""
+    rows = conn.execute(
+        select(dispatches.c.id, dispatches.c.state, dispatches.c.provider_reply).where(
+            or_(*(each.mine() for each in together))
+        )
+    ).all()
+    states: dict[int, State] = {row.id: row.state for row in rows}
+    if any(row.state in UNDER_WAY or row.provider_reply != outcome.code for row in rows):
+        return None
+    return [states.get(each.id) for each in together]
 
 
 def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, now: datetime) -> State | None:

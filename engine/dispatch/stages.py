@@ -7,14 +7,12 @@ clock. A connector only answers; what an answer means stands in ``outcomes.py``.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.base import Connector, Message, Outcome
 from connectors.file import FileConnector
@@ -27,14 +25,12 @@ from engine.dispatch.channels import CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
-from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide, pass_fence, take_back
+from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide
+from engine.dispatch.handing import Fence, recorded, write_late
 from engine.dispatch.health import admit, shut_until
 from engine.dispatch.journal import JournalError
 from engine.dispatch.mime import MessageError
-from engine.dispatch.outcomes import record
 from engine.dispatch.render import RenderError
-from engine.dispatch.states import State
-from engine.language.sms import segments
 
 BATCH = 50
 STEPS = 200
@@ -44,9 +40,6 @@ LATER = timedelta(minutes=15)
 LONGEST_SLEEP = timedelta(minutes=15)
 SHORTEST_SLEEP = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
-EPOCH = datetime.fromtimestamp(0, UTC)
-#: So often is the fence asked, and an answer written, where two transactions stood in each other's way.
-TRIES = 3
 
 
 def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
@@ -149,7 +142,8 @@ def _rest(minute: datetime, at: datetime) -> timedelta:
 
 
 def _lay_down(desk: Desk) -> None:
-    """Free what was under way when the database went away."""
+    """Free what was under way when the database went away; but first what is known of it is written down."""
+    write_late(desk)
     with desk.db.begin() as conn:
         freed = leases.lay_down(conn, desk.holder, desk.now())
     desk.summary.states["uncertain"] += freed["uncertain"]
@@ -274,7 +268,7 @@ def _hand_over(
     desk: Desk, together: Sequence[Claim], connector: Connector, message: Message, transport: Transport
 ) -> None:
     """Send, with the fence in between, and record what came back."""
-    fence = _Fence(desk, together, message, transport)
+    fence = Fence(desk, together, message, transport)
     try:
         outcome = connector.send(message, fence)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
@@ -293,31 +287,12 @@ def _hand_over(
         sid = lookup.found_at_once(desk, together, connector.find(message, fence.at))
         if sid is not None:
             outcome = Outcome("sent", "found", provider_id=sid)
-    for claim, state in zip(together, _recorded(desk, together, outcome, fence), strict=True):
+    for claim, state in zip(together, recorded(desk, together, outcome, fence), strict=True):
         if state is not None:
             desk.summary.count(claim.id, state)
 
 
-def _recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: _Fence) -> list[State | None]:
-    """Write the outcome down, again where the database did not let us: it is known, and would become uncertain."""
-    for left in reversed(range(TRIES)):
-        try:
-            with desk.db.begin() as conn:
-                return record(
-                    conn,
-                    together,
-                    outcome,
-                    handed=fence.passed,
-                    channel=fence.transport,
-                    now=desk.now(),
-                )
-        except OperationalError:
-            if not left:
-                raise
-    raise AssertionError
-
-
-def _after_a_no(desk: Desk, together: Sequence[Claim], fence: _Fence) -> None:
+def _after_a_no(desk: Desk, together: Sequence[Claim], fence: Fence) -> None:
     """Count what the fence wrote, and free what it left: the others of a list in which one may no longer be named."""
     refused = {claim.id for claim, _ in fence.against}
     for claim, verdict in fence.against:
@@ -326,67 +301,3 @@ def _after_a_no(desk: Desk, together: Sequence[Claim], fence: _Fence) -> None:
         for claim in together:
             if claim.id not in refused:
                 _settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))
-
-
-@dataclass
-class _Fence:
-    """What a connector calls just before the message can leave. Asked a second time it says no: the lease is spent."""
-
-    desk: Desk
-    together: Sequence[Claim]
-    message: Message
-    transport: Transport
-    asked: bool = False
-    passed: bool = False
-    at: datetime = EPOCH  #: when it was asked last
-    against: list[tuple[Claim, Verdict]] = field(default_factory=list)
-    broken: OperationalError | None = None  #: the database could not be asked: nothing may leave
-    unwritten: JournalError | None = None  #: the journal does not have it: nothing may leave
-
-    def __call__(self) -> bool:
-        self.asked = True
-        body = self.message.body
-        fingerprint = hashlib.sha256(body if isinstance(body, bytes) else body.encode()).digest()
-        for _ in range(TRIES):
-            self.at = self.desk.now()
-            try:
-                with self.desk.db.begin() as conn:
-                    self.against = pass_fence(
-                        conn,
-                        self.together,
-                        self.desk.policy,
-                        self.at,
-                        content_hash=fingerprint,
-                        segments=segments(body).count
-                        if self.message.channel == "sms" and isinstance(body, str)
-                        else None,
-                        carrier=self.transport,
-                    )
-            except LostLease:
-                return False
-            except OperationalError as error:
-                self.broken = error
-                continue
-            self.broken = None
-            self.passed = not self.against and self._is_written(fingerprint)
-            return self.passed
-        return False
-
-    def _is_written(self, fingerprint: bytes) -> bool:
-        """Write into the journal what has passed; where that cannot be, take it back: it has not left."""
-        try:
-            self.desk.journal.note(self.together, at=self.at, content_hash=fingerprint)
-        except JournalError as error:
-            self.unwritten = error
-        else:
-            return True
-        for _ in range(TRIES):
-            try:
-                with self.desk.db.begin() as conn:
-                    take_back(conn, self.together, self.desk.now())
-            except OperationalError as error:
-                self.broken = error
-            else:
-                self.broken = None
-                break
-        return False

@@ -42,6 +42,8 @@ INITIAL: frozenset[State] = frozenset({"held", "pending", "blocked", "expired"})
 FINAL: frozenset[State] = frozenset({"sent", "uncertain", "rejected", "blocked", "expired", "cancelled", "dead"})
 #: States that can still come to a hand-over.
 OPEN: tuple[State, ...] = ("held", "pending", "claimed")
+#: States in which a worker has it.
+UNDER_WAY: tuple[State, ...] = ("claimed", "handoff")
 #: Ends in which the guest has seen nothing of the message.
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")

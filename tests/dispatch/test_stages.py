@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from connectors.base import Outcome
 from connectors.file import FileConnector
 from engine.database.tables import customers, dispatches, payloads, switch
-from engine.dispatch import stages
+from engine.dispatch import handing
 from engine.dispatch.channels import CannotSendError
 from engine.dispatch.fence import Policy
 from engine.dispatch.stages import send_due
@@ -276,14 +276,14 @@ def test_a_fence_that_two_transactions_fought_over_is_asked_again(cafe, home, cl
 
 def test_an_answer_that_two_transactions_fought_over_is_written_down_again(cafe, home, clock, monkeypatch):
     message = cafe.message()
-    written, failures = stages.record, [OperationalError("UPDATE", {}, Exception("deadlock detected"))]
+    written, failures = handing.record, [OperationalError("UPDATE", {}, Exception("deadlock detected"))]
 
     def fail_once(*args, **how):
         if failures:
             raise failures.pop()
         return written(*args, **how)
 
-    monkeypatch.setattr(stages, "record", fail_once)
+    monkeypatch.setattr(handing, "record", fail_once)
     sink = Sink()
     send_due(a_desk(cafe, home, clock, email=sink))
     assert cafe.state(message) == "sent"

@@ -22,6 +22,7 @@ MODULES: dict[str, str] = {
     "coupons": "coupon_races",
     "hostile": "hostile",
     "power": "power",
+    "storage": "storage",
 }
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")

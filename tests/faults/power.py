@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from sqlalchemy import select
 
 from engine.database.engines import open_db
 from engine.database.tables import dispatches
+from engine.dispatch.journal import FOLDER, Record, records
 
 from .day import Cafe, counted, keys_of, url_of
-from .forge import attached, strace
+from .forge import Done, attached, strace
 from .tally import Counts, MissingError, Scale, Tally
 
 SECTOR = 512
@@ -42,6 +42,7 @@ class Inode:
 
     synced: bytes = b""
     pending: list[tuple[int, bytes] | int] = field(default_factory=list)
+    length: int = 0  #: as the process sees it, with what a failed sync has thrown away
 
     @property
     def now(self) -> bytes:
@@ -49,6 +50,10 @@ class Inode:
 
     def sync(self) -> None:
         self.synced, self.pending = self.now, []
+
+    def sync_failed(self) -> None:
+        """Linux takes the pages for clean then: they are not on the disk, and no later sync brings them there."""
+        self.length, self.pending = max(self.length, len(self.now)), []
 
     def after_a_cut(self, chance: Random, kept: float) -> bytes:
         """Give what is read after a power cut; each sector written since is there with the chance ``kept``."""
@@ -102,7 +107,8 @@ class Disk:
     def happened(self, line: str) -> None:
         """Take over one call that strace has written down."""
         found = _CALL.search(line)
-        if found is None or int(found[3]) < 0:
+        failed = found is not None and int(found[3]) < 0
+        if found is None or (failed and "sync" not in found[1]):
             return
         name, arguments, result = found[1], found[2], int(found[3])
         strings = [bytes.fromhex(each.replace("\\x", "")) for each in _STRING.findall(arguments)]
@@ -146,7 +152,10 @@ class Disk:
     def _written(self, call: str, handle: int, arguments: str, strings: Sequence[bytes], result: int) -> None:
         path, inode, appends = self.open[handle]
         if call in {"fsync", "fdatasync"}:
-            if inode is not None:
+            if result < 0:
+                if inode is not None:
+                    inode.sync_failed()
+            elif inode is not None:
                 inode.sync()
             else:
                 self._synced_folder(path)
@@ -155,7 +164,7 @@ class Disk:
         elif inode is not None and call == "pwrite64":
             inode.pending.append((int(arguments.rpartition(",")[2], 0), strings[0][:result]))
         elif inode is not None and call == "write":
-            place = len(inode.now) if appends else self.places[handle]
+            place = max(inode.length, len(inode.now)) if appends else self.places[handle]
             inode.pending.append((place, strings[0][:result]))
             self.places[handle] = place + result
 
@@ -168,15 +177,16 @@ class Disk:
         """Leave at ``root`` what a power cut would leave; give how many bytes that were written are not there."""
         ordered = chance.randint(0, len(self.changes)) if 0 < kept < 1 else round(kept) * len(self.changes)
         names = _renamed(self.names, self.changes[:ordered])
-        shutil.rmtree(self.root)
-        self.root.mkdir()
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            if str(path) not in names or path.name.endswith("-shm"):
+                path.rmdir() if path.is_dir() else path.unlink()
         for path in sorted(names):
             inode = names[path]
             if path.endswith("-shm") or not Path(path).parent.is_dir():
                 continue  # a folder that is not there has nothing in it
             if inode is None:
-                Path(path).mkdir()
-                continue
+                Path(path).mkdir(exist_ok=True)
+                continue  # a file that is there keeps its number: by that a database knows that it is no copy
             Path(path).write_bytes(inode.after_a_cut(chance, kept))
             Path(path).chmod(0o600)
         lasting = (inode for path, inode in self.current.items() if inode and not path.endswith("-shm"))
@@ -213,11 +223,11 @@ class Recorded:
     before: Disk
     calls: Sequence[str]
     accepted: Sequence[str]
-    code: int
+    done: Done
 
     def disk(self, after: int) -> Disk:
         """Give the disk as it is after so many calls."""
-        disk = Disk.of(self.root) if after < 0 else self._copy()
+        disk = self._copy()
         for line in self.calls[:after]:
             disk.happened(line)
         return disk
@@ -242,30 +252,40 @@ def _hex(data: bytes) -> str:
     return "".join(f"\\x{each:02x}" for each in data)
 
 
-def recorded(cafe: Cafe, *, seed: str = "") -> Recorded:
-    """Let one run go and write down what it did to the disk. Raises ``MissingError`` where strace cannot."""
-    if strace() is None:
-        raise MissingError("strace is not installed here, or may not trace other processes")
+def recorded(cafe: Cafe, *, seed: str = "", inject: str = "") -> Recorded:
+    """Let one run go and write down what it did to the disk. ``inject``: what strace does to it besides.
+
+    Raises ``MissingError`` where strace cannot.
+    """
+    need_strace()
     root = cafe.home()
     before = Disk.of(root)
     child = cafe.command(root, "run", seed=seed)
     with tempfile.NamedTemporaryFile("r", dir=root.parent, encoding="ascii") as log:
-        with attached(child.pid, ["-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", log.name]):
+        options = ["-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", log.name]
+        with attached(child.pid, [*options, *(["-e", f"inject={inject}"] if inject else [])]):
             done = child.run()
         calls = log.read().splitlines()
     assert not any("unfinished" in line for line in calls), "one thread, one call at a time"
-    return Recorded(cafe, root, before, calls, list(cafe.mail.accepted), done.told["code"])
+    return Recorded(cafe, root, before, calls, list(cafe.mail.accepted), done)
+
+
+def need_strace() -> None:
+    """Raise ``MissingError`` where strace is not at hand."""
+    if strace() is None:
+        raise MissingError("strace is not installed here, or may not trace other processes")
 
 
 def forgotten(run: Recorded, emails: Sequence[str]) -> int:
-    """Count what the server accepted of which the database on this disk knows nothing."""
+    """Count what the server accepted of which the database on this disk, or the journal beside it, knows nothing."""
     db = open_db(url_of(run.root, run.cafe.database))
     try:
         keys = keys_of(db, run.root)
         with db.begin() as conn:
             known = select(dispatches.c.id).where(dispatches.c.state.in_(("handoff", "sent", "uncertain")))
             fenced = set(conn.scalars(known))
-        return sum(1 for each in emails if keys.get(each) not in fenced)
+        noted = {each.dispatch_id for each in records(run.root / FOLDER) if isinstance(each, Record)}
+        return sum(1 for each in emails if keys.get(each) not in fenced & noted)
     finally:
         db.dispose()
 
@@ -287,7 +307,7 @@ def power_cut(scale: Scale) -> Tally:
     tries, dropped, counts = 0, 0, Counts()
     with tempfile.TemporaryDirectory(dir=postgres_server.ROOM) as room, Cafe(Path(room)) as cafe:
         run = recorded(cafe)
-        assert run.code == 0
+        assert run.done.told["code"] == 0
         assert len(run.dots) == len(run.accepted) == cafe.guests
         for after, kept in moments(run, chance, scale.pick(6, 600)):
             disk = run.disk(after)

@@ -202,9 +202,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the outcome of one is lost where two transactions stood in each other's way",
-        "engine/dispatch/stages.py",
-        "            if not left:\n                raise\n",
-        "            raise\n",
+        "engine/dispatch/handing.py",
+        "            if tries >= enough:\n",
+        "            if tries >= 1:\n",
         ("tests/dispatch/test_stages.py",),
     ),
     Bug(
