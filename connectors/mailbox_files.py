@@ -56,9 +56,10 @@ class Maildir:
             if (self._folder / "new" / name).is_symlink():
                 return None
             raise _unreadable(self._folder, error) from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return None
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
             return file.read(LARGEST)
 
 

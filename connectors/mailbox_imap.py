@@ -79,8 +79,10 @@ class ImapMailbox:
         if self._late is not None:
             self._late.cancel()
         if self._client is not None:
-            with contextlib.suppress(OSError, imaplib.IMAP4.error, ValueError):
+            with contextlib.suppress(OSError, imaplib.IMAP4.error, ValueError, AttributeError):
                 self._client.logout()
+            with contextlib.suppress(OSError, AttributeError):
+                self._client.shutdown()  # a logout that fails leaves the line open
             self._client = None
 
     def _asked(self, ask: Callable[[], _T]) -> _T:

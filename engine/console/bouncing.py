@@ -16,6 +16,7 @@ from engine.console.page import Page, Style
 from engine.console.session import Session
 from engine.console.words import counted
 from engine.dispatch.bounces import Result, Returns, take_in
+from engine.dispatch.instance import recognise, surroundings
 from engine.language.bounces import BouncesConfig
 from engine.language.secret import SecretError
 
@@ -85,6 +86,7 @@ def taken_in(
             "there is nowhere to read: give --maildir or --mbox, or say in the config where, with `from` of "
             "`email: bounces`"
         )
+    recognise(session.db, surroundings(session.home.root), at)  # a copy would take the letters from the real one
     back = Back()
     if maildir is not None or mbox is not None:
         settings = BouncesConfig("", maildir=maildir, mbox=mbox)

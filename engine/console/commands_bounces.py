@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.console.options import as_of_option, format_option, say
+from engine.console.options import format_option, say
 from engine.console.program import in_home
 
 if TYPE_CHECKING:
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--maildir", metavar="PATH", type=click.Path(path_type=Path), help="The folder with new and cur in it.")
 @click.option("--mbox", metavar="PATH", type=click.Path(path_type=Path), help="One file with all letters.")
-@as_of_option
 @format_option("text", "json")
 @in_home
-def bounces(session: Session, *, maildir: Path | None, mbox: Path | None, as_of: str | None, shape: str) -> int:
+def bounces(session: Session, *, maildir: Path | None, mbox: Path | None, shape: str) -> int:
     """Take in the mail that came back: gone addresses, full mailboxes, complaints, unsubscriptions.
 
     Without a path it reads where `email: bounces: from:` in the config says. A run does that by itself.
@@ -29,7 +28,7 @@ def bounces(session: Session, *, maildir: Path | None, mbox: Path | None, as_of:
 
     if maildir is not None and mbox is not None:
         raise click.UsageError("Give --maildir or --mbox, not both.")
-    said, problems, code = taken_in(session, session.at(as_of), maildir=maildir, mbox=mbox, shape=shape)
+    said, problems, code = taken_in(session, session.clock(), maildir=maildir, mbox=mbox, shape=shape)
     say(said)
     say("".join(f"{problem}\n" for problem in problems), err=True)
     return code

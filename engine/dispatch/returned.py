@@ -7,6 +7,7 @@ such a mail, so all of it is bounded, and what cannot be read is a letter that w
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -19,6 +20,7 @@ from typing import Final, Literal
 LARGEST: Final = 1_000_000
 #: No report has so many parts; what has is not taken apart.
 MOST_PARTS: Final = 60
+MOST_DASHES: Final = 1_000  # a line that begins with them may be where a part does
 MOST_RECIPIENTS: Final = 20
 MOST_TOKENS: Final = 20
 LONGEST_ADDRESS: Final = 320
@@ -60,7 +62,7 @@ _QUOTED = re.compile(
     r"from:\s|发件人|sent from my|发自)",
     re.IGNORECASE,
 )
-_ANSWERS = re.compile(r"^\s*(re|aw|sv|antw|fwd?|回复|回覆|答复)\s*[:：]\s*", re.IGNORECASE)
+_ANSWERS = re.compile(r"^(\s*(re|aw|sv|antw|fwd?|回复|回覆|答复)\s*[:：])+\s*", re.IGNORECASE)
 _CHARSET = re.compile(r"(us-)?ascii|utf-?8|iso-?8859-\d+|windows-\d+|cp\d+|gb\w+|big5\w*|euc[-_]\w+|shift_?jis|koi8-\w")
 
 
@@ -92,7 +94,7 @@ class Returned:
 def read(raw: bytes) -> Returned:
     """Read one letter. Never raises."""
     raw = raw[:LARGEST]
-    if len(_PARTS.findall(raw)) > MOST_PARTS:  # a bomb of parts in parts
+    if len(_PARTS.findall(raw)) > MOST_PARTS or raw.count(b"\n--") > MOST_DASHES:  # a bomb of parts, or parts in parts
         return Returned("letter")
     try:
         return _read(message_from_bytes(raw, policy=policy.compat32))
@@ -196,15 +198,23 @@ def _fields(part: Message) -> dict[str, list[str]]:
 
 
 def _blocks(part: Message) -> list[Message]:
+    """Give the blocks of a report's fields, also of one that the parser took for a letter, or that is encoded."""
     inside = part.get_payload()
-    if isinstance(inside, list):
-        return [each for each in inside if isinstance(each, Message)][: MOST_RECIPIENTS + 1]
-    raw = part.get_payload(decode=True)
-    text = raw if isinstance(raw, bytes) else str(inside).encode("utf-8", "replace")
-    return [
-        message_from_bytes(each, policy=policy.compat32)
-        for each in re.split(rb"\r?\n\r?\n", text.strip())[: MOST_RECIPIENTS + 1]
-    ]
+    found: list[Message] = []
+    parts = inside if isinstance(inside, list) else [part]
+    for each in parts:
+        if not isinstance(each, Message):
+            continue
+        if each is not part:
+            found.append(each)
+        body = each.get_payload()
+        if isinstance(body, str) and body.strip():
+            raw = body.encode("utf-8", "surrogateescape")
+            if str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64":
+                raw = b64decode(raw + b"==")
+            blocks = re.split(rb"\r?\n\r?\n", raw.strip())[: MOST_RECIPIENTS + 1]
+            found += [message_from_bytes(block, policy=policy.compat32) for block in blocks]
+    return found[: MOST_RECIPIENTS + 1]
 
 
 def _first(fields: dict[str, list[str]], name: str) -> str:

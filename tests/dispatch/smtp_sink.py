@@ -15,6 +15,7 @@ class SmtpSink:
     def __init__(self) -> None:
         self.accepted: list[str] = []  #: Message-IDs
         self.recipients: list[str] = []
+        self.senders: list[str] = []  #: of the envelopes
         self.heard: Callable[[str], object] = lambda _: None
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
@@ -36,6 +37,8 @@ class SmtpSink:
                 word = line.split()[0].decode().upper()
                 if word == "RCPT":
                     self.recipients.append(line.decode().partition("<")[2].partition(">")[0])
+                if word == "MAIL":
+                    self.senders.append(line.decode().partition("<")[2].partition(">")[0])
                 self.heard(word)
                 if word != "DATA":
                     connection.sendall(b"221 bye\r\n" if word == "QUIT" else b"250 ok\r\n")
