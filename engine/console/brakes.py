@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,11 +11,17 @@ from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from engine.console.session import Session
 from engine.console.words import counted, moment
-from engine.database.tables import channels, dispatches, switch
+from engine.database.tables import channels, delivery_events, dispatches, switch
 from engine.dispatch import health
 from engine.dispatch.channels import OUTBOX, WEBHOOK
+from engine.dispatch.receipts import FILTERED, SOURCE
 from engine.language.config import Config
 
+_LATELY: Final = timedelta(days=7)
+_HELD_BACK: Final[Mapping[int, str]] = {
+    30007: "they take them for spam; look at the texts and their links, and ask Twilio",
+    30034: "register the number that they come from at Twilio (A2P 10DLC)",
+}
 #: How a reply ends, or is, where nobody answered at all: the phases of the door, and a gateway that was not reached.
 _NOBODY: Final = ("at connect", "at greeting", "at EHLO", "at TLS", "not reached")
 
@@ -53,7 +59,24 @@ def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, s
         elif row.rate is not None:
             said = f"at most {counted(row.rate, 'message')} a minute, and slowly more: the provider said, too many"
             found.append((row.channel, said, False))
+    found += [("delivery", said, True) for said in held_back(conn, now)]
     return found
+
+
+def held_back(conn: Connection, now: datetime) -> list[str]:
+    """Say, a clause for each reason, how many SMS of the last days the carriers held back."""
+    e = delivery_events.c
+    counts = (
+        select(e.code, func.count().label("texts"))
+        .where(e.source == SOURCE, e.code.in_(map(str, sorted(FILTERED))), e.at > now - _LATELY)
+        .group_by(e.code)
+        .order_by(e.code)
+    )
+    return [
+        f"{row.texts:,} SMS of the last {_LATELY.days} days {'was' if row.texts == 1 else 'were'} held back by the "
+        f"carriers ({row.code}): {_HELD_BACK[int(row.code)]}"
+        for row in conn.execute(counts)
+    ]
 
 
 def silent(conn: Connection, config: Config, now: datetime) -> Mapping[str, str]:

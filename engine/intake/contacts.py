@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from connectors.records import RowError
 from engine.database.consent import lock_endpoints
@@ -61,9 +61,18 @@ def read_contact(desk: Desk, channel: Channel, text: str, store: Store | None) -
 
 
 def endpoint_ids(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | None]:
-    """Give the endpoint of every address, made where it is new; None for one that was erased: it stays so."""
+    """Give the endpoint of every address, made where it is new; None for one that was erased: it stays so.
+
+    A number that has told us to stop before anybody here had it was known by its hash alone: now it has an address.
+    """
     wanted = {(address.channel, address.hash): address for address in addresses}
-    known = find_endpoints(desk, wanted.values())
+    rows = _known(desk, wanted.values())
+    known = {row.hash: row.number for row in rows}
+    nameless = {row.hash for row in rows if row.nameless}
+    for address in wanted.values():
+        if address.hash in nameless:
+            mine = (endpoints.c.channel == address.channel, endpoints.c.hash == address.hash)
+            desk.conn.execute(update(endpoints).where(*mine).values(address=address.text))
     fresh = [
         {
             "channel": address.channel,
@@ -82,11 +91,23 @@ def endpoint_ids(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | 
 
 def find_endpoints(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int | None]:
     """Give the endpoints that are known of these addresses; None for an erased one. Hashes differ between channels."""
-    found: dict[bytes, int | None] = {}
+    return {row.hash: row.number for row in _known(desk, addresses)}
+
+
+class _Endpoint(NamedTuple):
+    hash: bytes
+    number: int | None  #: None: erased
+    nameless: bool  #: nobody had the address until now
+
+
+def _known(desk: Desk, addresses: Iterable[Address]) -> list[_Endpoint]:
+    found = []
+    e = endpoints.c
     for chunk in chunks(addresses, CHUNK):
-        columns = (endpoints.c.id, endpoints.c.hash, endpoints.c.address)
-        known = select(*columns).where(endpoints.c.hash.in_([address.hash for address in chunk]))
-        found |= {bytes(row.hash): None if row.address is None else row.id for row in desk.conn.execute(known)}
+        known = select(e.id, e.hash, e.address, e.suppressed_why).where(e.hash.in_([each.hash for each in chunk]))
+        for row in desk.conn.execute(known):
+            erased = row.address is None and row.suppressed_why == "erased"
+            found.append(_Endpoint(bytes(row.hash), None if erased else row.id, row.address is None and not erased))
     return found
 
 

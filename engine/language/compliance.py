@@ -77,6 +77,7 @@ class CountryLaw:
     implied: Mapping[Channel, Ends | None] = field(default_factory=dict)  #: where it counts; None: it never ends
     texts: Mapping[Channel, Texts] = field(default_factory=dict)
     refusal_number: str = ""
+    stop_words: tuple[str, ...] = ()  #: what a guest answers to end it, besides STOP and the like
     doubts: tuple[Doubt, ...] = ()
     newer: date | None = None  #: of the shipped file, where that is newer than the home's own
 
@@ -262,6 +263,7 @@ def _law(document: Document, country: str, *, shipped: bool) -> tuple[CountryLaw
             )
             for channel, given in _channels(data, "texts")
         },
+        stop_words=tuple(word for _, given in _channels(data, "texts") for word in given.get("stop_words", ())),
         refusal_number=(data.get("own") or {}).get("refusal_number", ""),
         doubts=tuple(
             Doubt(f"{section}.{channel}", given["sure"], given["source"])

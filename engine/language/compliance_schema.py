@@ -98,6 +98,13 @@ def _consent(channel: str) -> JsonSchema:
     )
 
 
+_STOP_WORDS: Final = {
+    "type": "array",
+    "minItems": 1,
+    "uniqueItems": True,
+    "items": {"type": "string", "minLength": 1},
+    "description": phrase("What a guest answers to end it, besides STOP, UNSUBSCRIBE and the like: the whole text."),
+}
 _UNLESS: Final = {
     "type": "array",
     "minItems": 1,
@@ -142,6 +149,7 @@ COMPLIANCE_SCHEMA: Final[JsonSchema] = {
                     "begin": _text(phrase("What every SMS begins with.")),
                     "end": _text(phrase("What every SMS ends with.")),
                     "unless_has": _UNLESS,
+                    "stop_words": _STOP_WORDS,
                 },
             ),
         ),

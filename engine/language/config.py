@@ -32,6 +32,7 @@ from engine.language.formats import (
     parse_mailbox,
     parse_phone,
     parse_secret,
+    parse_sms_sender,
     parse_url,
 )
 from engine.language.hours import Hours
@@ -340,7 +341,7 @@ class _Settings:
             self.secret("sms", "twilio", "account_sid"),
             self.secret("sms", "twilio", "auth_token"),
         )
-        sender = self.parsed(parse_phone, "", "sms", "twilio", "from")
+        sender = self.parsed(parse_sms_sender, "", "sms", "twilio", "from")
         if account_sid is None or auth_token is None or not sender:
             return None
         base_url = self.parsed(parse_url, None, "sms", "twilio", "base_url")

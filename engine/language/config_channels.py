@@ -46,7 +46,7 @@ class EmailConfig:
 
 @dataclass(frozen=True, slots=True)
 class TwilioConfig:
-    """The account at Twilio. ``sender`` is E.164."""
+    """The account at Twilio. ``sender`` is E.164, or the SID of a messaging service."""
 
     account_sid: Secret
     auth_token: Secret

@@ -191,7 +191,10 @@ _SMS: Final = _section(
             {
                 "account_sid": _secret(phrase("The account's SID.")),
                 "auth_token": _secret(phrase("The account's token.")),
-                "from": _text(phrase("The number that you rent there, with +."), format="phone"),
+                "from": _text(
+                    phrase("The number that you rent there, with +, or the SID of a messaging service."),
+                    format="sms-sender",
+                ),
                 "base_url": {
                     "type": ["string", "null"],
                     "format": "url",

@@ -88,6 +88,17 @@ def parse_phone(text: str) -> str:
         ) from None
 
 
+def parse_sms_sender(text: str) -> str:
+    """Read what SMS come from: a phone number, given as E.164, or the SID of a messaging service at Twilio."""
+    if not text.strip().upper().startswith("MG"):
+        return parse_phone(text)
+    if not re.fullmatch(r"MG[0-9a-fA-F]{32}", text):
+        raise ValueError(
+            phrase('"{text}" is not the SID of a messaging service: MG and 32 digits and letters a to f', text=text)
+        )
+    return text
+
+
 def parse_country(text: str) -> str:
     """Read an ISO country code such as ``US``."""
     from babel.core import get_global
@@ -350,6 +361,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "money": parse_money,
     "phone": parse_phone,
     "schedule": Schedule.parse,
+    "sms-sender": parse_sms_sender,
     "secret": parse_secret,
     "share": parse_share,
     "slug": parse_slug,
@@ -386,6 +398,7 @@ WANTS: Final[dict[str, Phrase]] = {
     "money": phrase("an amount such as 50 or 49.50"),
     "phone": phrase('a phone number in quotes such as "+1 500 555 0100"'),
     "schedule": phrase("a schedule such as daily at 10:00"),
+    "sms-sender": phrase('a phone number in quotes such as "+1 500 555 0100", or MG...'),
     "secret": phrase("a reference such as env:SMTP_PASSWORD"),
     "share": phrase("a share such as 10%"),
     "slug": phrase("a name such as win-back-90"),

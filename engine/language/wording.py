@@ -221,6 +221,7 @@ def _as_text(value: float | bool, kind: str, label: str) -> str:
     """Write a number or a truth value, after its label, as the text that was meant; nothing where nobody knows it."""
     if kind == "share" and not isinstance(value, bool):
         return f"{label}{value * 100 if 0 < value < 1 else value:g}%"
+    kind = "phone" if kind == "sms-sender" else kind
     if kind == "phone" and not _fits("phone", f"+{value}"):
         return phrase("{yaml}, with your country's code after the plus sign", yaml=f'{label}"+... {value}"')
     written = f'"{str(value).lower()}"'

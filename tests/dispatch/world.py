@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -357,13 +357,13 @@ links:
 """
 
 
-def a_home(root: Path, config: str = CONFIG) -> Home:
+def a_home(root: Path, config: str = CONFIG, environ: Mapping[str, str] | None = None) -> Home:
     """Make the folder a home with that config, and read it."""
     (root / "config").mkdir(exist_ok=True)
     (root / "config" / "regulars.yaml").write_text(config, encoding="utf-8")
     if not (root / "regulars.key").exists():
         make_key(root)
-    return load_home(root, {})
+    return load_home(root, environ or {})
 
 
 def a_desk(cafe: Cafe, home: Home, clock: Clock, **by_channel: Any) -> Desk:
