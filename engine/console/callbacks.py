@@ -103,9 +103,11 @@ def one_text(session: Session, number: str, text: str, at: datetime) -> Told:
 def _requests(files: Iterable[TextIO]) -> Iterator[tuple[str, Signed | None]]:
     """Give each line's place and request; None where it is none. Empty lines are passed over."""
     for file in files:
+        name = getattr(file, "name", "<stdin>")
+        shown = "the input" if name == "<stdin>" else name
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield f"{file.name}, line {number}", _request(line) if len(line) < _LONGEST_LINE else None
+                yield f"{shown}, line {number}", _request(line) if len(line) < _LONGEST_LINE else None
 
 
 def _request(line: str) -> Signed | None:

@@ -76,7 +76,7 @@ def _email(text: str) -> str:
 
 
 def _phone(text: str) -> str:
-    from engine.language.formats import parse_phone
+    from engine.language.contacts import parse_phone
 
     return parse_phone(text) if text.strip() else ""
 

@@ -17,7 +17,7 @@ from engine.language.check import check
 from engine.language.compliance import Compliance, ImpliedTerms, load_compliance
 from engine.language.config_channels import EmailConfig, SmsConfig, SmtpConfig, TwilioConfig, WebhookConfig
 from engine.language.config_schema import CONFIG_SCHEMA
-from engine.language.contacts import Channel
+from engine.language.contacts import Channel, parse_phone, parse_sms_sender
 from engine.language.durations import Duration, parse_clock, parse_share
 from engine.language.formats import (
     Mailbox,
@@ -30,9 +30,7 @@ from engine.language.formats import (
     parse_host,
     parse_language,
     parse_mailbox,
-    parse_phone,
     parse_secret,
-    parse_sms_sender,
     parse_url,
 )
 from engine.language.hours import Hours

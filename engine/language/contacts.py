@@ -6,9 +6,10 @@ One inbox is one endpoint however a file, a till or a person at the keyboard wri
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from engine.language.phrases import phrase
+from engine.language.phrases import phrase, told
 
 Channel = Literal["email", "sms"]
 
@@ -54,6 +55,36 @@ def phone_number(text: str, country: str | None = None) -> str:
             raise ValueError(phrase("lacks the area code"))
         case _:
             raise ValueError(phrase("is too short or too long for a number of its country"))
+
+
+def parse_phone(text: str) -> str:
+    """Read a phone number with ``+`` and country code and give it as E.164."""
+    if not text.strip().startswith("+"):
+        raise ValueError(
+            phrase(
+                '"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"', text=text
+            )
+        )
+    try:
+        return phone_number(text)
+    except ValueError as error:
+        raise ValueError(
+            phrase('"{text}" {why}; write it as in "+1 500 555 0100"', text=text, why=told(error))
+        ) from None
+
+
+def parse_sms_sender(text: str) -> str:
+    """Read what SMS come from: a phone number, given as E.164, or the SID of a messaging service at Twilio."""
+    return messaging_service(text) if text.startswith("MG") else parse_phone(text)
+
+
+def messaging_service(sid: str) -> str:
+    """Give the SID of a messaging service at Twilio, which chooses the number itself."""
+    if not re.fullmatch(r"MG[0-9a-fA-F]{32}", sid):
+        raise ValueError(
+            phrase('"{text}" is not the SID of a messaging service: MG and 32 digits and letters a to f', text=sid)
+        )
+    return sid
 
 
 def country_of_number(number: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from engine.language.budgets import Budget
-from engine.language.contacts import mail_address, phone_number
+from engine.language.contacts import mail_address, parse_phone, parse_sms_sender
 from engine.language.durations import Duration, parse_calendar_day, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, DAY_NAMES, DAYS, GROUPS, ClockRange, Hours
 from engine.language.phrases import Phrase, listed, meant, phrase, told
@@ -70,33 +70,6 @@ def parse_mailbox(text: str) -> Mailbox:
     if any(unicodedata.category(char) == "Cc" for char in name):
         raise ValueError(phrase("the sender's name holds an invisible control sign"))
     return Mailbox(name, parse_email_address(found.group("address").strip()))
-
-
-def parse_phone(text: str) -> str:
-    """Read a phone number with ``+`` and country code and give it as E.164."""
-    if not text.strip().startswith("+"):
-        raise ValueError(
-            phrase(
-                '"{text}" is not a phone number with + and the country\'s code, such as "+1 500 555 0100"', text=text
-            )
-        )
-    try:
-        return phone_number(text)
-    except ValueError as error:
-        raise ValueError(
-            phrase('"{text}" {why}; write it as in "+1 500 555 0100"', text=text, why=told(error))
-        ) from None
-
-
-def parse_sms_sender(text: str) -> str:
-    """Read what SMS come from: a phone number, given as E.164, or the SID of a messaging service at Twilio."""
-    if not text.strip().upper().startswith("MG"):
-        return parse_phone(text)
-    if not re.fullmatch(r"MG[0-9a-fA-F]{32}", text):
-        raise ValueError(
-            phrase('"{text}" is not the SID of a messaging service: MG and 32 digits and letters a to f', text=text)
-        )
-    return text
 
 
 def parse_country(text: str) -> str:

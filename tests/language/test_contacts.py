@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.language.contacts import channel_of, mail_address, normalise
-from engine.language.formats import parse_phone
+from engine.language.contacts import channel_of, mail_address, normalise, parse_phone
 
 
 @pytest.mark.parametrize("text", ["li@example.com", "LI@Example.com", " Li@EXAMPLE.COM "])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.language import formats
+from engine.language import contacts, formats
 from engine.language.formats import FORMATS, Mailbox, minor_units
 
 GOOD = {
@@ -116,7 +116,7 @@ def test_a_sender_is_a_name_and_an_address(text, mailbox):
 
 def test_addresses_and_phones_are_normalised():
     assert formats.parse_email_address("Hello@CORNER.example") == "Hello@corner.example"
-    assert formats.parse_phone("+1 (500) 555-0100") == "+15005550100"
+    assert contacts.parse_phone("+1 (500) 555-0100") == "+15005550100"
     assert formats.parse_url("https://corner.example/r/") == "https://corner.example/r"
     for kept in ("https://corner.example/hook/", "https://corner.example/hook?code=a/b==&x=1"):
         assert formats.parse_endpoint(kept) == kept
