@@ -42,7 +42,8 @@ def handed_days(
     """Read the marketing of the last week, for the guest and for the endpoint, as :func:`first_free_day` wants it.
 
     Only *other* rows than the dispatch itself: else two queued messages would block each other. What is ``uncertain``
-    counts, it may have arrived.
+    counts, it may have arrived. A day that is still to come counts as today: it is that of a zone where it has begun,
+    of another guest with the same address or of one who has moved.
     """
     asked = {"today": today, "other_than": other_than}
     return (
@@ -52,7 +53,10 @@ def handed_days(
 
 
 def _handed(conn: Connection, whose: Whose, asked: Mapping[str, int | None]) -> Counter[int]:
-    return Counter({row[0]: row[1] for row in conn.execute(_statement(whose), asked)})
+    days, today = Counter[int](), asked["today"] or 0
+    for day, number in conn.execute(_statement(whose), asked):
+        days[min(day, today)] += number
+    return days
 
 
 @cache

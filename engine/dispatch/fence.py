@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Select, bindparam, null, select
 
 from engine.database.consent import Purpose, block_reason, lock_endpoint
+from engine.database.gate import pass_gate
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
@@ -215,9 +216,10 @@ def pass_fence(
 
     Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
     became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
-    both. Raises ``LostLease``; then the caller rolls back.
+    both; before them the gate, which the red button closes. Raises ``LostLease``; then the caller rolls back.
     ``segments`` is how many SMS the message is billed as, ``carrier`` what it is handed to.
     """
+    pass_gate(conn)
     for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
         lock_endpoint(conn, endpoint_id)
     guests = sorted({each.customer_id for each in together})

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from connectors.base import Outcome
+from engine.database.gate import close_gate
 from engine.database.sql import EpochSeconds, upsert
 from engine.database.tables import audit, channels, dispatches, switch
 
@@ -191,7 +192,8 @@ def shut_until(conn: Connection, channel: str, now: datetime) -> datetime | None
 
 
 def stop(conn: Connection, *, by: str, now: datetime) -> bool:
-    """Press the big red button: nothing passes the fence any more. False when it was pressed before."""
+    """Press the big red button: nothing passes the fence after the commit. False when it was pressed before."""
+    close_gate(conn)
     conn.execute(upsert(conn, switch).values(id=1).on_conflict_do_nothing())
     free = update(switch).where(switch.c.id == 1, switch.c.stopped_at.is_(None))
     if not conn.scalars(free.values(stopped_at=now, stopped_by=by).returning(switch.c.id)).all():

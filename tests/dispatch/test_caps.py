@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from engine.dispatch.caps import first_free_day, handed_days
 
+from .world import NOW
+
 counts = st.dictionaries(st.integers(95, 108), st.integers(1, 4), max_size=8).map(Counter)
 
 
@@ -38,14 +40,27 @@ def test_only_marketing_that_went_out_or_may_have_counts(cafe):
     for state in ("pending", "claimed", "rejected", "blocked", "dead"):
         cafe.message(guest, state=state, handed_day=100)
     cafe.message(guest, state="sent", handed_day=100, purpose="service")
-    cafe.message(guest, state="sent", handed_day=93)
+    cafe.message(guest, state="sent", handed_day=95)
     cafe.message(state="sent", handed_day=100)
     shared = cafe.guest(email_id=guest.email_id)
     cafe.message(shared, state="sent", handed_day=102)
     mine = cafe.message(guest, state="handoff", handed_day=100)
     with cafe.db.begin() as conn:
         of_guest, of_endpoint = handed_days(
-            conn, customer_id=guest.id, endpoint_id=guest.email_id, other_than=mine, today=100
+            conn, customer_id=guest.id, endpoint_id=guest.email_id, other_than=mine, today=102
         )
     assert of_guest == {100: 1, 101: 1, 102: 1}
     assert of_endpoint == {100: 1, 101: 1, 102: 2}
+
+
+def test_a_day_that_has_begun_elsewhere_counts_as_today(cafe):
+    """In Auckland it is Tuesday already: the inbox that a guest there shares has had its message of today."""
+    guest = cafe.guest()
+    there = cafe.guest("Ana", zone="Pacific/Auckland", email_id=guest.email_id)
+    monday = NOW.date().toordinal()
+    cafe.message(there, state="sent", handed_at=NOW, handed_day=monday + 1)
+    with cafe.db.begin() as conn:
+        of_guest, of_inbox = handed_days(
+            conn, customer_id=guest.id, endpoint_id=guest.email_id, other_than=0, today=monday
+        )
+    assert (of_guest, of_inbox) == (Counter(), Counter({monday: 1}))

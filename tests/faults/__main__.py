@@ -21,6 +21,7 @@ MODULES: dict[str, str] = {
     "optouts": "optouts",
     "coupons": "coupon_races",
     "hostile": "hostile",
+    "pressure": "pressure",
     "power": "power",
     "storage": "storage",
 }
