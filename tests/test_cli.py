@@ -68,7 +68,7 @@ def test_every_command_explains_itself():
 
 
 def test_the_commands_are_those_of_the_contract():
-    wanted = "init demo validate words schema import event run approve dispatch schedule stop start preview log customer coupon doctor receive bounces dkim verify"
+    wanted = "init demo validate words schema import event run approve dispatch schedule stop start preview log customer coupon doctor receive bounces dkim verify backup restore"
     assert sorted(cli.main.commands) == sorted(wanted.split())
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-from sqlalchemy import URL, update
+from sqlalchemy import URL, insert, update
 
 from engine.console.exits import MistypedError
+from engine.console.keeping import BACKUP
 from engine.console.page import Page
 from engine.console.session import Session
 from engine.console.words import moment
 from engine.database.engines import open_db
 from engine.database.places import copy_sqlite, file_of, sync
-from engine.database.tables import instance
+from engine.database.tables import audit, instance
 from engine.dispatch.instance import identity
 from engine.language.keys import KEY_FILE
 
@@ -44,6 +45,8 @@ def backup(session: Session, file: Path | None, now: datetime) -> str:
         _pack(session.home.root, database, draft)
         draft.replace(target)
     sync(target)
+    with session.db.begin() as conn:
+        conn.execute(insert(audit).values(at=now, actor=session.by(None), action=BACKUP))
     return _said(session, target, now)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, Engine, func, select
 
-from engine.console import schedule, signing_keys
+from engine.console import keeping, schedule, signing_keys
 from engine.console.brakes import closed, silent
 from engine.console.country_files import about_the_law
 from engine.console.page import Page
@@ -83,6 +83,8 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
         for verdict, said in about_the_law(conn, home.config, now.astimezone(session.zone).date()):
             yield Finding(verdict, "law", said)
     with session.look() as conn:
+        for verdict, about, said in keeping.findings(session, conn, now):
+            yield Finding(verdict, about, said)
         yield _data(conn, home, now)
         yield from _inbox(home)
         yield from _waiting(conn, session, now)

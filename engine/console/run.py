@@ -21,7 +21,7 @@ from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
 from engine.dispatch.desk import Desk, Summary, open_desk
-from engine.dispatch.journal import JournalError
+from engine.dispatch.journal import FOLDER, JournalError, prune
 from engine.dispatch.stages import send_due, send_until, stay_for_rate
 from engine.evaluation.clock import Watch
 from engine.evaluation.preview import Preview
@@ -188,6 +188,8 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
             )
     finally:
         desk.close()
+    if not rehearsal and result.notice is None:  # a clock that is doubted must not say what is old
+        prune(session.home.root / FOLDER, clock())
     with session.look() as conn:
         dead = given_up(conn, since) if desk.summary.states["dead"] else GivenUp()
         quiet = silent(conn, session.home.config, clock())

@@ -114,7 +114,7 @@ class Fence:
             try:
                 with self.desk.db.begin() as conn:
                     take_back(conn, self.together, self.desk.now())
-            except OperationalError as error:
+            except DBAPIError as error:
                 self.broken = error
             else:
                 self.broken = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -295,3 +296,31 @@ def test_without_a_key_the_command_says_how_to_get_one(at_home: Regulars):
     assert "regulars dkim --new mail2026" in at_home("dkim").stdout
     assert at_home("dkim", "--new", "a_b").exit_code == 2
     assert at_home("dkim", "--ed25519").exit_code == 2
+
+
+def test_a_backup_that_is_old_or_missing_is_told(regulars: Regulars, home: Path, monkeypatch: pytest.MonkeyPatch):
+    import cli
+
+    def told() -> str:
+        lines = regulars("--home", home, "doctor", "--format", "json").stdout.splitlines()
+        return " ".join(each["said"] for each in map(json.loads, lines) if each["about"] == "backup")
+
+    assert told() == ""
+    regulars("--home", home, "run")
+    monkeypatch.setattr(cli, "clock", lambda: NOW + timedelta(days=8))
+    assert told().startswith("there is none yet")
+    regulars("--home", home, "backup")
+    assert told().startswith("the last one is of 2026-")
+    assert "old" not in told()
+    monkeypatch.setattr(cli, "clock", lambda: NOW + timedelta(days=20))
+    assert "12 days old" in told()
+
+
+def test_a_copied_database_is_told_and_stays_as_it_is(regulars: Regulars, home: Path, tmp_path: Path):
+    regulars("--home", home, "run")
+    other = Path(shutil.copytree(home, tmp_path / "other"))
+    before = regulars("--home", other, "log", "--format", "csv").stdout
+    told = regulars("--home", other, "doctor")
+    assert told.exit_code == 1
+    assert "is a copy" in told.stdout.replace("\n", " ")
+    assert regulars("--home", other, "log", "--format", "csv").stdout == before
