@@ -18,6 +18,7 @@ from .tally import MissingError, Scale, Tally
 MODULES: dict[str, str] = {
     "kills": "kills",
     "crowd": "crowd",
+    "crons": "crons",
     "optouts": "optouts",
     "coupons": "coupon_races",
     "hostile": "hostile",

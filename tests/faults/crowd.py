@@ -182,14 +182,25 @@ def one_home(traced: Lane, dice: random.Random, kills: int) -> Left:
     return left
 
 
-def homes(kind: str, kills: int, seed: int) -> Left:
+def homes(traced: Lane, kills: int, seed: int) -> Left:
     """Play one home after the other until so many workers were killed."""
     dice, left = random.Random(seed), Left()
-    with lane(kind) as traced:
-        traced.play("crowd")
-        while left.kills < kills:
-            left += one_home(traced, dice, min(EACH, kills - left.kills))
+    traced.play("crowd")
+    while left.kills < kills:
+        left += one_home(traced, dice, min(EACH, kills - left.kills))
     return left
+
+
+def share(kind: str, kills: int, seed: int) -> Left:
+    """Do a share of the kills in a lane of its own."""
+    with lane(kind) as traced:
+        return homes(traced, kills, seed)
+
+
+def some(traced: Lane, kills: int, seed: int) -> Tally:
+    """Kill so many, in a lane that is there already."""
+    began = time.monotonic()
+    return row(traced.place.kind, homes(traced, kills, seed), time.monotonic() - began)
 
 
 def row(kind: str, left: Left, seconds: float) -> Tally:
@@ -203,11 +214,9 @@ def row(kind: str, left: Left, seconds: float) -> Tally:
 
 def _fault(kind: str, scale: Scale) -> Tally:
     kills, began = scale.pick(SAMPLE, EVERYTHING), time.monotonic()
-    if not scale.everything:
-        return row(kind, homes(kind, kills, scale.seed), time.monotonic() - began)
     shares = [kills // LANES + (number < kills % LANES) for number in range(LANES)]
     with ProcessPoolExecutor(LANES, mp_context=get_context("spawn")) as pool:
-        parts = pool.map(homes, [kind] * LANES, shares, range(scale.seed, scale.seed + LANES))
+        parts = pool.map(share, [kind] * LANES, shares, range(scale.seed, scale.seed + LANES))
         return row(kind, reduce(Left.__add__, parts), time.monotonic() - began)
 
 

@@ -33,7 +33,7 @@ DOT = '"\\r\\n.\\r\\n"'
 _PASSED = KNOWN_AS_GONE | {"handoff"}
 #: Lanes at once in `make faults`.
 LANES = 2
-SAMPLE = 10
+SAMPLE = 8
 #: The scenes in which every call is a moment to be killed at.
 STRUCK = ("evaluate", "email", "sms", "coupon", "erase")
 

@@ -42,7 +42,6 @@ class Lane:
         self.home: Home
         self.keys: dict[str, int] = {}
         self.unwritten: list[str] = []  #: what was accepted before the journal had it
-        witness.seen = self._is_written
         self.root.mkdir()
         if place.kind == "sqlite":
             (place.root / "regulars.db").rename(self.root / "regulars.db")
@@ -64,6 +63,7 @@ class Lane:
     def play(self, name: str) -> None:
         """Begin a scene in an empty home, and keep how it begins."""
         self._bring(self.empty)
+        self.witness.seen = self._is_written
         self.scene = SCENES[name]
         furnish(self.root, self.scene, mail_port=self.witness.mail_port, sms_port=self.witness.sms_port)
         self.home = begin(self.db, self.root, self.scene)

@@ -1,7 +1,11 @@
-"""A sample of the kills of `make faults`: those around fence, dot and record, and some from everywhere."""
+"""A sample of what `make faults` does with kill -9 and with two crons in one second.
+
+All in one lane a database, whose workers have warmed up.
+"""
 
 import pytest
 
+from . import crons, crowd
 from .kills import DOT, STRUCK, kill_before, some, undisturbed
 from .lanes import lane
 from .places import KINDS
@@ -40,3 +44,14 @@ def test_the_kill_comes_before_the_call_and_not_after_it(traced, sample):
         return Tally("kills around the dot")
 
     sample(around_the_dot)
+
+
+def test_workers_killed_at_random_and_begun_again_send_nothing_twice_and_lose_nothing(traced, sample):
+    row = sample(lambda scale: crowd.some(traced, crowd.SAMPLE, scale.seed))
+    assert row.tries >= crowd.SAMPLE
+    assert "left in claimed, of them accepted 0;" in row.note
+
+
+@pytest.mark.parametrize("scene", crons.SCENES)
+def test_two_runs_at_once_are_as_one(traced, scene, sample):
+    assert sample(lambda _: crons.some(traced, scene, crons.SAMPLE)).tries == crons.SAMPLE
