@@ -20,7 +20,16 @@ from engine.console import (
     commands_receive,
     commands_verify,
 )
-from engine.console.options import as_of_option, ask, by_option, format_option, lang_option, language, say
+from engine.console.options import (
+    as_of_option,
+    ask,
+    by_option,
+    format_option,
+    lang_option,
+    language,
+    say,
+    workers_option,
+)
 from engine.console.program import CLOCK, UPTIME, in_home
 
 if TYPE_CHECKING:
@@ -166,16 +175,19 @@ def import_(session: Session, words: tuple[str, ...], mapping: str | None) -> in
 @as_of_option
 @click.option("--rule", metavar="RULE", help="This rule only, whether its time has come or not.")
 @click.option("--wait", is_flag=True, help="Stay until the day's messages are out.")
+@workers_option
 @format_option("text", "json")
 @in_home
-def run(session: Session, *, dry_run: bool, as_of: str | None, rule: str | None, wait: bool, shape: str) -> int:
+def run(
+    session: Session, /, *, dry_run: bool, as_of: str | None, rule: str | None, wait: bool, workers: int, shape: str
+) -> int:
     """Take in the inbox, check the rules whose time has come, send what is due."""
     from engine.console import run as runs
 
     if dry_run and wait:
         raise click.UsageError("A dry run sends nothing, so there is nothing to --wait for.")
     at = session.at(as_of)
-    done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=as_of is not None)
+    done = runs.run(session, at, only=rule, dry_run=dry_run, wait=wait, rehearsal=as_of is not None, workers=workers)
     say(done.printed(shape))
     say(done.complaints(), err=True)
     return done.exit_code()

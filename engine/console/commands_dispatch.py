@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.console.options import as_of_option, by_option, say
+from engine.console.options import as_of_option, by_option, say, workers_option
 from engine.console.program import in_home
 
 if TYPE_CHECKING:
@@ -20,22 +20,25 @@ numbers = click.argument("numbers", metavar="ID...", nargs=-1, required=True, ty
 
 @click.group(invoke_without_command=True)
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many messages.")
+@workers_option
 @as_of_option
 @click.pass_context
-def dispatch(ctx: click.Context, as_of: str | None, limit: int | None) -> int | None:
+def dispatch(ctx: click.Context, as_of: str | None, limit: int | None, workers: int) -> int | None:
     """Send what is due, without checking rules; or decide about single messages."""
     if ctx.invoked_subcommand is not None:
-        if limit is not None or as_of is not None:
-            raise click.UsageError("--limit and --as-of are for sending what is due: give them without a command.")
+        if limit is not None or as_of is not None or workers != 1:
+            raise click.UsageError(
+                "--limit, --workers and --as-of are for sending what is due: give them without a command."
+            )
         return None
-    return int(ctx.invoke(_send, as_of=as_of, limit=limit))
+    return int(ctx.invoke(_send, as_of=as_of, limit=limit, workers=workers))
 
 
 @in_home
-def _send(session: Session, *, as_of: str | None, limit: int | None) -> int:
+def _send(session: Session, *, as_of: str | None, limit: int | None, workers: int) -> int:
     from engine.console import run
 
-    return _told(*run.send(session, None if as_of is None else session.at(as_of), limit=limit))
+    return _told(*run.send(session, None if as_of is None else session.at(as_of), limit=limit, workers=workers))
 
 
 @dispatch.command("resolve")

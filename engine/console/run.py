@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from engine.console.bouncing import Back, at_a_run, brief
 from engine.console.brakes import closed, silent
 from engine.console.cost import Costs, cost_report
+from engine.console.crew import Crew
 from engine.console.exits import FINE, NOT_NOW, WRONG
 from engine.console.given_up import GivenUp, given_up
 from engine.console.importing import complaint, take_inbox, told
@@ -151,16 +152,27 @@ def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
     return Ran(session, result, preview=preview, costs=costs)
 
 
-def run(session: Session, at: datetime, *, only: str | None, dry_run: bool, wait: bool, rehearsal: bool) -> Ran:
+def run(
+    session: Session, at: datetime, *, only: str | None, dry_run: bool, wait: bool, rehearsal: bool, workers: int = 1
+) -> Ran:
     """Run, or show what a run would do. ``rehearsal``: ``at`` is not the clock's time."""
     rule = None if only is None else rule_named(session.home, only).id
     if dry_run:
         return dry(session, at, only=rule)
     with counter(COUNTED) as progress:
-        return live(session, at, only=rule, wait=wait, rehearsal=rehearsal, progress=progress)
+        return live(session, at, only=rule, wait=wait, rehearsal=rehearsal, progress=progress, workers=workers)
 
 
-def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehearsal: bool, progress: Progress) -> Ran:
+def live(
+    session: Session,
+    at: datetime,
+    *,
+    only: str | None,
+    wait: bool,
+    rehearsal: bool,
+    progress: Progress,
+    workers: int = 1,
+) -> Ran:
     """Take in, evaluate and send; one run of a home at a time, but for a run that only waits for due times.
 
     Raises ``NotNowError`` while another one has the home.
@@ -170,6 +182,7 @@ def live(session: Session, at: datetime, *, only: str | None, wait: bool, rehear
     clock = clock_of(session, at if rehearsal else None)
     since = clock()
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress, sleep=time.sleep)
+    desk.crew = Crew.of(session, workers, clock, rehearsal=rehearsal)
     try:
         with alone(session.home.root):
             # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
@@ -221,7 +234,7 @@ def clock_of(session: Session, at: datetime | None) -> Clock:
     return session.clock if at is None else Rehearsal(at)
 
 
-def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[str, list[str], int]:
+def send(session: Session, at: datetime | None, *, limit: int | None, workers: int = 1) -> tuple[str, list[str], int]:
     """Send what is due now, or at ``at``: then only into files and to servers of this machine.
 
     A rule that was switched off, or whose file is gone, sends nothing. Gives what is said, what stopped a message, and
@@ -236,6 +249,7 @@ def send(session: Session, at: datetime | None, *, limit: int | None) -> tuple[s
         desk = open_desk(
             session.db, session.home, now=clock, rehearsal=at is not None, progress=progress, sleep=time.sleep
         )
+        desk.crew = Crew.of(session, workers, clock, rehearsal=at is not None)
         try:
             halted = _halted(lambda: _send(desk, limit, clock))
         finally:

@@ -79,6 +79,14 @@ class Summary:
         if sentence not in self.problems:
             self.problems.append(sentence)
 
+    def add(self, other: Summary, ended: Sequence[int]) -> None:
+        """Add what another worker did; ``ended`` are the dispatches that it counted, but for those that wait again."""
+        self.states += other.states
+        self.inside += other.inside
+        self._waiting = (self._waiting | other._waiting) - set(ended)
+        for sentence in other.problems:
+            self.problem(sentence)
+
     def to_json(self) -> dict[str, int]:
         """Give the counts by state, as ``run --format json`` prints them under ``sent``."""
         counts = Counter(self.states)
@@ -116,6 +124,7 @@ class Desk:
     rates: Rates = field(default_factory=dict)  #: the owner's
     sleep: Callable[[float], None] = lambda _: None  #: waits so many seconds for a database that is away
     unwritten: list[Answer] = field(default_factory=list)  #: what came back while the database was away
+    crew: Callable[[Desk, int | None], None] | None = None  #: who sends instead of this process
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ clock. A connector only answers; what an answer means stands in ``outcomes.py``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,7 +51,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
     try:
         return _send_due(desk, limit)
     except JournalError:
-        _lay_down(desk)
+        lay_down(desk)
         raise
 
 
@@ -62,11 +62,21 @@ def _send_due(desk: Desk, limit: int | None) -> Summary:
         freed = leases.rescue(conn, at)
         expired = outbox.expire(conn, at)
         outbox.forget_values(conn, at)
-    for state in ("dead", "uncertain"):
-        desk.summary.states[state] += freed[state]
-    desk.summary.states["expired"] += expired
-    desk.summary.states = +desk.summary.states
+    add_freed(desk, {**freed, "expired": expired})
     lookup.look_up(desk)
+    (desk.crew or work)(desk, limit)
+    return desk.summary
+
+
+def add_freed(desk: Desk, freed: Mapping[str, int]) -> None:
+    """Count what became of the abandoned; what waits again is counted when it is done."""
+    for state in ("dead", "uncertain", "expired"):
+        desk.summary.states[state] += freed.get(state, 0)
+    desk.summary.states = +desk.summary.states
+
+
+def work(desk: Desk, limit: int | None) -> None:
+    """Do and send what is due until nothing is left, or ``limit`` messages."""
     left = limit
     while left is None or left > 0:
         if _do_steps(desk):
@@ -78,7 +88,6 @@ def _send_due(desk: Desk, limit: int | None) -> Summary:
             _deliver(desk, group)
             desk.progress(len(group))
         left = None if left is None else left - len(groups)
-    return desk.summary
 
 
 def send_until(
@@ -96,7 +105,7 @@ def send_until(
         minute = None
         try:
             if failures:
-                _lay_down(desk)
+                lay_down(desk)
             before()
             send_due(desk)
             with desk.db.begin() as conn:
@@ -141,7 +150,7 @@ def _rest(minute: datetime, at: datetime) -> timedelta:
     return max(minute - at, SECOND)
 
 
-def _lay_down(desk: Desk) -> None:
+def lay_down(desk: Desk) -> None:
     """Free what was under way when the database went away; but first what is known of it is written down."""
     write_late(desk)
     with desk.db.begin() as conn:

@@ -142,7 +142,7 @@ def test_what_cannot_be_moved_is_named_and_why(ran: Regulars, db: Engine, messag
         (["dispatch", "resolve", 1], "Give --sent or --send-again: only a person can know which."),
         (["dispatch", "retry", 1, sys.maxsize], f"The log has no message {sys.maxsize}; `regulars log` shows the"),
         (["dispatch", "cancel", "x"], "'x' is not a valid int"),
-        (["dispatch", "--limit", 1, "cancel", 1], "--limit and --as-of are for sending what is due"),
+        (["dispatch", "--limit", 1, "cancel", 1], "--limit, --workers and --as-of are for sending what is due"),
         (["approve"], "Name one rule, or give --all."),
         (["approve", "--all", "--reject"], "--reject needs the name of a rule."),
         (["approve", "win-bak", "--reject"], 'There is no rule "win-bak" - did you mean "win-back"?'),
