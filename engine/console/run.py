@@ -191,14 +191,8 @@ def live(
             watch = None if rehearsal else Watch(session.uptime())
             result = run_due(session.db, session.home, at, only=only, started_at=session.clock(), watch=watch)
             halted = _halted(lambda: send_due(desk))
-        sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
-        if not wait and not halted:
-            halted = _halted(lambda: stay_for_rate(desk, until=clock() + BRIEFLY, sleep=sleep))
-        if wait:
-            until = end_of_day(session, clock())
-            halted = _halted(
-                lambda: send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
-            )
+        if wait or not halted:
+            halted = _halted(lambda: _stay(session, desk, clock, wait=wait))
     finally:
         desk.close()
     if not rehearsal and result.notice is None:  # a clock that is doubted must not say what is old
@@ -218,6 +212,15 @@ def live(
         halted=halted,
         back=back,
     )
+
+
+def _stay(session: Session, desk: Desk, clock: Clock, *, wait: bool) -> Summary:
+    """Stay until the day's messages are out, or a moment only: for the sake of a rate."""
+    sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
+    if not wait:
+        return stay_for_rate(desk, until=clock() + BRIEFLY, sleep=sleep)
+    until = end_of_day(session, clock())
+    return send_until(desk, until=until, sleep=sleep, before=lambda: switch_rules(session, clock()))
 
 
 def _halted(send: Callable[[], Summary]) -> str:
@@ -251,7 +254,7 @@ def send(session: Session, at: datetime | None, *, limit: int | None, workers: i
         )
         desk.crew = Crew.of(session, workers, clock, rehearsal=at is not None)
         try:
-            halted = _halted(lambda: _send(desk, limit, clock))
+            halted = _halted(lambda: _send(session, desk, limit, clock))
         finally:
             desk.close()
     summary, page = desk.summary, Page()
@@ -265,10 +268,9 @@ def send(session: Session, at: datetime | None, *, limit: int | None, workers: i
     return page.text, [*summary.problems, *dead.sentences, *quiet], code
 
 
-def _send(desk: Desk, limit: int | None, clock: Clock) -> Summary:
+def _send(session: Session, desk: Desk, limit: int | None, clock: Clock) -> Summary:
     done = send_due(desk, limit=limit)
-    sleep = clock.sleep if isinstance(clock, Rehearsal) else time.sleep
-    return done if limit is not None else stay_for_rate(desk, until=clock() + BRIEFLY, sleep=sleep)
+    return done if limit is not None else _stay(session, desk, clock, wait=False)
 
 
 def switch_rules(session: Session, at: datetime) -> None:
