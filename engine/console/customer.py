@@ -15,7 +15,7 @@ from engine.console.exits import MistypedError, Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
-from engine.database.consent import lock_endpoint, record_consent, said_word
+from engine.database.consent import lock_endpoint, moment_to_note, record_consent, said_word
 from engine.database.facts import bring_to
 from engine.database.tables import (
     consents,
@@ -301,11 +301,12 @@ def consent(
                 raise Refusal(f"this guest has no {shown_channel}; nothing was changed")
             if word == "implied":
                 _refuse_where_said(conn, endpoint.id, topic)
+            lock_endpoint(conn, endpoint.id)
             record_consent(
                 conn,
                 endpoint.id,
                 state,
-                at=now,
+                at=moment_to_note(conn, endpoint.id, now),
                 source="staff",
                 basis="implied" if word == "implied" else "express",
                 topic=topic,

@@ -187,6 +187,15 @@ def record_consent(
     )
 
 
+def moment_to_note(conn: Connection, endpoint_id: int, now: datetime) -> datetime:
+    """Give as when to note a word that is said ``now``: a consent with a day to come must not outlive it.
+
+    Such a one comes from a file, or from a clock that was ahead. To be asked with the endpoint locked.
+    """
+    last = conn.scalar(select(func.max(consents.c.at)).where(consents.c.endpoint_id == endpoint_id))
+    return now if last is None else max(now, last)
+
+
 def suppress(conn: Connection, endpoint_id: int, why: str, *, at: datetime) -> None:
     """Stop everything, service messages too, to one endpoint; the first reason stays on record."""
     lock_endpoint(conn, endpoint_id)

@@ -24,16 +24,21 @@ def first_free_day(today: int, handed: Sequence[Counter[int]], *, per_day: int, 
     """Give the first day from ``today`` on that takes one message more.
 
     ``handed``: for the guest and for the endpoint, day number -> messages handed over. A week is any seven days in a
-    row that end with the day in question. Both limits are at least 1, else there is no such day.
+    row with the day in question; a clock that was ahead may have left some after it. Both limits are at least 1, else
+    there is no such day.
     """
     return next(
         day
         for day in count(today)
         if all(
-            days[day] < per_day and sum(days[each] for each in range(day - WEEK + 1, day + 1)) < per_week
+            days[day] < per_day and _most_in_a_week(days, day) < per_week
             for days in handed
         )
     )
+
+
+def _most_in_a_week(days: Counter[int], day: int) -> int:
+    return max(sum(days[each] for each in range(end - WEEK + 1, end + 1)) for end in range(day, day + WEEK))
 
 
 def handed_days(

@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from engine.database.consent import lock_endpoint, record_consent
+from engine.database.consent import lock_endpoint, moment_to_note, record_consent
 from engine.database.tables import consents, endpoints
 from engine.dispatch.links import unsubscribe_token
 from engine.language.contacts import Channel
@@ -56,14 +56,7 @@ def end_marketing(conn: Connection, endpoint_id: int, at: datetime, *, way: Way)
     lock_endpoint(conn, endpoint_id)
     if _ended(conn, endpoint_id):
         return False
-    # A consent that came in with a day to come must not outlive the word against it.
-    last = conn.scalar(
-        select(consents.c.at)
-        .where(consents.c.endpoint_id == endpoint_id)
-        .order_by(consents.c.at.desc(), consents.c.id.desc())
-        .limit(1)
-    )
-    when = at if last is None else max(at, last)
+    when = moment_to_note(conn, endpoint_id, at)
     record_consent(conn, endpoint_id, "no", at=when, source=way, evidence=_EVIDENCE[way])
     return True
 

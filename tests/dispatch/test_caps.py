@@ -16,7 +16,8 @@ def fits(day, handed, per_day, per_week):
     """Say it once more in other words: no day, and no seven days, would hold too many with one more on ``day``."""
     for days in handed:
         after = [*days.elements(), day]
-        if after.count(day) > per_day or sum(1 for each in after if day - 6 <= each <= day) > per_week:
+        weeks = [sum(1 for each in after if first <= each <= first + 6) for first in range(day - 6, day + 1)]
+        if after.count(day) > per_day or max(weeks) > per_week:
             return False
     return True
 
@@ -31,6 +32,11 @@ def test_the_day_found_is_the_first_with_room_for_guest_and_endpoint(guest, endp
 def test_a_week_is_seven_days_in_a_row():
     assert first_free_day(107, [Counter({101: 1, 103: 1})], per_day=1, per_week=2) == 108
     assert first_free_day(108, [Counter({101: 1, 103: 1})], per_day=1, per_week=2) == 108
+
+
+def test_days_that_a_clock_ahead_of_time_has_left_count_too():
+    assert first_free_day(100, [Counter({103: 1, 104: 1})], per_day=1, per_week=2) == 110
+    assert first_free_day(100, [Counter({107: 2})], per_day=1, per_week=2) == 100
 
 
 def test_only_marketing_that_went_out_or_may_have_counts(cafe):
