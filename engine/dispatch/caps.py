@@ -30,10 +30,7 @@ def first_free_day(today: int, handed: Sequence[Counter[int]], *, per_day: int, 
     return next(
         day
         for day in count(today)
-        if all(
-            days[day] < per_day and _most_in_a_week(days, day) < per_week
-            for days in handed
-        )
+        if all(days[day] < per_day and _most_in_a_week(days, day) < per_week for days in handed)
     )
 
 

@@ -23,6 +23,7 @@ MODULES: dict[str, str] = {
     "coupons": "coupon_races",
     "hostile": "hostile",
     "pressure": "pressure",
+    "walks": "walks",
     "power": "power",
     "storage": "storage",
 }

@@ -5,18 +5,16 @@ Four guests: Li and Ana share an inbox. One rule for marketing (a coupon, an ema
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from dispatch.world import CHICAGO, CONFIG, NOW, Cafe, Carried, a_home
+from dispatch.world import CHICAGO, NOW, Cafe, Carried
 from sqlalchemy import func, select, update
 
 from connectors.base import Message
@@ -41,32 +39,11 @@ from engine.intake.events import record_event
 from engine.language.times import business_day
 from engine.vocabulary.home import Home
 
+from .machine_homes import VARIANTS
 from .places import Place
 from .reference_model import FOUR, PER_DAY, PER_WEEK, Model
 from .scripted import Killed, Scripted, Turn
 
-VISIT = """id: visit
-trigger:
-  event: visit
-actions:
-  - coupon:
-      offer: cake
-      always: true
-  - email:
-      template: hello
-  - wait: {wait} days
-  - sms:
-      template: hello
-{more}"""
-THANKS = "id: thanks\npurpose: service\ntrigger:\n  event: visit\nactions:\n  - email:\n      template: hello\n"
-#: Of the file of the rule ``visit``: its name (None: it is gone), its wait in days, what else stands in it.
-VARIANTS = {
-    "plain": ("visit", 3, ""),
-    "edited": ("visit", 2, ""),
-    "renamed": ("called-otherwise", 3, ""),
-    "off": ("visit", 3, "active: false\n"),
-    "gone": (None, 3, ""),
-}
 PURPOSES = {"visit": "marketing", "thanks": "service"}
 NEAR = f"{socket.gethostname()}:4194304999:gone"  # a worker of this machine whose process is no more
 FAR = "elsewhere:1:a"
@@ -370,33 +347,6 @@ DEATHS = {
     "claiming": partial(_dying, claims, "claim", after=True),
     "claimed": partial(_dying, stages, "_deliver", after=False),
 }
-
-
-def all_homes(root: Path) -> dict[str, Home]:
-    """Make a home for each state that the rule's file may be in."""
-    return {name: _home(root / name, *VARIANTS[name]) for name in VARIANTS}
-
-
-def _home(root: Path, name: str | None, wait: int, more: str) -> Home:
-    """Make a home whose rule ``visit`` stands in that file; all of a test have one key and one journal."""
-    if not root.exists():
-        (root / "rules").mkdir(parents=True)
-        (root / "templates" / "hello").mkdir(parents=True)
-        for file, text in (("subject.txt", "Hello"), ("email.txt", "Dear {{ customer.name }}."), ("sms.txt", "Hello")):
-            (root / "templates" / "hello" / file).write_text(text)
-        if name is not None:
-            (root / "rules" / f"{name}.yaml").write_text(VISIT.format(wait=wait, more=more))
-        (root / "rules" / "thanks.yaml").write_text(THANKS)
-        first = root.parent / "plain" / "regulars.key"
-        if first.exists():
-            shutil.copy(first, root / "regulars.key")
-        (root / "config").mkdir()
-        (root / "config" / "offers.yaml").write_text(
-            "cake:\n  name: A slice of cake\n  item: a slice of cake\n  valid: 14 days\n"
-        )
-    home = a_home(root, CONFIG + "limits:\n  budget:\n    email: 3 a day\n")
-    assert home.problems == (), home.problems
-    return home
 
 
 def to_the_next_change(now: datetime) -> timedelta:
