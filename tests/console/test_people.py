@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, insert, select, update
 
 from engine.database.tables import audit, consents, coupons, customers
 
-from .conftest import AT, Regulars, lines
+from .conftest import AT, NOW, Regulars, lines
 
 
 @pytest.fixture
@@ -82,6 +83,16 @@ def test_a_word_on_marketing_is_recorded_and_obeyed(ran: Regulars):
     assert ran("customer", "consent", "G1", "--email", "yes", "--topic", "offers").stdout == (
         "email: marketing about offers is allowed.\n"
     )
+
+
+def test_a_no_counts_though_the_yes_was_noted_by_a_clock_that_was_ahead(ran: Regulars, monkeypatch):
+    monkeypatch.setattr("cli.clock", lambda: NOW + timedelta(days=30))
+    ran("customer", "consent", "G1", "--sms", "yes")
+    monkeypatch.setattr("cli.clock", lambda: NOW)
+    ran("customer", "consent", "G1", "--sms", "no")
+    ran("run", "--as-of", "2026-05-09T10:00")
+    (row,) = lines(ran("log", "--format", "json", "--customer", "G1", "--channel", "sms"))
+    assert (row["state"], row["reason"]) == ("blocked", "no_consent")
 
 
 def test_implied_consent_is_of_a_guest_who_said_nothing(ran: Regulars):
