@@ -26,6 +26,7 @@ MODULES: dict[str, str] = {
     "walks": "walks",
     "power": "power",
     "storage": "storage",
+    "smtp": "smtp_faults",
 }
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")
