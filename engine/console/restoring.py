@@ -13,8 +13,8 @@ from typing import Final
 from engine.console.backing_up import DATABASE, KEPT
 from engine.console.exits import MistypedError, Refusal
 from engine.console.page import Page
-from engine.console.session import Clock, Session, alone, check_key, opened
-from engine.console.words import counted, moment
+from engine.console.session import Clock, alone, check_key, opened
+from engine.console.words import counted
 from engine.database.complaints import is_damage
 from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
@@ -40,7 +40,7 @@ def restored(root: Path, environ: Mapping[str, str], clock: Clock, file: Path | 
         now = clock()
         day_starts = session.home.config.day_starts
         done = reconcile(session.db, surroundings(root), name=session.by(by), now=now, day_starts=day_starts)
-        _tell(page, session, done)
+        _tell(page, done)
     return page.text
 
 
@@ -142,7 +142,7 @@ def _keep(target: Path, kept: Path) -> None:
         live.dispose()
 
 
-def _tell(page: Page, session: Session, done: Reconciled) -> None:
+def _tell(page: Page, done: Reconciled) -> None:
     """Say what was found out, what became of it, and what comes next."""
     if done.why is None:
         page.line("Nothing has gone out that the database does not know: it may send.", "good")
@@ -161,17 +161,19 @@ def _tell(page: Page, session: Session, done: Reconciled) -> None:
         )
     if not done.covered:
         why = "The database is a copy" if done.why == "copied" else "The journal does not tell what went out since"
+        held = "1 step is held" if done.held == 1 else f"{counted(done.held, 'step')} are held"
         page.line(
-            f"{why}, so nothing goes out without you: {counted(done.held, 'more step')} held, and "
-            f"{counted(done.rules, 'rule')} to be approved again.",
+            f"{why}, so nothing goes out without you: {held} now, and {counted(done.rules, 'rule')} must be approved "
+            "again.",
             "care",
         )
-    since = "" if done.since is None else f" ({moment(done.since, session.zone)} or before)"
-    page.line(
-        f"Who unsubscribed, was erased or used a coupon since the backup{since} is forgotten: enter it again before "
-        "the next run, and import the till's files of those days.",
-        "care",
-    )
+    if done.why == "restored":
+        page.line(
+            "What else happened since the backup is forgotten. Before the next run enter who unsubscribed and who "
+            "was erased again, and import the till's files of those days. Codes of coupons that went out since are "
+            "unknown here: honour them by hand.",
+            "care",
+        )
     page.heading("Next")
     if done.uncertain:
         page.line(

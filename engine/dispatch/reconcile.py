@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from engine.database.places import never_reuse, place_of
 from engine.database.sql import upsert
@@ -49,7 +49,7 @@ class Reconciled:
     uncertain: int = 0  #: dispatches that had gone out since, as far as anybody knows
     lost: int = 0  #: hand-overs of which the database knows nothing more
     kept: int = 0  #: hand-overs whose dispatch had its end already
-    held: int = 0
+    held: int = 0  #: all that wait for a person now
     rules: int = 0  #: whose approval was taken back
     since: datetime | None = None  #: the first hand-over that the database did not know
 
@@ -87,7 +87,7 @@ def reconcile(db: Engine, around: Surroundings, *, name: str, now: datetime, day
             _settle(conn, portion, done, seen.tokens, name=name, now=now, day_starts=day_starts)
     if not covered:
         with db.begin() as conn:
-            done.held = instances.hold_all(conn, now, actor=name)
+            instances.hold_all(conn, now, actor=name)
             done.rules = _take_approvals_back(conn, name, now)
     with db.begin() as conn:
         _finish(conn, around, done, seen, name=name, now=now)
@@ -263,6 +263,7 @@ def _finish(
         update(instance).values(identity=after, place=place, backup_at=None, stopped_why=None, reconciled_at=now)
     )
     conn.execute(delete(lost_handoffs).where(lost_handoffs.c.expires_at <= now))
+    done.held = conn.scalar(select(func.count()).select_from(dispatches).where(dispatches.c.state == "held")) or 0
     counts = {"uncertain": done.uncertain, "lost": done.lost, "kept": done.kept, "held": done.held, "rules": done.rules}
     conn.execute(
         insert(audit).values(

@@ -218,6 +218,7 @@ def test_a_copy_waits_for_a_person_and_goes_on_under_another_name(cafe_home, db,
         open_desk(copy, cafe_home, now=Clock(MORNING))
     done = reconciled(copy, cafe_home)
     assert (done.why, done.covered) == ("copied", False)
+    assert done.held == sum(held(copy).values()) > 0
     with copy.begin() as ours, db.begin() as theirs:
         assert ours.scalar(select(instance.c.identity)) != theirs.scalar(select(instance.c.identity))
     everything_waits(copy, cafe_home)
