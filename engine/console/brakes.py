@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
+from engine.console.answers import after, meaning
 from engine.console.session import Session
 from engine.console.words import counted, moment
 from engine.database.tables import channels, delivery_events, dispatches, switch
@@ -51,16 +52,30 @@ def closed(conn: Connection, zone: ZoneInfo, now: datetime) -> list[tuple[str, s
     for row in conn.execute(select(channels).order_by(channels.c.channel)):
         if row.stopped_at is not None:
             since = moment(row.stopped_at, zone)
-            said = f"stopped since {since} ({row.stopped_why}): put it right, then `regulars start`"
+            said = f"stopped since {since} ({row.stopped_why}): {meaning(row.channel, row.stopped_why or '')}; then "
+            said += "`regulars start`"
             found.append((row.channel, said, True))
         elif row.open_until is not None and row.open_until > now:
             why = f"after {counted(row.failures, 'failure')} in a row" if row.failures else "as the provider asked"
-            found.append((row.channel, f"rests until {moment(row.open_until, zone)} {why}", row.failures > 0))
+            told = after(*_last_answer(conn, row.channel)) if row.failures else ""
+            said = f"rests until {moment(row.open_until, zone)} {why}{f'; {told}' if told else ''}"
+            found.append((row.channel, said, row.failures > 0))
         elif row.rate is not None:
             said = f"at most {counted(row.rate, 'message')} a minute, and slowly more: the provider said, too many"
             found.append((row.channel, said, False))
     found += [("delivery", said, True) for said in held_back(conn, now)]
     return found
+
+
+def _last_answer(conn: Connection, channel: str) -> tuple[str, str | None]:
+    """Give the newest answer that was no yes, and the reason that it became."""
+    d = dispatches.c
+    mine = d.channel == channel.partition(":")[0]
+    failed = d.state.in_(("pending", "rejected", "uncertain", "dead")) & d.provider_reply.is_not(None)
+    row = conn.execute(
+        select(d.provider_reply, d.reason).where(mine, failed).order_by(d.id.desc()).limit(1)
+    ).one_or_none()
+    return ("", None) if row is None else (row.provider_reply, row.reason)
 
 
 def held_back(conn: Connection, now: datetime) -> list[str]:

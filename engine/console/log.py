@@ -26,10 +26,12 @@ VERDICTS: Final = ("refused", "control")
 STATES: Final = (*sorted({*OPEN, "handoff", *FINAL}), *VERDICTS)
 #: So many rows a table shows unless ``--limit`` says otherwise.
 TABLE_ROWS: Final = 50
+#: So many are named in a command that a person may copy.
+NAMED: Final = 20
 #: The stable keys of ``log --format json``, and the columns of the CSV.
 KEYS: Final = (
     "id", "rule", "customer", "occasion", "step", "step_name", "channel", "to", "state", "reason", "due_at", "sent_at",
-    "attempts", "carrier", "provider_id", "coupon",
+    "attempts", "carrier", "provider_id", "coupon", "provider_reply",
 )  # fmt: skip
 
 
@@ -99,10 +101,27 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
     if not rows:
         page.line("The log has nothing of that kind.")
         return
+    unsure = all(row["state"] == "uncertain" for row in rows)
     columns = [*_COLUMNS[:-2], *(_COLUMNS[-2:] if page.width >= _WIDE else ())]
+    columns = _UNSURE if unsure else columns
     page.table([column for column, _ in columns], [[cell(row, zone) for _, cell in columns] for row in rows])
     if total > len(rows):
         page.line(f"The newest {len(rows):,} of {total:,}; --limit shows more.", "faint")
+    if unsure:
+        _decide(page, [row["id"] for row in rows])
+
+
+def _decide(page: Page, numbers: list[int]) -> None:
+    """Say what a person needs who decides about messages that may have arrived."""
+    some = " ".join(map(str, sorted(numbers)[:NAMED])) if len(numbers) <= NAMED else "ID..."
+    page.line()
+    page.line(
+        "They may have arrived: look into the mail server's or provider's log of that time, or ask the guest. Then:"
+    )
+    page.verbatim(
+        f"  regulars dispatch resolve {some} --sent         they arrived\n"
+        f"  regulars dispatch resolve {some} --send-again   they did not: queued again, and consent is asked again\n"
+    )
 
 
 def _when(row: Mapping[str, Any], zone: ZoneInfo) -> str:
@@ -141,6 +160,17 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], obje
 )
 
 
+#: What decides about one that may have arrived: when, by what, and what was answered.
+_UNSURE: Final = [
+    *_COLUMNS[:6],
+    (Column("handed over", whole=True), _when),
+    (Column("by", most=30), lambda row, _: row["carrier"] or row["channel"]),
+    (Column("answer", most=40), lambda row, _: row["provider_reply"] or reason(row["reason"])),
+    (Column("provider's id", most=40), lambda row, _: row["provider_id"]),
+    (Column("to", whole=True), lambda row, _: row["to"]),
+]
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """Give one entry as JSON on one line."""
     return json.dumps({key: row[key] for key in KEYS}, ensure_ascii=False) + "\n"
@@ -156,7 +186,7 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
             d.id, rules.c.rule, customers.c.external_id, customers.c.name, matches.c.occasion, matches.c.version_id,
             d.step, d.channel,
             endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts,
-            d.carrier, d.provider_id,
+            d.carrier, d.provider_id, d.provider_reply,
             _code().label("coupon"), _taken_back().label("taken_back"),
         )
         .select_from(
@@ -186,6 +216,7 @@ def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
         "finished_at",
         "carrier",
         "provider_id",
+        "provider_reply",
         "coupon",
         "taken_back",
     )
@@ -293,6 +324,7 @@ def _entry(row: Row[Any], versions: Mapping[int, _Written], *, reveal: bool) -> 
         "carrier": row.carrier,
         "provider_id": row.provider_id,
         "coupon": None if row.coupon is None else shown(row.coupon),
+        "provider_reply": row.provider_reply,
         "taken_back": row.taken_back,
     }
 

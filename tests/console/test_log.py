@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from engine.console.log import KEYS, STATES, table
 from engine.console.page import Page, csv_line
@@ -211,3 +211,21 @@ def test_a_long_name_is_cut():
 
 def test_stop_if_is_told_in_words():
     assert reason("stop_if") == "what the rule names under stop_if was true by then"
+
+
+def test_what_may_have_arrived_is_shown_with_what_decides_about_it(at_home: Regulars, database: Engine):
+    at_home("run", "--as-of", AT)
+    with database.begin() as conn:
+        first, second, *_ = conn.scalars(select(dispatches.c.id).where(dispatches.c.channel == "email")).all()
+        unsure = {"state": "uncertain", "reason": "no_answer", "finished_at": NOW, "handed_at": NOW, "carrier": "email"}
+        chosen = update(dispatches).where(dispatches.c.id.in_([first, second]))
+        conn.execute(chosen.values(**unsure, provider_reply="timeout at dot", provider_id="q1"))
+    said = at_home("log", "--state", "uncertain").stdout
+    heading, row, *_ = said.splitlines()
+    assert all(word in heading for word in ("handed over", "by", "answer", "provider's id"))
+    assert all(word in row for word in (str(second), "2026-05-04 10:00", "email", "timeout at dot", "q1"))
+    assert f"  regulars dispatch resolve {first} {second} --sent         they arrived\n" in said
+    assert f"  regulars dispatch resolve {first} {second} --send-again   they did not" in said
+    told = lines(at_home("log", "--state", "uncertain", "--format", "json"))
+    assert {(each["carrier"], each["provider_reply"]) for each in told} == {("email", "timeout at dot")}
+    assert "dispatch resolve" not in at_home("log").stdout

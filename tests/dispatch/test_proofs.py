@@ -11,8 +11,10 @@ from sqlalchemy import insert, select, update
 from connectors.base import Outcome
 from engine.database.engines import integrity, snapshot
 from engine.database.tables import audit, budget_uses, channels, coupons, delivery_events, dispatches, matches, runs
+from engine.dispatch.approve import cancel
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.leaks import leaks
+from engine.dispatch.outbox import requeue
 from engine.dispatch.proofs import NAMED, prove
 from engine.dispatch.stages import send_due
 from engine.dispatch.tallies import recount
@@ -187,6 +189,43 @@ def test_a_budget_that_was_noted_wrongly_is_named_and_counted_anew(sound):
         assert recount(conn) == 1
         assert recount(conn) == 0
     assert wrong(sound) == {}
+
+
+@pytest.mark.parametrize(("later", "ends"), [("nothing", "sent"), ("opted out", "blocked: no_consent")])
+def test_what_staff_send_again_is_asked_about_anew_and_budgets_and_coupons_follow(cafe, tmp_path, later, ends):
+    cafe.budgets = Budgets({"email": Budget(1, "day"), "coupons": Budget(1, "day")})
+    guest = cafe.guest()
+    match = cafe.match(guest, rule=cafe.rule(ONE, Step(2, "email", Email("win-back"))))
+    coupon, message = cafe.coupon(match, guest), cafe.dispatch(match, guest, step=2)
+    desk = a_desk(cafe, a_home(tmp_path), Clock(), email=Sink([Outcome("unknown", "timeout at dot")]))
+    send_due(desk)
+    assert (cafe.state(message), cafe.coupon_of(coupon).revoked_at) == ("uncertain", None)
+    if later == "opted out":
+        cafe.opt_out(guest.email_id)
+    with cafe.db.begin() as conn:
+        assert requeue(conn, "uncertain", [message], actor="Dana", now=NOW) == ([message], [])
+    assert wrong(cafe) == {}  # its place in the budget is free again
+    send_due(desk)
+    assert cafe.outcome(message) == ends
+    assert (cafe.coupon_of(coupon).revoked_at is None) == (ends == "sent")
+    assert wrong(cafe) == {}
+
+
+@pytest.mark.parametrize("state", ["held", "pending"])
+def test_what_staff_cancel_takes_its_coupon_back_and_gives_its_budget_back(cafe, tmp_path, state):
+    cafe.budgets = Budgets({"coupons": Budget(9, "day")})
+    guest = cafe.guest()
+    match = cafe.match(guest, rule=cafe.rule(ONE, Step(2, "email", Email("win-back"))))
+    coupon = cafe.coupon(match, guest)
+    message = cafe.dispatch(match, guest, step=2, state=state, due_at=NOW + HOUR)
+    send_due(a_desk(cafe, a_home(tmp_path), Clock()))
+    with cafe.db.begin() as conn:
+        assert cancel(conn, name="Dana", now=NOW, ids=[message, coupon, 90_000]) == 1
+    assert cafe.outcome(message) == "cancelled: staff"
+    assert cafe.coupon_of(coupon).revoked_at == NOW
+    assert wrong(cafe) == {}
+    with cafe.db.begin() as conn:
+        assert conn.scalar(select(budget_uses.c.used).where(budget_uses.c.kind == "coupons")) == 0
 
 
 def test_coupons_and_their_steps_agree(sound):
