@@ -27,6 +27,7 @@ MODULES: dict[str, str] = {
     "power": "power",
     "storage": "storage",
     "smtp": "smtp_faults",
+    "twilio": "twilio_faults",
 }
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")
