@@ -150,6 +150,8 @@ def _again(desk: Desk, together: Sequence[Claim], at: datetime) -> Message | Non
         message = desk.composer.compose(draft, together, at)
     except (RenderError, MessageError, CannotSendError):
         return None
+    except (LookupError, TypeError, ValueError, AttributeError):  # values as another release kept them
+        return None
     body = message.body.encode() if isinstance(message.body, str) else message.body
     return message if draft.transport == SMS and hashes == {hashlib.sha256(body).digest()} else None
 
