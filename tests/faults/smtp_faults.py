@@ -7,12 +7,20 @@ not refuse is a message that it has.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
+import re
+import shutil
+import socket
 import ssl
+import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from functools import cache
@@ -33,7 +41,7 @@ from engine.dispatch.links import message_id
 from engine.dispatch.stages import send_due
 
 from .places import place
-from .tally import Counts, Scale, Tally, reconcile
+from .tally import Counts, MissingError, Scale, Tally, reconcile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "connectors"))
 from scripted_smtp import CLOSE, DRIP, GOOD, RESET, STALL, ScriptedSmtp
@@ -207,13 +215,13 @@ class Post:
 
 def unused() -> int:
     """Give a port on which nobody listens."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return int(closed.getsockname()[1])
 
 
-def whole(name: str, cases: Callable[[], Iterator[Case]], part: int) -> Callable[[Scale], Tally]:
+def whole(
+    name: str, cases: Callable[[], Iterator[Case]], part: int, made: type[Post] | None = None
+) -> Callable[[Scale], Tally]:
     """Make a fault of these cases: all of them on both databases, or every ``part``-th on SQLite."""
 
     def fault(scale: Scale) -> Tally:
@@ -221,7 +229,7 @@ def whole(name: str, cases: Callable[[], Iterator[Case]], part: int) -> Callable
         for kind in ("sqlite", "postgres") if scale.everything else ("sqlite",):
             chosen: Sequence[Case] = list(cases())[:: 1 if scale.everything else part]
             with place(kind) as where:
-                post = Post(where.db, where.root)
+                post = (made or Post)(where.db, where.root)
                 for case in chosen:
                     post.tried(case)
                 counts = reconcile(where.db, post.accepted, post.keys, now=NOW + dt.timedelta(hours=10))
@@ -233,10 +241,84 @@ def whole(name: str, cases: Callable[[], Iterator[Case]], part: int) -> Callable
     return fault
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# A server of others: postfix's smtp-sink, which refuses or drops what it is told to.
+
+SINK = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+_REFUSES: dict[str, Any] = {"state": "rejected", "attempts": 1, "refused": True}
+
+
+def of_others() -> Iterator[Case]:
+    """Its own words: 500 for a hard no, 450 for a soft one, and a line that it ends."""
+    for phase in ("mail", "rcpt", "data", "."):
+        yield Case(f"-r {phase}", "dot", {"-r": phase}, attempts=1, refused=True)
+        yield Case(f"-f {phase}", "dot", {"-f": phase}, **_REFUSES)
+        if phase != ".":
+            yield Case(f"-q {phase}", "dot", {"-q": phase}, channel="failure")
+    yield Case("-q .", "dot", {"-q": "."}, state="uncertain", attempts=1, channel="failure")
+    yield Case("nothing", "dot", {}, state="sent", attempts=1)
+
+
+class Sunk(Post):
+    """The same, against smtp-sink; what it dumped is what it has."""
+
+    def tried(self, case: Case) -> None:
+        """Send one message to a sink with that fault, and go on with a good one."""
+        cafe, self.clock.at = self.cafe, NOW
+        with cafe.db.begin() as conn:
+            conn.execute(delete(channels))
+        guest = cafe.guest()
+        number = cafe.message(guest)
+        self.keys[message_id(self.home.key, number, SENDER)] = number
+        with sink([word for pair in case.script.items() for word in pair]) as (port, dumps):
+            self._run(port, QUICK, "none", {})
+            if not case.refused:
+                self._read(dumps)
+        self._held(case, number, guest.email_id)
+        with cafe.db.begin() as conn:
+            health.start(conn, by="Ana", now=self.clock())
+        with sink([]) as (port, dumps):
+            while cafe.state(number) == "pending" and self.clock.at < NOW + dt.timedelta(hours=10):
+                self.clock.at += dt.timedelta(minutes=20)
+                self._run(port, QUICK, "none", {})
+            self._read(dumps)
+
+    def _read(self, dumps: Path) -> None:
+        for each in dumps.iterdir():
+            self.accepted.update(re.findall(r"(?m)^Message-ID: (<[^>\s]*>)", each.read_text()))
+
+
+@contextmanager
+def sink(options: list[str]) -> Iterator[tuple[int, Path]]:
+    """Run smtp-sink; gives its port, and the folder in which it lays what it has taken."""
+    if SINK is None:
+        raise MissingError("smtp-sink is not on this machine: apt-get install postfix")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        port = unused()
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        command = [SINK, *user, "-d", f"{folder}/%M.", *options, f"127.0.0.1:{port}", "10"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+            try:
+                _listens(server, port)
+                yield port, Path(folder)
+            finally:
+                server.kill()
+
+
+def _listens(server: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + 20
+    while server.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+    raise MissingError("smtp-sink does not begin to listen")
+
+
 FAULTS: dict[str, Callable[[Scale], Tally]] = {
     "smtp: seven phases": whole("smtp: seven phases", phases, 3),
     "smtp: replies after the dot": whole("smtp: replies after the dot", after_the_dot, 1),
     "smtp: lines not to be trusted": whole("smtp: lines not to be trusted", lines, 1),
+    "smtp: postfix's smtp-sink": whole("smtp: postfix's smtp-sink", of_others, 1, Sunk),
 }
 
 
