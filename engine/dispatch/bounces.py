@@ -60,8 +60,11 @@ def take_in(db: Engine, home: Home, mailbox: Mailbox, now: Callable[[], datetime
     """
     for letter in mailbox.letters():
         returned = read(letter.raw)
-        with db.begin() as conn:
-            done = _Judge(conn, home, now()).judge(returned)
+        if returned.tokens and returned.kind != "robot":
+            with db.begin() as conn:
+                done = _Judge(conn, home, now()).judge(returned)
+        else:  # nothing to look up: it bears no token of anybody
+            done = _Done("robot" if returned.robot else "letter")
         into.counts[done.result] += 1
         into.suppressed += done.suppressed
         into.arrived += done.arrived
@@ -118,15 +121,11 @@ class _Judge:
                 return self._complaint(returned)
             case "notice":
                 return self._notice(returned)
-            case "robot":
-                return _Done("robot")
         return self._letter(returned)
 
     # -- a server's report --------------------------------------------------------------------------------------------
 
     def _report(self, returned: Returned) -> _Done:
-        if not returned.tokens:
-            return _Done("letter")
         sent = self._message(returned.tokens)
         if sent is None:
             return _Done("forged")
@@ -172,8 +171,6 @@ class _Judge:
     # -- a complaint, a guest's word ----------------------------------------------------------------------------------
 
     def _complaint(self, returned: Returned) -> _Done:
-        if not returned.tokens:
-            return _Done("letter")
         sent = self._message(returned.tokens)
         if sent is None or sent.endpoint_id is None:
             return _Done("forged")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from engine.dispatch.links import mail_token
 from engine.dispatch.stages import send_due
 
 from .post import HOUR, Box, Post, a_post
+from .test_returned import NAMES, mutated
 from .world import NOW, Clock, Sink, a_desk
 
 DAY = timedelta(days=1)
@@ -225,6 +227,17 @@ def test_every_letter_is_settled_after_its_own_commit_and_not_before(post: Post)
     box = Watching([post.letter("postfix-unknown", sent)])
     post.take(box=box)
     assert box.settled == [("0", True)]
+
+
+def test_spoilt_letters_never_raise_and_touch_nobody_else(post: Post):
+    mine, other = post.sent(), post.sent()
+    dice = random.Random(4)
+    letters = [mutated(post.letter(dice.choice(NAMES), mine), dice) for _ in range(150)]
+    counts = post.take(*letters).counts
+    assert sum(counts.values()) == 150
+    assert len(counts) >= 4
+    assert (post.events(other), post.why(other), post.last_word(other)[0]) == ([], None, "yes")
+    assert post.state(mine) == "sent"
 
 
 @pytest.mark.parametrize(

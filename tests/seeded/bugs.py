@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tests.seeded.bug import Bug
+from tests.seeded.returned import RETURNED
 
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """One planted mistake: in ``file`` the text ``old``, which stands there once, becomes ``new``.
-
-    ``tests`` are the files of the suite that are asked whether they notice.
-    """
-
-    what: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
+__all__ = ["BUGS", "Bug"]
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -368,4 +356,5 @@ BUGS: tuple[Bug, ...] = (
         """        general = True""",
         ("tests/dispatch/test_inbound.py",),
     ),
+    *RETURNED,
 )
