@@ -28,6 +28,8 @@ MODULES: dict[str, str] = {
     "storage": "storage",
     "smtp": "smtp_faults",
     "twilio": "twilio_faults",
+    "restarts": "restarts",
+    "unusable": "unusable",
 }
 
 HEADING = ("fault", "tries", "accepted twice", "lost", "stuck", "uncertain", "seconds")

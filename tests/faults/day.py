@@ -7,6 +7,7 @@ own, made by the forge, in which the clock stands at ten in the morning.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import shutil
@@ -19,17 +20,19 @@ from typing import Any, Self
 
 from dispatch.smtp_sink import SmtpSink
 from dispatch.whole import MORNING, OFFERS
-from sqlalchemy import Engine, select
+from postgres_server import PostgresServer
+from sqlalchemy import Engine, select, update
 
 from engine.database import engines
 from engine.database.engines import open_db
-from engine.database.tables import dispatches
+from engine.database.tables import dispatches, instance
 from engine.dispatch.links import message_id, message_key
 from engine.language.keys import KEY_FILE, load_key
 
 from .forge import Child, Done, Forge
 from .tally import Counts, reconcile
 
+URL = "database.url"
 SENDER = "hello@corner.example"
 CONFIG = """
 business:
@@ -76,16 +79,24 @@ class Cafe:
 
     room: Path
     guests: int = 3
-    database: str = "sqlite:///regulars.db"
+    server: PostgresServer | None = None  #: where its databases are; None: SQLite
     mail: SmtpSink = field(default_factory=SmtpSink)
     forge: Forge = field(default_factory=Forge)
     _number: int = 0
 
     def __post_init__(self) -> None:
         self._template = self.room / "template"
-        _write(self._template, self.database, self.mail.port, self.guests)
+        _write(
+            self._template, "env:DATABASE_URL" if self.server else "sqlite:///regulars.db", self.mail.port, self.guests
+        )
+        if self.server is not None:
+            (self._template / URL).write_text(self.server.url(self.server.create()))
         done = self.command(self._template, "approve", "win-back", "--by", "Ana").run()
         assert done.told["code"] == 0, done
+        db = open_db(url_of(self._template))
+        with db.begin() as conn:
+            conn.execute(update(instance).values(place=None))  # its copies are no copies of a home in use
+        db.dispose()
         self.forge.learn(self.forge.child("faults.day:modules", root=str(self.home())).run().told)
 
     def home(self, room: Path | None = None) -> Path:
@@ -93,6 +104,9 @@ class Cafe:
         self._number += 1
         root = (room or self.room) / f"home{self._number}"
         shutil.copytree(self._template, root)
+        if self.server is not None:
+            template = url_of(self._template).partition("@/")[2].partition("?")[0]
+            (root / URL).write_text(self.server.url(self.server.create(template)))
         self.mail.accepted.clear()
         self.mail.heard = lambda _: None
         return root
@@ -143,7 +157,7 @@ def command(root: str, words: Sequence[str], minutes: int = 0, seed: str = "") -
     if seed:
         spoil(seed)
     out, err = io.StringIO(), io.StringIO()
-    os.environ["XDG_STATE_HOME"] = root  # where bugs would be written down
+    os.environ |= {"XDG_STATE_HOME": root, "DATABASE_URL": url_of(Path(root))}  # the first: where bugs are written down
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = cli.main.main(args=["--home", root, *words], prog_name="regulars", standalone_mode=False)
     return {"code": int(code or 0), "out": out.getvalue(), "err": err.getvalue()}
@@ -156,17 +170,25 @@ def modules(root: str) -> list[str]:
 
 
 def spoil(seed: str) -> None:
-    """Put a mistake into this process, to see that the tests find it."""
-    if seed == "NORMAL":
-        really = engines._set_up_sqlite
+    """Do something to this process before its command: ``module:function:argument``."""
+    module, name, argument = seed.split(":")
+    getattr(importlib.import_module(module), name)(argument)
 
-        def hasty(raw: Any, entry: Any) -> None:
-            really(raw, entry)
-            raw.execute("PRAGMA synchronous = NORMAL")
 
-        engines._set_up_sqlite = hasty
-        return
-    raise AssertionError(seed)
+def hasty(_: str) -> None:
+    """Let SQLite not wait for the disk, to see that the tests find it."""
+    really = engines._set_up_sqlite
+
+    def set_up(raw: Any, entry: Any) -> None:
+        really(raw, entry)
+        raw.execute("PRAGMA synchronous = NORMAL")
+
+    engines._set_up_sqlite = set_up
+
+
+def impatient(seconds: str) -> None:
+    """Wait for a locked database for so long only."""
+    engines.PATIENCE = float(seconds)
 
 
 @dataclass(frozen=True)
@@ -197,13 +219,15 @@ def keys_of(db: Engine, root: Path) -> dict[str, int]:
     }
 
 
-def url_of(root: Path, database: str) -> str:
-    return f"sqlite:///{root / 'regulars.db'}" if database.startswith("sqlite") else database
+def url_of(root: Path) -> str:
+    """Give where the database of a home is."""
+    elsewhere = root / URL
+    return elsewhere.read_text() if elsewhere.exists() else f"sqlite:///{root / 'regulars.db'}"
 
 
 def counted(cafe: Cafe, root: Path, *, emails: Sequence[str] | None = None, minutes: int = 0) -> Counts:
     """Hold what the day's database says against the witness, after the last clean run."""
-    db = open_db(url_of(root, cafe.database))
+    db = open_db(url_of(root))
     try:
         witness = Witness(root, cafe.mail.accepted if emails is None else emails)
         keys = keys_of(db, root)

@@ -278,7 +278,7 @@ def need_strace() -> None:
 
 def forgotten(run: Recorded, emails: Sequence[str]) -> int:
     """Count what the server accepted of which the database on this disk, or the journal beside it, knows nothing."""
-    db = open_db(url_of(run.root, run.cafe.database))
+    db = open_db(url_of(run.root))
     try:
         keys = keys_of(db, run.root)
         with db.begin() as conn:
@@ -328,7 +328,7 @@ def power_cut(scale: Scale) -> Tally:
 
 def without_sync(cafe: Cafe) -> tuple[int, int]:
     """Let the database not wait for the disk: give how many of the images forget a message, and how many there are."""
-    run = recorded(cafe, seed="NORMAL")
+    run = recorded(cafe, seed="faults.day:hasty:")
     lost = 0
     for dot in run.dots:
         disk = run.disk(dot)

@@ -17,10 +17,12 @@ from random import Random
 
 import postgres_server
 
-from .day import Cafe, counted
+from engine.database.engines import open_db
+
+from .day import Cafe, counted, url_of
 from .forge import Done, attached
 from .power import Recorded, forgotten, need_strace, recorded
-from .tally import Counts, MissingError, Scale, Tally
+from .tally import Counts, MissingError, Scale, Tally, states_of
 
 WRITES = "write,pwrite64"
 SYNCS = "fsync,fdatasync"
@@ -55,7 +57,18 @@ def finished(cafe: Cafe, root: Path) -> Counts:
         done = cafe.run(root, minutes=minutes)
         if done.told is None or done.told["code"] != 0:
             wrong += (f"the next run: {done}",)
-    return counted(cafe, root, minutes=LATER[-1]) + Counts(wrong=wrong)
+        if "pending" not in states(root).values():
+            return counted(cafe, root, minutes=minutes) + Counts(wrong=wrong)
+    return counted(cafe, root, minutes=LATER[-1]) + Counts(wrong=(*wrong, "it still waits"))
+
+
+def states(root: Path) -> dict[int, str]:
+    """Read the states of a home's dispatches."""
+    db = open_db(url_of(root))
+    try:
+        return states_of(db)
+    finally:
+        db.dispose()
 
 
 def points(cafe: Cafe, calls: str, wanted: int, chance: Random) -> Sequence[tuple[str, int]]:
