@@ -309,7 +309,7 @@ def power_cut(scale: Scale) -> Tally:
         run = recorded(cafe)
         assert run.done.told["code"] == 0
         assert len(run.dots) == len(run.accepted) == cafe.guests
-        for after, kept in moments(run, chance, scale.pick(6, 600)):
+        for after, kept in moments(run, chance, scale.pick(4, 600)):
             disk = run.disk(after)
             dropped += disk.cut(chance, kept) > 0
             gone = list(run.accepted[: disk.gone])

@@ -140,6 +140,6 @@ def gone(hows: tuple[str, ...], sample: int) -> Any:
 
 
 FAULTS = {
-    "PostgreSQL ends the connection at the k-th statement": gone(("before", "lost"), 5),
+    "PostgreSQL ends the connection at the k-th statement": gone(("before", "lost"), 4),
     "PostgreSQL is restarted at the k-th statement": gone(("restart",), 1),
 }

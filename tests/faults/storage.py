@@ -116,7 +116,7 @@ def sync_fails(scale: Scale) -> Tally:
     """Let the k-th sync fail, as a dying disk does; then also cut the power: what a failed sync held is nowhere."""
     chance, counts, tries, told, cuts = Random(scale.seed), Counts(), 0, 0, 0
     with cafe_in() as cafe:
-        for kind, k in points(cafe, SYNCS, scale.pick(5, 10**6), chance):
+        for kind, k in points(cafe, SYNCS, scale.pick(4, 10**6), chance):
             run = recorded(cafe, inject=f"{kind}:error=EIO:when={k}")
             told += bool(run.done.told and run.done.told["code"] == 75)
             counts += Counts(wrong=tuple(f"{kind} {k}: {each}" for each in unfit(run.done)))
@@ -190,8 +190,8 @@ def to_the_brim(scale: Scale) -> Tally:
 
 
 FAULTS = {
-    "disk full at the k-th write": full_at(WRITES, 5),
-    "disk full at the k-th new name": full_at(NAMES, 2),
+    "disk full at the k-th write": full_at(WRITES, 4),
+    "disk full at the k-th new name": full_at(NAMES, 1),
     "disk filled to the brim": to_the_brim,
     "EIO at the k-th sync": sync_fails,
 }

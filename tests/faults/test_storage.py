@@ -9,7 +9,7 @@ def test_a_disk_that_finds_no_room_for_a_write(sample):
 
 
 def test_a_disk_that_finds_no_room_for_a_name(sample):
-    assert sample(FAULTS["disk full at the k-th new name"]).tries == 2
+    assert sample(FAULTS["disk full at the k-th new name"]).tries == 1
 
 
 def test_a_disk_filled_to_the_brim(sample):
