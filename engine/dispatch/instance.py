@@ -28,7 +28,7 @@ from engine.dispatch.journal import Record
 from engine.dispatch.states import State, move_all
 
 Why = Literal["copied", "restored"]
-#: So many records of the journal's end are looked for in the database.
+#: So many records at the end of each of the journal's files are looked for in the database.
 LOOKED_AT: Final = 64
 CURE: Final = "regulars restore --reconcile"
 #: The trail's word for a record of the journal that a person has settled: see ``reconcile.py``.

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -34,7 +35,7 @@ KEPT: Final = timedelta(days=400)
 _FORMAT: Final = "1"
 _FIELDS: Final = 13
 _NAME: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\.log")
-#: What ``last`` reads of a file's end at once: some two hundred records.
+#: What ``last`` reads of a file's end at once: some three hundred records.
 _BLOCK: Final = 65_536
 
 
@@ -194,15 +195,14 @@ def records(folder: Path, since: datetime | None = None) -> Iterator[Record | Sp
 
 
 def last(folder: Path, most: int) -> list[Record]:
-    """Give the last ``most`` records that can be read, the newest first; reads the ends of the files only."""
+    """Give the last ``most`` records of each month that can be read, the newest first; reads the files' ends only.
+
+    Of each month, because a clock that was ahead, or a run at a later time, leaves a file that stays the last.
+    """
     found: list[Record] = []
     for file in reversed(files(folder)):
-        for line in _backwards(file):
-            each = _read(line, file.name, 0)
-            if isinstance(each, Record):
-                found.append(each)
-            if len(found) == most:
-                return found
+        lines = (_read(line, file.name, 0) for line in _backwards(file))
+        found += islice((each for each in lines if isinstance(each, Record)), most)
     return found
 
 

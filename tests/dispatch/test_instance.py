@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -182,3 +183,15 @@ def test_before_the_first_row_too(db, cafe):
 
 def test_the_machine_has_a_name_or_none():
     assert ":" not in instances.machine_id()
+
+
+def test_a_record_of_a_clock_that_was_ahead_hides_no_later_one(cafe, around, home, tmp_path, request):
+    recognise(cafe.db, around, NOW)
+    cafe.message(expires_at=NOW + timedelta(days=90), due_at=NOW)
+    send_due(a_desk(cafe, home, Clock(NOW + timedelta(days=60))))
+    cafe.message()
+    before = copy_of(cafe.db, tmp_path, request)
+    send_due(a_desk(cafe, home, Clock()))
+    assert [file.name for file in around.journal.iterdir()] != ["2026-05.log"]
+    assert why(before, around) == "restored"
+    before.dispose()

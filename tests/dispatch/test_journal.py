@@ -176,7 +176,7 @@ def test_a_months_file_follows_another_and_since_leaves_out(tmp_path):
     assert numbers(folder) == [0, 1, 2]
     assert numbers(folder, december) == [1, 2]
     assert numbers(folder, december + timedelta(seconds=1)) == [2]
-    assert [each.dispatch_id for each in last(folder, 2)] == [2, 1]
+    assert [each.dispatch_id for each in last(folder, 1)] == [2, 1, 0]
     assert last(folder, 9)[-1].rule == "win-back 回头"
 
 
