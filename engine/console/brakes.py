@@ -94,6 +94,13 @@ def held_back(conn: Connection, now: datetime) -> list[str]:
     ]
 
 
+def stopped(conn: Connection, zone: ZoneInfo) -> list[tuple[str, str]]:
+    """Give the channels that a provider's answer has stopped until a person acts: (channel, a clause)."""
+    rows = conn.execute(select(channels).where(channels.c.stopped_at.is_not(None)).order_by(channels.c.channel))
+    cure = "put it right, then `regulars start`"
+    return [(row.channel, f"stopped since {moment(row.stopped_at, zone)} ({row.stopped_why}): {cure}") for row in rows]
+
+
 def silent(conn: Connection, config: Config, now: datetime) -> Mapping[str, str]:
     """Give, by channel, a sentence for each server that does not answer while messages wait for it."""
     found: dict[str, str] = {}

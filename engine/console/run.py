@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from engine.console.bouncing import Back, at_a_run, brief
-from engine.console.brakes import closed, silent
+from engine.console.brakes import closed, silent, stopped
 from engine.console.cost import Costs, cost_report
 from engine.console.crew import Crew
 from engine.console.exits import FINE, NOT_NOW, WRONG
@@ -262,7 +262,9 @@ def send(session: Session, at: datetime | None, *, limit: int | None, workers: i
     with session.look() as conn:
         dead = given_up(conn, since) if summary.states["dead"] else GivenUp()
         quiet = list(silent(conn, session.home.config, clock()).values())
-    code = WRONG if summary.problems or dead.by_owner else NOT_NOW if quiet else FINE
+        stops = [f"{about}: {why}." for about, why in stopped(conn, session.zone)]
+    quiet += stops
+    code = WRONG if summary.problems or dead.by_owner or stops else NOT_NOW if quiet else FINE
     if halted:
         return page.text, [halted, *summary.problems, *dead.sentences, *quiet], NOT_NOW
     return page.text, [*summary.problems, *dead.sentences, *quiet], code

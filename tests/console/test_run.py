@@ -15,7 +15,7 @@ from sqlalchemy import Engine, insert, select, update
 
 from engine.console.run import Rehearsal
 from engine.console.session import LOCK_FILE, opened
-from engine.database.tables import customers, rule_versions, zones
+from engine.database.tables import channels, customers, rule_versions, zones
 
 from .conftest import AT, NOW, Regulars
 
@@ -352,3 +352,13 @@ def test_a_mail_server_that_cannot_be_reached_is_one_sentence_and_not_now(at_hom
     assert doctor.exit_code == 1
     assert "wrong email: the mail server 127.0.0.1:" in doctor.stdout
     assert "goes out by smtp" not in doctor.stdout
+
+
+def test_a_channel_that_a_provider_stopped_is_told_by_dispatch_and_no_success(at_home, database):
+    with database.begin() as conn:
+        conn.execute(insert(channels).values(channel="email", stopped_at=NOW, stopped_why="535 5.7.8"))
+    ended = at_home("dispatch")
+    assert ended.exit_code == 1
+    assert "email: stopped since 2026-05-04 10:00 (535 5.7.8): put it right, then `regulars start`." in ended.stderr
+    at_home("start", "--by", "Dana")
+    assert at_home("dispatch").exit_code == 0
