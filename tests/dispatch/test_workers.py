@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from connectors.base import Outcome
 from engine.database.engines import open_db, snapshot
 from engine.database.tables import audit, budget_uses, dispatches
 from engine.dispatch import health, history
+from engine.dispatch.claims import claim
+from engine.dispatch.fence import pass_fence
 from engine.dispatch.stages import send_due
 from engine.dispatch.tallies import Tally
 from engine.language.budgets import Budget
 from engine.language.rule import Step
 from engine.vocabulary.actions import Alert, Email
 
-from .world import CHICAGO, NOW, Budgets, Caps, Clock, a_desk, a_home
+from .world import CHICAGO, NOW, Budgets, Cafe, Caps, Clock, a_desk, a_home
 
 WORKERS = 4
 MANY = Caps(1_000, 1_000)
@@ -181,3 +184,24 @@ def test_an_opt_out_in_the_middle_wins_over_all_that_has_not_passed(cafe, home):
     work(cafe, home, server)
     assert 3 <= len(server.accepted) < 3 + WORKERS
     assert ends(cafe) == {"sent": len(server.accepted), "blocked no_consent": 12 - len(server.accepted)}
+
+
+def test_the_red_button_waits_for_who_is_at_the_fence_and_the_fence_for_the_button(postgres_url):
+    """On SQLite whoever writes is alone."""
+    cafe = Cafe(open_db(postgres_url))
+    cafe.message()
+    with cafe.db.begin() as conn:
+        held = claim(conn, now=NOW, holder="here:1:a", usable=["email"], limit=1)
+    with cafe.db.begin() as worker, cafe.db.begin() as person:
+        for conn in (worker, person):
+            conn.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+        assert pass_fence(worker, held, cafe.policy, NOW, content_hash=bytes(32)) == []
+        with pytest.raises(OperationalError, match="lock timeout"), person.begin_nested():
+            health.stop(person, by="Dana", now=NOW)
+        worker.rollback()
+    with cafe.db.begin() as person, cafe.db.begin() as worker:
+        worker.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+        assert health.stop(person, by="Dana", now=NOW)
+        with pytest.raises(OperationalError, match="lock timeout"), worker.begin_nested():
+            pass_fence(worker, held, cafe.policy, NOW, content_hash=bytes(32))
+    cafe.db.dispose()

@@ -356,5 +356,26 @@ BUGS: tuple[Bug, ...] = (
         """        general = True""",
         ("tests/dispatch/test_inbound.py",),
     ),
+    Bug(
+        "the red button does not wait for who stands in the gate",
+        "engine/dispatch/health.py",
+        "    close_gate(conn)\n",
+        "",
+        ("tests/dispatch/test_workers.py",),
+    ),
+    Bug(
+        "a day that has begun elsewhere is no day of the shared inbox",
+        "engine/dispatch/caps.py",
+        "        days[min(day, today)] += number",
+        "        days[day] += number",
+        ("tests/dispatch/test_caps.py",),
+    ),
+    Bug(
+        "what is handed over twice is a history",
+        "engine/dispatch/history.py",
+        "        if row.token != wanted:",
+        "        if row.token is None:",
+        ("tests/dispatch/test_history.py",),
+    ),
     *RETURNED,
 )
