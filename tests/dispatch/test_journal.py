@@ -219,3 +219,13 @@ def test_several_processes_write_into_one_file(tmp_path):
     found = numbers(folder)
     assert len(found) == 300
     assert [each for each in found if each < 1000] == [*range(100)]
+
+
+def test_each_record_waits_for_the_disk(tmp_path, monkeypatch):
+    """Also one of a file that is open already, whose folder is not synced again."""
+    book, synced = Journal(tmp_path / "journal", SOME.identity, b"k" * 32), []
+    book.note([a_claim(1)], at=NOW, content_hash=SOME.content_hash)
+    monkeypatch.setattr(journals.os, "fsync", synced.append)
+    book.note([a_claim(2)], at=NOW, content_hash=SOME.content_hash)
+    assert synced == [book._handle]
+    book.close()
