@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from connectors.base import Handoff, Message, Outcome
+from connectors.disk import sync, sync_folder
 
 _UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -44,7 +45,7 @@ class FileConnector:
             _remove(draft)
             return _failed(error)
         try:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError:
             return Outcome("unknown", "not synced", provider_id=target.name, channel="failure")
         return Outcome("sent", "written", provider_id=target.name)
@@ -65,7 +66,7 @@ def erase(folder: Path, keys: Iterable[str]) -> int:
             file.unlink(missing_ok=True)
             count += 1
     if count:
-        _sync_folder(folder)
+        sync_folder(folder)
     return count
 
 
@@ -89,22 +90,12 @@ def _content(message: Message) -> bytes:
 def _write_draft(draft: Path, content: bytes) -> None:
     if not draft.parent.is_dir():
         draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_folder(draft.parent.parent)  # else a power cut takes the new folder with all that was synced in it
+        sync_folder(draft.parent.parent)  # else a power cut takes the new folder with all that was synced in it
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder; its rename is written through the journal
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(file.fileno())
 
 
 def _remove(file: Path) -> None:

@@ -13,13 +13,14 @@ from typing import Final
 
 from sqlalchemy import URL, insert, update
 
+from connectors.disk import sync, sync_file
 from engine.console.exits import MistypedError
 from engine.console.keeping import BACKUP
 from engine.console.page import Page
 from engine.console.session import Session
 from engine.console.words import moment
 from engine.database.engines import open_db
-from engine.database.places import copy_sqlite, file_of, sync
+from engine.database.places import copy_sqlite, file_of
 from engine.database.tables import audit, instance
 from engine.dispatch.instance import identity
 from engine.language.keys import KEY_FILE
@@ -44,7 +45,7 @@ def backup(session: Session, file: Path | None, now: datetime) -> str:
             _mark(database, now)
         _pack(session.home.root, database, draft)
         draft.replace(target)
-    sync(target)
+    sync_file(target)
     with session.db.begin() as conn:
         conn.execute(insert(audit).values(at=now, actor=session.by(None), action=BACKUP))
     return _said(session, target, now)
@@ -89,7 +90,7 @@ def _pack(root: Path, database: Path, draft: Path) -> None:
             if database.exists():
                 archive.add(database, DATABASE, filter=_anonymous)
         stream.flush()
-        os.fsync(stream.fileno())
+        sync(stream.fileno())
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from connectors.disk import sync_file
 from engine.console.backing_up import DATABASE, KEPT
 from engine.console.exits import MistypedError, Refusal
 from engine.console.page import Page
@@ -18,7 +19,7 @@ from engine.console.words import counted
 from engine.database.complaints import is_damage
 from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
-from engine.database.places import check_sqlite, copy_sqlite, file_of, sync
+from engine.database.places import check_sqlite, copy_sqlite, file_of
 from engine.dispatch.instance import surroundings
 from engine.dispatch.reconcile import Reconciled, reconcile
 from engine.language.keys import KEY_FILE
@@ -137,7 +138,7 @@ def _keep(target: Path, kept: Path) -> None:
             beside = target.with_name(target.name + ending)
             if beside.exists():
                 beside.replace(kept.with_name(kept.name + ending))
-        sync(kept)
+        sync_file(kept)
     finally:
         live.dispose()
 

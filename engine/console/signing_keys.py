@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final, Literal
 
+from connectors.disk import sync
 from connectors.domains import domain_in_ascii
 from engine.console.exits import MistypedError, NotNowError, Refusal
 from engine.console.page import Page
@@ -44,7 +45,7 @@ def make(root: Path, environ: Mapping[str, str], today: date, selector: str, kin
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(pem)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync(stream.fileno())
     except FileExistsError:
         raise Refusal(
             f"the file {name} exists already: choose another selector, mail that is under way needs the old"

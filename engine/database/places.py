@@ -12,6 +12,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, Table, column, func, insert, literal, select, table, update
 from sqlalchemy.exc import CompileError
 
+from connectors.disk import sync_file
 from engine.database.complaints import DamagedDatabaseError, DatabaseUnavailable
 from engine.database.engines import PATIENCE
 
@@ -88,7 +89,7 @@ def copy_sqlite(source: Engine, target: Path) -> None:
         raw = cast(Any, conn.connection.driver_connection)
         raw.backup(copy, pages=-1, progress=still)
     check_sqlite(target)
-    sync(target)
+    sync_file(target)
 
 
 def check_sqlite(file: Path) -> None:
@@ -97,15 +98,3 @@ def check_sqlite(file: Path) -> None:
         (said,) = conn.execute("PRAGMA integrity_check(1)").fetchone()
     if said != "ok":
         raise DamagedDatabaseError("The database file is damaged: it does not pass SQLite's own check.")
-
-
-def sync(file: Path) -> None:
-    """Return when the disk has the file and its name."""
-    for each in (file, file.parent):
-        if each.is_dir() and os.name == "nt":
-            continue  # Windows cannot open a folder
-        handle = os.open(each, os.O_RDONLY if each.is_dir() else os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

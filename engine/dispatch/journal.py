@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+from connectors.disk import sync, sync_folder
 from engine.dispatch.claims import Claim
 from engine.language.keys import guest_hash
 
@@ -113,7 +114,7 @@ class Journal:
             handle = self._opened(self.folder / f"{at.astimezone(UTC):%Y-%m}.log")
             if os.write(handle, text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 (as if the system had said so)
-            os.fsync(handle)
+            sync(handle)
         except OSError as error:
             self.close()  # a file whose fsync failed once tells nothing true later
             raise JournalError(_why(error)) from error
@@ -134,8 +135,8 @@ class Journal:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._handle, self._file = os.open(file, flags, 0o600), file
-            _sync_folder(self.folder)  # else a power loss takes the file's name
-            _sync_folder(self.folder.parent)
+            sync_folder(self.folder)  # else a power loss takes the file's name
+            sync_folder(self.folder.parent)
         return self._handle
 
 
@@ -144,16 +145,6 @@ def _is_still(handle: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _why(error: OSError) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.csvfile import CsvFile, FileError, open_csv
+from connectors.disk import sync
 from connectors.records import Layout, Record, RowError
 from engine.intake.recognise import recognise
 from engine.intake.rejects import PATTERN
@@ -139,7 +140,7 @@ def _rewrite(opened: CsvFile, config: Config, traces: Traces) -> int:
                 else:
                     writer.writerow(cells)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync(stream.fileno())
         if gone:
             draft.replace(opened.path)
     finally:

@@ -10,6 +10,8 @@ import secrets
 from pathlib import Path
 from typing import Final, Literal
 
+from connectors.disk import sync
+
 KEY_FILE: Final = "regulars.key"
 _BYTES: Final = 32
 
@@ -33,7 +35,7 @@ def make_key(root: Path) -> bytes:
             with os.fdopen(handle, "w", encoding="ascii") as stream:
                 stream.write(f"{key.hex()}\n")
                 stream.flush()
-                os.fsync(stream.fileno())
+                sync(stream.fileno())
             _publish(draft, file)
         finally:
             draft.unlink(missing_ok=True)

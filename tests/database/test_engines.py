@@ -71,7 +71,15 @@ def test_savepoints_roll_back_only_what_came_after_them(db: Engine):
 
 @pytest.mark.parametrize(
     ("pragma", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1), ("busy_timeout", 10_000)],
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("fullfsync", 1),
+        ("checkpoint_fullfsync", 1),
+        ("foreign_keys", 1),
+        ("secure_delete", 1),
+        ("busy_timeout", 10_000),
+    ],
 )
 def test_sqlite_is_set_up_for_safety(tmp_path: Path, pragma: str, value: object):
     db = open_db(f"sqlite:///{tmp_path}/regulars.db")

@@ -261,7 +261,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the journal's record is not waited for until the disk has it",
         "engine/dispatch/journal.py",
-        "            os.fsync(handle)\n        except OSError as error:",
+        "            sync(handle)\n        except OSError as error:",
         "            pass\n        except OSError as error:",
         ("tests/dispatch/test_journal.py",),
     ),
