@@ -48,8 +48,8 @@ class Outcome:
 
     ``kind``: ``sent`` accepted; ``not_now`` provably not delivered, try later; ``no`` refused for good;
     ``unknown`` may have been delivered, never retried by itself.
-    ``channel``: ``slow`` the provider wants fewer messages; ``failure`` counts towards the breaker, ``breaker`` opens
-    it; ``stop`` waits for a person.
+    ``channel``: ``slow`` the provider wants fewer messages, and no attempt is used up; ``failure`` counts towards the
+    breaker, ``breaker`` opens it; ``stop`` waits for a person.
     ``counts_attempt`` is false where nothing was tried (bad password, the fence said no).
     ``segments`` is as how many SMS the provider bills it, where it says so.
     """

@@ -51,6 +51,7 @@ _WELL = (
         failures=0,
         refusals=0,
         refused_id=None,
+        other_refused_id=None,
         open_until=None,
         rate=case((_GROWS, case((_GROWN < FAST, _GROWN), else_=null())), else_=channels.c.rate),
         rated_at=case((_GROWS, _NOW), else_=channels.c.rated_at),
@@ -105,15 +106,25 @@ def note(conn: Connection, channel: str, outcome: Outcome, *, now: datetime, cus
             mine = mine.values(rate=max(1, rate // 2), rated_at=now)
         conn.execute(mine.values(open_until=max(outcome.retry_at or now + MINUTE, row.open_until or now)))
     elif refused:
-        refusals = row.refusals + (row.refused_id != customer_id)
-        stop = {"stopped_at": now, "stopped_why": f"refused: {outcome.code}"} if refusals >= REFUSALS else {}
-        conn.execute(mine.values(refusals=refusals, refused_id=customer_id, **stop))
+        conn.execute(mine.values(**_one_more_refused(row, customer_id, outcome, now)))
     else:
         failures = row.failures + 1
         if outcome.channel == "breaker":
             failures = max(failures, FAILURES)
         rest = pause(failures)
         conn.execute(mine.values(failures=failures, open_until=row.open_until if rest is None else now + rest))
+
+
+def _one_more_refused(
+    row: Row[*tuple[Any, ...]], customer_id: int, outcome: Outcome, now: datetime
+) -> dict[str, object]:
+    """Give what changes in a channel's row: two customers are kept, one that is neither of them is the third."""
+    if customer_id in (row.refused_id, row.other_refused_id):
+        return {"refusals": row.refusals}
+    if row.refusals + 1 >= REFUSALS:
+        return {"refusals": row.refusals + 1, "stopped_at": now, "stopped_why": f"refused: {outcome.code}"}
+    kept = "refused_id" if row.refused_id is None else "other_refused_id"
+    return {"refusals": row.refusals + 1, kept: customer_id}
 
 
 def _handed_in_a_minute(conn: Connection, channel: str, now: datetime) -> int:
@@ -220,7 +231,14 @@ def start(conn: Connection, *, by: str, now: datetime) -> list[str]:
             update(channels)
             .where(or_(channels.c.stopped_at.is_not(None), channels.c.open_until > now))
             .values(
-                stopped_at=None, stopped_why=None, open_until=None, failures=0, refusals=0, refused_id=None, rate=None
+                stopped_at=None,
+                stopped_why=None,
+                open_until=None,
+                failures=0,
+                refusals=0,
+                refused_id=None,
+                other_refused_id=None,
+                rate=None,
             )
             .returning(channels.c.channel)
         )

@@ -70,7 +70,8 @@ def written(conn: Connection, together: Sequence[Claim], outcome: Outcome) -> li
 
 def _write(conn: Connection, claim: Claim, outcome: Outcome, *, handed: bool, now: datetime) -> State | None:
     # What ails the channel before the fence says nothing of the message: a day without the server uses no attempt up.
-    tried = outcome.counts_attempt and (handed or outcome.channel == "ok")
+    # Nor does "too many", whenever it comes: a day of it must not make the day's messages dead.
+    tried = outcome.counts_attempt and outcome.channel != "slow" and (handed or outcome.channel == "ok")
     attempts = claim.attempts + int(tried)
     values: dict[str, Any] = {"attempts": attempts, "rescues": 0, "provider_reply": outcome.code}
     if outcome.kind in ("sent", "unknown") and outcome.provider_id is not None:

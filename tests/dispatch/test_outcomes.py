@@ -57,6 +57,7 @@ def channel(cafe, name="email"):
         (Outcome("sent", "250", provider_id="q1"), False, "uncertain: no_fence", None),
         (Outcome("not_now", "451 4.3.0"), True, "pending: not_now", None),
         (Outcome("not_now", "450 4.2.0"), False, "pending: not_now", None),
+        (Outcome("not_now", "http 429", channel="slow"), True, "pending: not_now", None),
         (Outcome("not_now", "535", channel="stop", counts_attempt=False), False, "pending: not_now", None),
         (Outcome("unknown", "timeout at dot", channel="failure"), True, "uncertain: no_answer", None),
         (Outcome("unknown", "timeout", channel="failure"), False, "pending: not_now", None),
@@ -76,7 +77,9 @@ def test_every_answer_has_its_state(cafe, outcome, handed, expected, suppressed)
     answered(cafe, outcome, handed=handed)
     row = cafe.row(message)
     assert cafe.outcome(message) == expected
-    assert row.attempts == int(outcome.counts_attempt and (handed or outcome.channel == "ok"))
+    assert row.attempts == int(
+        outcome.counts_attempt and outcome.channel != "slow" and (handed or outcome.channel == "ok")
+    )
     assert row.provider_reply == outcome.code
     assert row.lease_holder is None
     assert (row.finished_at is None) == (row.state == "pending")
@@ -103,6 +106,12 @@ def test_a_try_that_failed_waits_longer_each_time_and_is_given_up_at_last(cafe):
     assert waits == sorted(waits)
     answered(cafe, Outcome("not_now", "451"), now=now)
     assert cafe.outcome(message) == "dead: attempts"
+
+
+def test_a_day_of_too_many_makes_no_message_dead(cafe):
+    message = cafe.message(attempts=7)
+    answered(cafe, Outcome("not_now", "http 429", channel="slow"))
+    assert (cafe.outcome(message), cafe.row(message).attempts) == ("pending: not_now", 7)
 
 
 @given(st.integers(0, 10**6))
@@ -205,10 +214,13 @@ class TestChannel:
         for guest in (first, first, second, second):  # whoever sent it: each answer is written by itself
             cafe.message(guest, channel="sms")
             answered(cafe, refused, channel="sms")
-        assert (channel(cafe, "sms").refusals, channel(cafe, "sms").stopped_at) == (2, None)
-        cafe.message(first, channel="email")
-        answered(cafe, refused, channel="email")  # another channel's no is none of this one
         cafe.message(first, channel="sms")
+        answered(cafe, refused, channel="sms")  # two guests in turn are two
+        assert (channel(cafe, "sms").refusals, channel(cafe, "sms").stopped_at) == (2, None)
+        third = cafe.guest()
+        cafe.message(third, channel="email")
+        answered(cafe, refused, channel="email")  # another channel's no is none of this one
+        cafe.message(third, channel="sms")
         answered(cafe, refused, channel="sms")
         assert channel(cafe, "sms").stopped_why == "refused: 400 21606"
 

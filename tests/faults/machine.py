@@ -189,7 +189,7 @@ class World:
         if button == "start":
             for channel in self.model.channels.values():
                 if channel.stopped or (channel.open and channel.open > self.now):
-                    vars(channel).update(failures=0, refusals=0, refused=0, open=None, stopped=False)
+                    vars(channel).update(failures=0, refusals=0, refused=frozenset(), open=None, stopped=False)
 
     def approve(self, rule: str) -> None:
         with self.db.begin() as conn:

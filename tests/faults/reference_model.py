@@ -16,7 +16,7 @@ COUNTED, OPEN, FOUR = ("handoff", "sent", "uncertain"), ("held", "pending", "cla
 HOURS = {"email": Hours.parse("08:00-21:00"), "sms": Hours.parse(SMS_HOURS)}
 LEASE, MINUTE, DAY = timedelta(minutes=15), timedelta(minutes=1), timedelta(days=1)
 ROW = {"token": 0, "attempts": 0, "rescues": 0, "handed": None, "day": None, "lease": None, "holder": "", "id": 0}
-CHANNEL = {"failures": 0, "refusals": 0, "refused": 0, "open": None, "stopped": False}
+CHANNEL = {"failures": 0, "refusals": 0, "refused": frozenset(), "open": None, "stopped": False}
 
 
 class Model:
@@ -150,7 +150,8 @@ class Model:
         return self.record(row, token, turn, attempts)
 
     def record(self, row, token, turn, attempts):
-        (state, reason), attempts = turn.ends, attempts + (turn.counts and (not turn.early or turn.channel == "ok"))
+        (state, reason), counts = turn.ends, turn.counts and turn.channel != "slow"
+        attempts += counts and (not turn.early or turn.channel == "ok")
         state, reason = ("dead", "attempts") if state == "pending" and attempts >= 8 else (state, reason)
         pause = turn.retry or min(MINUTE * 5 * 2 ** max(attempts - 1, 0), DAY / 6)
         retry = row.due if turn.channel == "stop" else self.now + pause
@@ -168,7 +169,8 @@ class Model:
         elif turn.channel == "slow":
             channel.open = max(self.now + turn.retry, channel.open or self.now)
         elif row.channel == "sms" and turn.kind == "no" and turn.endpoint == "ok":
-            channel.refusals, channel.refused = channel.refusals + (channel.refused != row.guest), row.guest
+            channel.refused |= {row.guest}
+            channel.refusals = len(channel.refused)
             channel.stopped = channel.stopped or channel.refusals >= 3
         elif turn.channel != "ok":
             channel.failures = max(channel.failures + 1, 5 if turn.channel == "breaker" else 0)

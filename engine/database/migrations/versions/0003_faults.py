@@ -39,10 +39,21 @@ def upgrade() -> None:
             "carrier", sa.String(length=120), comment="what it was handed to: email, sms, or webhook: and its name"
         ),
     )
+    _refused()
     _trail()
     _delivery_events()
     _instance()
     _lost_handoffs()
+
+
+def _refused() -> None:
+    op.add_column(
+        "channels", sa.Column("other_refused_id", _ID, comment="and of another, so that a third one is known")
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        op.alter_column(
+            "channels", "refused_id", existing_type=_ID, existing_nullable=True, comment="the customer of one of them"
+        )
 
 
 def _trail() -> None:
@@ -73,7 +84,9 @@ def _delivery_events() -> None:
         sa.Column("id", _ID, nullable=False),
         sa.Column("dispatch_id", _ID, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False, comment="when it was taken in"),
-        sa.Column("kind", sa.String(length=12), nullable=False, comment="delivered, undelivered, bounced, complained"),
+        sa.Column(
+            "kind", sa.String(length=12), nullable=False, comment="delivered, undelivered, delayed, bounced, complained"
+        ),
         sa.Column("code", sa.Text(), comment="the provider's, without addresses"),
         sa.Column("source", sa.String(length=12), nullable=False, comment="twilio, dsn, arf"),
         sa.Column(
