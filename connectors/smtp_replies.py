@@ -22,7 +22,18 @@ _NO_SUCH_USER = re.compile(
     r"no such (user|recipient|mailbox|address|person)"
     r"|(user|recipient|mailbox|address|account) (is )?(unknown|not found|invalid)"
     r"|unknown (user|recipient|mailbox|address|account)|invalid (recipient|mailbox|user)|(does not|doesn'?t) exist"
-    r"|(account|mailbox|user) (has been |is )?(disabled|deactivated|closed|deleted|inactive)|no mailbox here",
+    r"|(mailbox|user) (has been |is )?(disabled|deactivated|closed|deleted|inactive)|no mailbox here",
+    re.IGNORECASE,
+)
+#: It speaks of us: of the envelope's sender, which many servers call back, or of our account at the server.
+_SENDER = re.compile(
+    r"\bsender(('?s)? (e-?mail )?(address|domain|account)|) (\S+ )?(is |was |has |been |could |be )*"
+    r"(verif|callout|reject|refus|block|unknown|denied|invalid|not |does|undeliverable|unrout|disabled|suspended)"
+    r"|(unknown|invalid|bad|unverified|unroutable|non-?existent|fake|forged) (envelope )?sender"
+    r"|(?<!recipient )verif(y|ication) (has )?fail|verify (the )?sender|\bcall-?(out|back)\b"
+    r"|(return|reverse|bounce)[- ]path|envelope[- ](from|sender)|\bmail[- ]from\b"
+    r"|\byour (\w+ )?(account|mailbox)\b|\bsending (account|(is |has been |was )?(paused|suspended|disabled|blocked))"
+    r"|relay(ing)? (access )?(is )?(denied|not)",
     re.IGNORECASE,
 )
 _MAILBOX_FULL = re.compile(
@@ -97,6 +108,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("sign-in refused", "not_now", "5..", phases=_SIGN_IN, channel="stop", counts_attempt=False),
     Row("not now", "not_now", "4.."),
+    Row("sender refused", "no", "5..", None, _SENDER, _RECIPIENT_NAMED, channel="breaker"),
+    Row("no such user", "no", "55.", r"5\.1\.(1|2|6|10)", _NO_SUCH_USER, _RECIPIENT_NAMED, endpoint="hard"),
+    Row("policy", "no", "55.", r"5\.1\.(1|2|6|10)", _POLICY, _RECIPIENT_NAMED, channel="breaker"),
     Row("no such user", "no", "55.", r"5\.1\.(1|2|6|10)", phases=_RECIPIENT_NAMED, endpoint="hard"),
     Row("no such user", "no", "550", r"5\.1\.[03]", _NO_SUCH_USER, _RECIPIENT_NAMED, endpoint="hard"),
     Row("no such user", "no", "55[01]", "", _NO_SUCH_USER, _RECIPIENT_NAMED, endpoint="hard"),

@@ -63,7 +63,8 @@ class Back:
             codes = ", ".join(sorted(code for code in self.returns.policy_codes if code))
             told.append(
                 f"{counted(count, 'email')} came back refused by policy ({codes}): mail servers distrust your "
-                "sending. Look at SPF, DKIM and DMARC of your domain, and at your mail server's reputation."
+                "sending. Look at SPF, DKIM and DMARC of your domain, at your mail server's reputation, and whether a "
+                "mail to the address under `email: bounces` arrives: many servers ask."
             )
         if self.returns.counts["staff"]:
             told.append(

@@ -80,8 +80,8 @@ def verdict(status: str, code: int, text: str) -> tuple[Verdict, str]:
     ``status`` may be empty and ``code`` 0. A failure that nobody explains is a soft one.
     """
     reply = Reply(code, text)
-    if not status or status.endswith(".0.0"):  # says nothing: what the server itself said goes before
-        status = reply.enhanced or status
+    if reply.enhanced and not reply.enhanced.endswith(".0.0") and status[2:3] != "7":
+        status = reply.enhanced  # what the server itself said goes before what another made of it, save for a policy
     kind = status[:1] or str(code)[:1]
     if status[2:3] == "7" or (status[:1] == "4" and reply.enhanced[2:3] == "7"):
         return "policy", status
