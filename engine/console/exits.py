@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 FINE: Final = 0
-WRONG: Final = 1  #: problems in what the owner wrote, or a red run
+WRONG: Final = 1  #: problems in what the owner wrote, a channel that a provider stopped, or a red run
 USAGE: Final = 2
 BUG: Final = 3
 NOT_NOW: Final = 75  #: another run, a full disk, a locked database: the next call tries again

@@ -69,6 +69,7 @@ class Ran:
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
     closed: Sequence[str] = ()  #: what kept messages in
+    stopped: bool = False  #: a provider's answer has stopped a channel until a person acts
     given_up: GivenUp = field(default=GivenUp())
     silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
     halted: str = ""  #: why nothing may leave for now, a sentence
@@ -76,11 +77,12 @@ class Ran:
 
     @property
     def failed(self) -> bool:
-        """Tell whether it ends with exit code 1: a problem in what the owner wrote, or a red run."""
+        """Tell whether it ends with exit code 1: a problem in what the owner wrote, a stopped channel, or a red run."""
         return (
             not self.result.balanced
             or bool(errors(self.session.home.problems))
             or any(each.failed for each in self.imports)
+            or self.stopped
             or bool(self.summary is not None and self.summary.problems)
             or self.given_up.by_owner
         )
@@ -201,12 +203,14 @@ def live(
         dead = given_up(conn, since) if desk.summary.states["dead"] else GivenUp()
         quiet = silent(conn, session.home.config, clock())
         shut = [f"{about}: {why}." for about, why, _ in closed(conn, session.zone, clock()) if about not in quiet]
+        must_act = bool(stopped(conn, session.zone))
     return Ran(
         session,
         result,
         imports=imports,
         summary=desk.summary,
         closed=shut,
+        stopped=must_act,
         silent=list(quiet.values()),
         given_up=dead,
         halted=halted,

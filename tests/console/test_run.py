@@ -354,11 +354,14 @@ def test_a_mail_server_that_cannot_be_reached_is_one_sentence_and_not_now(at_hom
     assert "goes out by smtp" not in doctor.stdout
 
 
-def test_a_channel_that_a_provider_stopped_is_told_by_dispatch_and_no_success(at_home, database):
+def test_a_channel_that_a_provider_stopped_is_told_and_no_success(at_home, database):
     with database.begin() as conn:
         conn.execute(insert(channels).values(channel="email", stopped_at=NOW, stopped_why="535 5.7.8"))
     ended = at_home("dispatch")
     assert ended.exit_code == 1
     assert "email: stopped since 2026-05-04 10:00 (535 5.7.8): put it right, then `regulars start`." in ended.stderr
+    ran = at_home("run")
+    assert ran.exit_code == 1
+    assert "email: stopped since 2026-05-04 10:00 (535 5.7.8): the mail server refused" in ran.stderr
     at_home("start", "--by", "Dana")
-    assert at_home("dispatch").exit_code == 0
+    assert [at_home(each).exit_code for each in ("dispatch", "run")] == [0, 0]

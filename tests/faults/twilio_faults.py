@@ -110,12 +110,10 @@ def _cases() -> Iterator[tuple[str, Case]]:
         yield f"{status} with {code}", Case(refused(status, code), **stopped)
     yield "500 with 20003", Case(refused(500, 20003), False, "uncertain: no_answer", "stopped")
     for said, seconds in (("30", 30), ("0", 1), ("86400", 3_600), ("Mon, 04 May 2026 15:05:00 GMT", 300)):
-        slow = refused(429, 20429, f"Retry-After: {said}\r\n")
-        yield f"429 until {said}", Case(slow, False, "pending: not_now", "slow", due=timedelta(seconds=seconds))
-    yield (
-        "429 until nobody knows",
-        Case(refused(429, 20429), False, "pending: not_now", "slow", due=timedelta(minutes=5)),
-    )
+        answer, due = refused(429, 20429, f"Retry-After: {said}\r\n"), timedelta(seconds=seconds)
+        yield f"429 until {said}", Case(answer, False, "pending: not_now", "slow", due=due, attempts=0)
+    slow = Case(refused(429, 20429), False, "pending: not_now", "slow", due=timedelta(minutes=5), attempts=0)
+    yield "429 until nobody knows", slow
 
 
 CASES: dict[str, Case] = dict(_cases())
