@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -199,23 +199,22 @@ def live(
         desk.close()
     if not rehearsal and result.notice is None:  # a clock that is doubted must not say what is old
         prune(session.home.root / FOLDER, clock())
+    ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
+    return _with_what_waits(ran, since, clock())
+
+
+def _with_what_waits(ran: Ran, since: datetime, now: datetime) -> Ran:
+    """Give it with what was given up since it began, and what keeps messages in."""
+    session, dead = ran.session, ran.sent.get("dead")
     with session.look() as conn:
-        dead = given_up(conn, since) if desk.summary.states["dead"] else GivenUp()
-        quiet = silent(conn, session.home.config, clock())
-        shut = [f"{about}: {why}." for about, why, _ in closed(conn, session.zone, clock()) if about not in quiet]
-        must_act = bool(stopped(conn, session.zone))
-    return Ran(
-        session,
-        result,
-        imports=imports,
-        summary=desk.summary,
-        closed=shut,
-        stopped=must_act,
-        silent=list(quiet.values()),
-        given_up=dead,
-        halted=halted,
-        back=back,
-    )
+        quiet = silent(conn, session.home.config, now)
+        return replace(
+            ran,
+            closed=[f"{about}: {why}." for about, why, _ in closed(conn, session.zone, now) if about not in quiet],
+            stopped=bool(stopped(conn, session.zone)),
+            silent=list(quiet.values()),
+            given_up=given_up(conn, since) if dead else GivenUp(),
+        )
 
 
 def _stay(session: Session, desk: Desk, clock: Clock, *, wait: bool) -> Summary:
