@@ -44,6 +44,19 @@ def customer_consent(session: Session, /, who: str, topic: str | None, by: str |
     say(consent(session, who, said, topic=topic, by=session.by(by)))
 
 
+@customer.command("reachable")
+@click.argument("who", metavar="ID")
+@click.option("--email", "channels", flag_value="email", multiple=True, help="The email address is in order again.")
+@click.option("--sms", "channels", flag_value="sms", multiple=True, help="The phone number is.")
+@by_option
+@in_home
+def customer_reachable(session: Session, who: str, channels: tuple[str, ...], by: str | None) -> None:
+    """Let messages go again to an address that was blocked because they came back."""
+    from engine.console.reachable import reachable
+
+    say(reachable(session, who, channels, by=session.by(by)))
+
+
 @customer.command("erase")
 @click.argument("who", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")

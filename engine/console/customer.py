@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from shlex import quote
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from engine.console.exits import MistypedError, Refusal, unknown
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
-from engine.database.consent import lock_endpoint, moment_to_note, record_consent, said_word
+from engine.database.consent import RETURNED, lock_endpoint, moment_to_note, record_consent, said_word
 from engine.database.facts import bring_to
 from engine.database.tables import (
     consents,
@@ -316,11 +317,19 @@ def consent(
             about = f"marketing about {topic}" if topic else "marketing"
             told.append(f"{channel}: {about} {_ALLOWED[word]}.")
             if endpoint.suppressed_at is not None:
-                told.append(f"{channel}: nothing goes there all the same: {reason(endpoint.suppressed_why)}.")
+                told.append(_still_blocked(endpoint.suppressed_why, channel, customer))
             others = _others_with(conn, endpoint.id, channel, customer.id)
             if others:
                 told.append(f"{channel}: the same {shown_channel} is that of {', '.join(others)} too.")
     return "".join(f"{sentence}\n" for sentence in told)
+
+
+def _still_blocked(why: str, channel: str, customer: Row[Any]) -> str:
+    said = f"{channel}: nothing goes there all the same: {reason(why)}."
+    if why not in RETURNED:
+        return said
+    command = f"regulars customer reachable {quote(customer.external_id)} --{channel}"
+    return f"{said} Where it is in order again: `{command}`."
 
 
 def _others_with(conn: Connection, endpoint_id: int, channel: str, customer_id: int) -> list[str]:

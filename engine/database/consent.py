@@ -41,6 +41,8 @@ from engine.language.compliance import Implied, ImpliedTerms, Since
 Purpose = Literal["marketing", "service"]
 
 _AGREED: Final = "yes"
+#: Why an endpoint is suppressed by what came back of messages, and not by its owner's will.
+RETURNED: Final = frozenset({"hard_bounce", "soft_bounces", "unusable"})
 
 #: FOR NO KEY UPDATE: a row written elsewhere that only points at the endpoint, a guest's in a long import, does not
 #: wait and is not waited for.
@@ -197,10 +199,22 @@ def moment_to_note(conn: Connection, endpoint_id: int, now: datetime) -> datetim
 
 
 def suppress(conn: Connection, endpoint_id: int, why: str, *, at: datetime) -> None:
-    """Stop everything, service messages too, to one endpoint; the first reason stays on record."""
+    """Stop everything, service messages too, to one endpoint; the first moment and reason stay on record.
+
+    But what came of its owner's will takes the place of what came back: staff may lift that, and never the other.
+    """
+    lock_endpoint(conn, endpoint_id)
+    mine, e = update(endpoints).where(endpoints.c.id == endpoint_id), endpoints.c
+    conn.execute(mine.where(e.suppressed_at.is_(None)).values(suppressed_at=at, suppressed_why=why))
+    if why not in RETURNED:
+        conn.execute(mine.where(e.suppressed_why.in_(sorted(RETURNED))).values(suppressed_why=why))
+
+
+def lift(conn: Connection, endpoint_id: int) -> None:
+    """Let messages go to an endpoint again that is suppressed by what came back, and by nothing else."""
     lock_endpoint(conn, endpoint_id)
     conn.execute(
         update(endpoints)
-        .where(endpoints.c.id == endpoint_id, endpoints.c.suppressed_at.is_(None))
-        .values(suppressed_at=at, suppressed_why=why)
+        .where(endpoints.c.id == endpoint_id, endpoints.c.suppressed_why.in_(sorted(RETURNED)))
+        .values(suppressed_at=None, suppressed_why=None, soft_bounces=0)
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
-from engine.database.tables import audit, consents, coupons, customers
+from engine.database.consent import suppress
+from engine.database.tables import audit, consents, coupons, customers, endpoints
 
 from .conftest import AT, NOW, Regulars, lines
 
@@ -93,6 +94,65 @@ def test_a_no_counts_though_the_yes_was_noted_by_a_clock_that_was_ahead(ran: Reg
     ran("run", "--as-of", "2026-05-09T10:00")
     (row,) = lines(ran("log", "--format", "json", "--customer", "G1", "--channel", "sms"))
     assert (row["state"], row["reason"]) == ("blocked", "no_consent")
+
+
+BLOCKED_FOR_GOOD = ["complaint", "unsubscribed", "erased"]
+
+
+def block(database: Engine, why: str, *, guest: str = "G1") -> int:
+    with database.begin() as conn:
+        email = conn.scalar(select(customers.c.email_id).where(customers.c.external_id == guest))
+        assert email is not None
+        suppress(conn, email, why, at=NOW)
+    return email
+
+
+def blocked(database: Engine, email: int) -> tuple[object, ...]:
+    chosen = select(endpoints.c.suppressed_at, endpoints.c.suppressed_why).where(endpoints.c.id == email)
+    with database.connect() as conn:
+        return tuple(conn.execute(chosen).one())
+
+
+@pytest.mark.parametrize("why", ["hard_bounce", "soft_bounces", "unusable"])
+def test_an_address_that_works_again_is_let_in_by_hand(at_home: Regulars, database: Engine, why: str):
+    email = block(database, why)
+    said = at_home("customer", "consent", "G1", "--email", "yes").stdout
+    assert "Where it is in order again: `regulars customer reachable G1 --email`." in said
+    done = at_home("customer", "reachable", "G1", "--email", "--sms", "--by", "Dana")
+    assert done.exit_code == 0, done.output
+    first, second = done.stdout.splitlines()
+    assert first.startswith("email: messages go there again; it was blocked: ")
+    assert second == "sms: it was not blocked."
+    assert blocked(database, email) == (None, None)
+    with database.connect() as conn:
+        trail = conn.execute(select(audit).where(audit.c.action == "reachable")).one()
+    assert (trail.actor, trail.before, trail.after) == ("Dana", why, "reachable")
+    assert trail.subject.startswith("email of customer ")
+    assert at_home("customer", "reachable", "G1", "--email").stdout == "email: it was not blocked.\n"
+
+
+@pytest.mark.parametrize("why", BLOCKED_FOR_GOOD)
+@pytest.mark.parametrize("came_back", [True, False])
+def test_a_block_of_the_guests_own_will_is_lifted_by_nobody(
+    at_home: Regulars, database: Engine, why: str, came_back: bool
+):
+    if came_back:  # the will counts for more, whichever was first
+        block(database, "hard_bounce")
+    email = block(database, why)
+    refused = at_home("customer", "reachable", "G1", "--sms", "--email")
+    assert refused.exit_code == 1
+    assert "only the guest can undo that; nothing was changed" in refused.stderr
+    assert blocked(database, email) == (NOW, why)
+    block(database, "hard_bounce")
+    assert blocked(database, email) == (NOW, why)
+    assert "reachable" not in at_home("customer", "consent", "G1", "--email", "yes").stdout
+
+
+def test_what_has_no_address_or_names_none_cannot_be_reachable(at_home: Regulars):
+    refused = at_home("customer", "reachable", "G4", "--sms")
+    assert (refused.exit_code, refused.stderr) == (1, "This guest has no phone number; nothing was changed.\n")
+    asked = at_home("customer", "reachable", "G1")
+    assert (asked.exit_code, asked.stderr) == (2, "Give --email or --sms.\n")
 
 
 def test_implied_consent_is_of_a_guest_who_said_nothing(ran: Regulars):
