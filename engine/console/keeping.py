@@ -14,6 +14,7 @@ from engine.console.words import counted, moment
 from engine.database.tables import audit, instance, runs
 from engine.dispatch import instance as instances
 from engine.dispatch.instance import StrangeDatabaseError, surroundings
+from engine.dispatch.journal import JournalError, files
 
 #: In the trail: a backup was made.
 BACKUP: Final = "backup"
@@ -26,10 +27,14 @@ def findings(
 ) -> Iterator[tuple[Literal["good", "care", "bad"], str, str]]:
     """Give a verdict, what it is about, and a sentence each; nothing is changed."""
     around = surroundings(session.home.root)
-    if conn.scalar(select(instance.c.identity)) is not None and (why := instances.why(conn, around)) is not None:
-        yield "bad", "database", str(StrangeDatabaseError(why))
     folder = around.journal
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+    try:
+        files(folder)
+        if conn.scalar(select(instance.c.identity)) is not None and (why := instances.why(conn, around)) is not None:
+            yield "bad", "database", str(StrangeDatabaseError(why))
+    except JournalError as error:
+        yield "bad", "journal", str(error)
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         yield "bad", "journal", f"{folder} cannot be written, so nothing can be sent: it must belong to who calls `run`"
     last = conn.scalar(select(func.max(audit.c.at)).where(audit.c.action == BACKUP))
     if last is not None:

@@ -160,6 +160,12 @@ def _tell(page: Page, done: Reconciled) -> None:
             "for the same guest and step again is held.",
             "care",
         )
+    if done.kept:
+        page.line(
+            f"{counted(done.kept, 'hand-over')} of the journal belong to messages that have their end here already: "
+            "nothing changes for them.",
+            "faint",
+        )
     if not done.covered:
         why = "The database is a copy" if done.why == "copied" else "The journal does not tell what went out since"
         held = "1 step is held" if done.held == 1 else f"{counted(done.held, 'step')} are held"

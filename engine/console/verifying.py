@@ -41,7 +41,11 @@ _BACKUP: Final = (
 #: What to do where it does not hold.
 _CURES: Final[Mapping[str, str]] = {
     "histories": _BACKUP,
-    "journal": _BACKUP,
+    "journal": (
+        "where lines are missing or changed, somebody has been at journal/: the database is whole, so do not go back "
+        "to a backup for that; put back what was taken out. Where the trail or the outbox lacks a hand-over, the "
+        "database was brought back: `regulars restore --reconcile`. If neither was done by hand, please report it"
+    ),
     "ends": "`regulars dispatch` ends what is over; what is still here after it is a bug: please report it",
     "sums": _BACKUP,
     "budgets": "`regulars doctor --rebuild-facts` counts them anew",
@@ -110,7 +114,7 @@ class _Beside:
         for each in self.changed:
             proof.fault(None, f"line {each.line} of journal/{each.file} was changed since it was written", "I2")
         if self.torn:
-            proof.notes.append(f"{counted(self.torn, 'line')} of it broke off: their messages have not left")
+            proof.notes.append(f"{counted(self.torn, 'line')} of it broke off, as where the disk was full")
 
 
 def _whole(conn: Connection) -> Proof:

@@ -88,8 +88,8 @@ def fresh() -> str:
 def recognise(db: Engine, around: Surroundings, now: datetime) -> str:
     """Give the database's identity where it may be sent from, and remember its place at the first time.
 
-    Else raises ``StrangeDatabaseError``; of a copy everything that is not final is then held. Raises ``OSError`` where
-    the journal cannot be read.
+    Else raises ``StrangeDatabaseError``; of a copy everything that is not final is then held. Raises
+    ``JournalError`` where the journal cannot be read.
     """
     with reading(db).connect() as conn:
         row = conn.execute(select(instance)).one_or_none()

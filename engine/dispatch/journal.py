@@ -16,13 +16,14 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote, unquote
 
 from connectors.disk import sync, sync_folder
@@ -36,12 +37,20 @@ KEPT: Final = timedelta(days=400)
 _FORMAT: Final = "1"
 _FIELDS: Final = 13
 _NAME: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\.log")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_IDENTITY: Final = re.compile(r"[0-9a-f]{32}")
+#: A dispatch and a token fit into one number of 64 bits with its sign (``proofs.py``).
+TOKEN_BITS: Final = 20
+_MOST: Final = {"dispatch": 1 << 63 - TOKEN_BITS, "token": 1 << TOKEN_BITS, "step": 1 << 31}
+#: As the columns of ``lost_handoffs``.
+_LONGEST_RULE, _LONGEST_CHANNEL = 100, 8
 #: What ``last`` reads of a file's end at once: some three hundred records.
 _BLOCK: Final = 65_536
 
 
 class JournalError(Exception):
-    """The journal cannot be written, so nothing may leave. The text is a plain sentence with the cure."""
+    """The journal cannot be written or read, so nothing may leave. The text is a plain sentence with the cure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Spoilt:
-    """A line that is no record. ``torn``: its end is missing, so its message never left; else it was changed since."""
+    """A line that is no record. ``torn``: its end is missing, as where the disk was full; else it was changed since."""
 
     file: str
     line: int  #: 1 is the first
@@ -152,6 +161,8 @@ def _why(error: OSError) -> str:
         cure = "the disk is full. Free some space"
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         cure = "this user may not write there. Let the folder and its files belong to who runs Regulars"
+    elif error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENXIO}:
+        cure = "something else stands in its place. Take that away"
     else:
         cure = f"{(error.strerror or type(error).__name__).lower()}. Check the disk"
     return (
@@ -165,20 +176,53 @@ def _why(error: OSError) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """Give the files of the journal, the oldest month first; none where there is no folder."""
-    return sorted(each for each in folder.glob("*.log") if _NAME.fullmatch(each.name))
+    """Give the files of the journal, the oldest month first; none where there is no folder.
+
+    Raises ``JournalError`` where something else stands in the folder's place, or it cannot be looked into.
+    """
+    try:
+        if os.path.lexists(folder) and not stat.S_ISDIR(folder.stat().st_mode):
+            raise JournalError(_unreadable(folder, "it is not a folder"))
+        return sorted(each for each in folder.iterdir() if _NAME.fullmatch(each.name))
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise JournalError(_unreadable(folder, "it is a link that leads nowhere")) from error
+        return []
+    except OSError as error:
+        raise JournalError(_unreadable(folder, (error.strerror or type(error).__name__).lower())) from error
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[BinaryIO]:
+    """Open a file to read it, and never wait for one that is no file. Raises ``JournalError``."""
+    try:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise JournalError(_unreadable(file, "it is not a file"))
+        with os.fdopen(handle, "rb") as stream:
+            yield stream
+    except OSError as error:
+        raise JournalError(_unreadable(file, (error.strerror or type(error).__name__).lower())) from error
+
+
+def _unreadable(path: Path, why: str) -> str:
+    return (
+        f"What went out is written in {path}, which cannot be read ({why}), so nothing is checked or sent. "
+        "Put back what belongs there; where nobody has it, move away what stands there, and call `regulars verify`."
+    )
 
 
 def records(folder: Path, since: datetime | None = None) -> Iterator[Record | Spoilt]:
     """Read the journal from the month of ``since`` on (None: all), file by file; records before ``since`` are left out.
 
-    Raises ``OSError`` where a file cannot be read.
+    Raises ``JournalError`` where a file cannot be read.
     """
     first = "" if since is None else f"{since.astimezone(UTC):%Y-%m}.log"
     for file in files(folder):
         if file.name < first:
             continue
-        with file.open("rb") as lines:
+        with _reading(file) as lines:
             for number, line in enumerate(lines, 1):
                 each = _read(line.rstrip(b"\n"), file.name, number)
                 if isinstance(each, Spoilt) or (each is not None and (since is None or each.at >= since)):
@@ -198,9 +242,11 @@ def last(folder: Path, most: int) -> list[Record]:
 
 
 def prune(folder: Path, now: datetime) -> int:
-    """Delete the files of months that ended ``KEPT`` ago; give how many. A file that cannot be deleted stays."""
-    count = 0
-    for file in files(folder):
+    """Delete the files of months that ended ``KEPT`` ago; give how many. What cannot be deleted stays."""
+    count, found = 0, []
+    with contextlib.suppress(JournalError):
+        found = files(folder)
+    for file in found:
         year, month = int(file.name[:4]), int(file.name[5:7])
         end = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
         if end + KEPT <= now:
@@ -212,7 +258,7 @@ def prune(folder: Path, now: datetime) -> int:
 
 def _backwards(file: Path) -> Iterator[bytes]:
     """Give the lines of a file from its end, in blocks."""
-    with file.open("rb") as stream:
+    with _reading(file) as stream:
         at, rest = stream.seek(0, os.SEEK_END), b""
         while at > 0:
             size = min(_BLOCK, at)
@@ -249,17 +295,36 @@ def _read(line: bytes, file: str, number: int) -> Record | Spoilt | None:
     fields = text.decode("ascii", errors="replace").split(" ")
     if len(fields) != _FIELDS - 1 or crc != b"%08x" % zlib.crc32(text):
         return Spoilt(file, number, torn=len(fields) < _FIELDS - 1 or len(crc) < len("00000000"))
+    return _parsed(fields) or Spoilt(file, number, torn=False)
+
+
+def _parsed(fields: Sequence[str]) -> Record | None:
+    """Give the record of these fields; None where one is not what it must be: a checksum proves nothing of that."""
     _, identity, dispatch_id, token, at, rule, step, part, channel, to, expires_at, content_hash = fields
+    name, most = unquote(rule), _MOST
+    if not (
+        _IDENTITY.fullmatch(identity)
+        and all(map(_NUMBER.fullmatch, (dispatch_id, token, at, step, part, expires_at)))
+        and all(map(_HASH.fullmatch, (to, content_hash)))
+        and (int(dispatch_id) < most["dispatch"] and int(token) < most["token"])
+        and max(int(step), int(part)) < most["step"]
+        and (0 < len(name) <= _LONGEST_RULE and name.isprintable() and 0 < len(channel) <= _LONGEST_CHANNEL)
+    ):
+        return None
+    try:
+        moments = [datetime.fromtimestamp(int(each), UTC) for each in (at, expires_at)]
+    except (ValueError, OverflowError, OSError):  # no year that there is
+        return None
     return Record(
         identity=identity,
         dispatch_id=int(dispatch_id),
         token=int(token),
-        at=datetime.fromtimestamp(int(at), UTC),
-        rule=unquote(rule),
+        at=moments[0],
+        rule=name,
         step=int(step),
         part=int(part),
         channel=channel,
         to=bytes.fromhex(to),
-        expires_at=datetime.fromtimestamp(int(expires_at), UTC),
+        expires_at=moments[1],
         content_hash=bytes.fromhex(content_hash),
     )

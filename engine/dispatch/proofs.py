@@ -20,6 +20,7 @@ from engine.dispatch import history
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.history import Moved, Problem, Standing
 from engine.dispatch.instance import SETTLED
+from engine.dispatch.journal import TOKEN_BITS
 from engine.dispatch.states import FINAL
 from engine.dispatch.tallies import COUNTED, HOME, Tally
 from engine.evaluation.permission import in_branches
@@ -30,7 +31,7 @@ NAMED = 20
 #: What is over waits for the next run to end it; where none has come for so long, nobody calls it.
 PATIENCE = timedelta(hours=26)
 #: A hand-over as one number: the dispatch's, and so many bits for the token.
-_BITS = 20
+_BITS = TOKEN_BITS
 
 
 class Handed(Protocol):

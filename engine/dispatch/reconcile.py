@@ -70,7 +70,7 @@ def reconcile(db: Engine, around: Surroundings, *, name: str, now: datetime, day
 
     What the journal knows to have gone out becomes ``uncertain``, or is remembered so that it is held when it is found
     again. Where the journal cannot tell, everything that is not final is held and every rule's approval is taken back.
-    Raises ``OSError`` where the journal cannot be read.
+    Raises ``JournalError`` where the journal cannot be read.
     """
     with db.begin() as conn:
         instances.identity(conn)

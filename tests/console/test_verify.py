@@ -98,7 +98,19 @@ def test_the_journal_beside_is_asked_too(ran: Regulars, either_home: Path):
     said = ran("verify", "--as-of", AT)
     assert said.exit_code == 1
     assert "and the journal does not know of it.\n" in said.stdout
-    assert "1 line of it broke off: their messages have not left.\n" in said.stdout
+    assert "1 line of it broke off, as where the disk was full.\n" in said.stdout
     file.write_bytes(written.replace(b" email ", b" fmail ", 1))
     said = ran("verify", "--as-of", AT).stdout
+    assert "somebody has been at journal/: the database is whole" in said
+    assert "go on from your backup" not in said
     assert re.search(r"^      line \d+ of journal/2026-05\.log was changed since it was written\.$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["verify", "dispatch", "restore --reconcile", "doctor"])
+def test_a_journal_that_cannot_be_read_is_told_with_the_cure(at_home: Regulars, home: Path, command: str):
+    at_home("run", "--as-of", AT)
+    (home / "journal").mkdir(exist_ok=True)
+    (home / "journal" / "2026-05.log").mkdir()
+    said = at_home(*command.split())
+    assert said.exit_code == (1 if command == "doctor" else 75), said.output
+    assert "move away what stands there, and call `regulars verify`" in " ".join(said.output.split())

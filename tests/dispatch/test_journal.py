@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import stat
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -229,3 +230,72 @@ def test_each_record_waits_for_the_disk(tmp_path, monkeypatch):
     book.note([a_claim(2)], at=NOW, content_hash=SOME.content_hash)
     assert synced == [book._handle]
     book.close()
+
+
+def spoilt(folder: Path, **changes: str) -> list[Record | Spoilt]:
+    """Write one record of which fields are changed, with a checksum that is right."""
+    write(folder, 1)
+    (file,) = folder.iterdir()
+    names = ("version", "identity", "id", "token", "at", "rule", "step", "part", "channel", "to", "expires", "content")
+    fields = dict(zip(names, file.read_text().strip().split(" "), strict=False)) | changes
+    text = " ".join(fields.values())
+    file.write_text(f"\n{text} {zlib.crc32(text.encode()):08x}")
+    return list(records(folder))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "x7"},
+        {"id": "9" * 23},
+        {"id": str(1 << 43)},
+        {"id": "-1"},
+        {"id": "1_0"},
+        {"token": str(1 << 20)},
+        {"at": "99999999999999999"},
+        {"expires": "253402300800"},
+        {"step": str(1 << 31)},
+        {"rule": "a%00b"},
+        {"rule": "r" * 101},
+        {"channel": "telegraph"},
+        {"to": "01" * 31},
+        {"content": "zz" * 32},
+        {"identity": "ab"},
+    ],
+)
+def test_a_line_whose_checksum_is_right_and_whose_content_is_not_is_changed(tmp_path, changes):
+    assert spoilt(tmp_path / "journal", **changes) == [Spoilt("2026-05.log", 2, torn=False)]
+    assert last(tmp_path / "journal", 5) == []
+
+
+def test_the_same_line_unchanged_is_a_record(tmp_path):
+    (record,) = spoilt(tmp_path / "journal")
+    assert (record.dispatch_id, record.at) == (1, NOW)
+
+
+def no_file(folder: Path, kind: str) -> None:
+    folder.mkdir()
+    if kind == "a folder":
+        (folder / "2026-05.log").mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(folder / "2026-05.log")
+    else:
+        folder.rmdir()
+        folder.write_text("") if kind == "no folder" else folder.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "no folder", "a link"])
+def test_what_is_no_journal_is_told_in_one_sentence(tmp_path, kind):
+    folder = tmp_path / "journal"
+    no_file(folder, kind)
+    for read in (lambda: last(folder, 5), lambda: list(records(folder))):
+        with pytest.raises(JournalError, match=r"cannot be read \(.*Put back what belongs there"):
+            read()
+    assert prune(folder, NOW) == 0
+
+
+@pytest.mark.parametrize("kind", ["no folder", "a link", "a folder"])
+def test_what_stands_in_the_way_of_the_journal_is_to_be_taken_away(tmp_path, kind):
+    no_file(tmp_path / "journal", kind)
+    with pytest.raises(JournalError, match="something else stands in its place"):
+        write(tmp_path / "journal", 1)
