@@ -24,7 +24,7 @@ from .lanes import Lane, lane
 from .outcomes import decided, given, traces_left
 from .places import KINDS
 from .scenes import send
-from .tally import KNOWN_AS_GONE, Counts, MissingError, Scale, Tally, states_of
+from .tally import KNOWN_AS_GONE, Counts, ForbiddenError, MissingError, Scale, Tally, states_of
 
 _KILLED = -9
 #: How strace shows the end of a message.
@@ -64,7 +64,7 @@ class Strace:
         said = self._process.stderr.readline()
         if "attached" not in said:
             self.end()
-            raise MissingError(f"strace may not trace here: {said.strip()}")
+            raise ForbiddenError(f"strace may not trace here: {said.strip()}")
 
     def end(self) -> None:
         assert self._process.stderr is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from engine.dispatch.journal import FOLDER, Record, records
 
 from .day import Cafe, counted, keys_of, url_of
 from .forge import Done, attached, strace
-from .tally import Counts, MissingError, Scale, Tally
+from .tally import Counts, ForbiddenError, MissingError, Scale, Tally
 
 SECTOR = 512
 _CALLS = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,mkdir,sendto"
@@ -271,9 +272,11 @@ def recorded(cafe: Cafe, *, seed: str = "", inject: str = "") -> Recorded:
 
 
 def need_strace() -> None:
-    """Raise ``MissingError`` where strace is not at hand."""
+    """Raise ``MissingError`` where strace is not at hand, ``ForbiddenError`` where it may not trace."""
+    if shutil.which("strace") is None:
+        raise MissingError("strace is not installed here")
     if strace() is None:
-        raise MissingError("strace is not installed here, or may not trace other processes")
+        raise ForbiddenError("strace may not trace other processes here")
 
 
 def forgotten(run: Recorded, emails: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from engine.database.engines import open_db
 from .day import Cafe, counted, url_of
 from .forge import Done, attached
 from .power import Recorded, forgotten, need_strace, recorded
-from .tally import Counts, MissingError, Scale, Tally, states_of
+from .tally import Counts, ForbiddenError, Scale, Tally, states_of
 
 WRITES = "write,pwrite64"
 SYNCS = "fsync,fdatasync"
@@ -143,13 +143,13 @@ def _forgotten_after_a_cut(run: Recorded) -> int:
 
 @contextmanager
 def small_disk(folder: Path, size: str = "8m") -> Iterator[Path]:
-    """Mount a disk of that size. Raises ``MissingError`` where that is not permitted."""
+    """Mount a disk of that size. Raises ``ForbiddenError`` where that is not permitted."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if done.returncode:
-        raise MissingError("this user may not mount a small disk")
+        raise ForbiddenError("this user may not mount a small disk")
     try:
         yield folder
     finally:

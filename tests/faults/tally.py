@@ -27,6 +27,10 @@ class MissingError(Exception):
     """What a fault needs is not on this machine; the text says what, and how to get it."""
 
 
+class ForbiddenError(MissingError):
+    """This machine does not permit it, and no installation changes that: passed over in CI too, saying so."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How much of a fault is tried: all of it (``make faults``), or a sample that ``make test`` has the time for.
