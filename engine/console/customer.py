@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, select
 
 from engine.console.coupon import last_day
 from engine.console.exits import MistypedError, Refusal, unknown
+from engine.console.later import told_later
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
@@ -23,6 +24,7 @@ from engine.database.tables import (
     coupons,
     customer_facts,
     customers,
+    delivery_events,
     dispatches,
     endpoints,
     events,
@@ -151,7 +153,7 @@ def _lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
 
 def _engine_lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
     """What the engine decided about the guest, and what it sent."""
-    c, d = coupons.c, dispatches.c
+    c, d, later = coupons.c, dispatches.c, delivery_events.c
     yield (
         "coupons",
         select(c.code, c.offer, c.issued_at, c.valid_until, c.redeemed_at, c.revoked_at)
@@ -169,10 +171,12 @@ def _engine_lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
         "messages",
         select(
             rules.c.rule, d.step, d.channel, d.state, d.reason, d.due_at, d.handed_at,
+            later.kind.label("delivery"), later.code.label("delivery_code"), later.at.label("delivery_at"),
             payloads.c["values"].label("values"),
         )
         .join(rules, rules.c.id == d.rule_id)
         .outerjoin(payloads, payloads.c.dispatch_id == d.id)
+        .outerjoin(delivery_events, later.id == told_later())
         .where(d.customer_id == customer.id)
         .order_by(d.id.desc()),
     )  # fmt: skip
@@ -237,6 +241,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "verdict": "outcome", "basis": "how", "reason": "why", "suppressed_at": "blocked", "suppressed_why": "why blocked",
     "valid_until": "good until", "issued_at": "issued", "redeemed_at": "redeemed", "revoked_at": "taken back",
     "matched_at": "found", "due_at": "due", "handed_at": "sent", "ordered_at": "at", "rated_at": "at",
+    "delivery": "then", "delivery_code": "answer", "delivery_at": "told",
 }  # fmt: skip
 _SAID: Final[Mapping[tuple[str, str], str]] = {
     ("verdict", "act"): "gets it",

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from engine.console import keeping, schedule, signing_keys
 from engine.console.brakes import closed, silent
 from engine.console.country_files import about_the_law
+from engine.console.later import returned_lately
 from engine.console.page import Page
 from engine.console.schemas import of_another_version
 from engine.console.session import Clock, Session, StrangeKeyError, opened
@@ -88,6 +89,8 @@ def examine(session: Session, now: datetime) -> Iterator[Finding]:
         yield _data(conn, home, now)
         yield from _inbox(home)
         yield from _waiting(conn, session, now)
+        for said in returned_lately(conn, now):
+            yield Finding("care", "returned", said)
         yield from _runs(conn, session, now)
     yield from _habits(session, now)
 

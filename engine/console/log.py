@@ -12,10 +12,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, null, select
 
 from engine.console.exits import unknown
+from engine.console.later import WRONG, told_later
 from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
-from engine.database.tables import coupons, customers, dispatches, endpoints, matches, rule_versions, rules
+from engine.database.tables import (
+    coupons,
+    customers,
+    delivery_events,
+    dispatches,
+    endpoints,
+    matches,
+    rule_versions,
+    rules,
+)
 from engine.dispatch.states import FINAL, INSIDE, OPEN, UNSEEN
 from engine.language.codes import shown
 from engine.language.times import start_of
@@ -31,7 +41,7 @@ NAMED: Final = 20
 #: The stable keys of ``log --format json``, and the columns of the CSV.
 KEYS: Final = (
     "id", "rule", "customer", "occasion", "step", "step_name", "channel", "to", "state", "reason", "due_at", "sent_at",
-    "attempts", "carrier", "provider_id", "coupon", "provider_reply",
+    "attempts", "carrier", "provider_id", "coupon", "provider_reply", "delivery", "delivery_code", "delivery_at",
 )  # fmt: skip
 
 
@@ -138,10 +148,15 @@ def _guest(name: str) -> str:
 def _state(row: Mapping[str, Any]) -> object:
     """Say of a coupon that it was issued, or taken back because no message of it reached the guest; others are done."""
     if row["channel"] not in INSIDE or row["state"] != "sent":
-        return row["state"]
+        return f"{row['state']}, {row['delivery']}" if row.get("delivery") else row["state"]
     if row["channel"] != "coupon":
         return "done"
     return "taken back" if row.get("taken_back") else "issued"
+
+
+def _why_later(row: Mapping[str, Any]) -> str:
+    """Give the code with which an accepted message came back."""
+    return (row["delivery_code"] or "") if row["delivery"] in WRONG else ""
 
 
 _WIDE: Final = 130  #: from so many columns on the address and the code find room
@@ -154,7 +169,7 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[Mapping[str, Any], ZoneInfo], obje
     (Column("what", whole=True), lambda row, _: CHANNELS.get(row["channel"] or "")),
     (Column("state", whole=True), lambda row, _: _state(row)),
     (Column("when"), _when),
-    (Column("why"), lambda row, _: reason(row["reason"])),
+    (Column("why"), lambda row, _: reason(row["reason"]) or _why_later(row)),
     (Column("to", whole=True), lambda row, _: row["to"]),
     (Column("coupon", whole=True), lambda row, _: row["coupon"]),
 )
@@ -179,7 +194,7 @@ def json_line(row: Mapping[str, Any]) -> str:
 def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
     if filters.state in VERDICTS:
         return _refused(filters, zone)
-    d = dispatches.c
+    d, later = dispatches.c, delivery_events.c
     when = func.coalesce(d.handed_at, d.due_at)
     query = (
         select(
@@ -188,12 +203,14 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
             endpoints.c.address, d.state, d.reason, d.due_at, d.handed_at, d.finished_at, d.attempts,
             d.carrier, d.provider_id, d.provider_reply,
             _code().label("coupon"), _taken_back().label("taken_back"),
+            later.kind.label("delivery"), later.code.label("delivery_code"), later.at.label("delivery_at"),
         )
         .select_from(
             dispatches.join(matches, matches.c.id == d.match_id)
             .join(rules, rules.c.id == d.rule_id)
             .join(customers, customers.c.id == d.customer_id)
             .outerjoin(endpoints, endpoints.c.id == d.endpoint_id)
+            .outerjoin(delivery_events, later.id == told_later())
         )
         .where(*_where(filters, zone, d.customer_id, when))
         .order_by(d.id.desc())
@@ -219,6 +236,9 @@ def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:
         "provider_reply",
         "coupon",
         "taken_back",
+        "delivery",
+        "delivery_code",
+        "delivery_at",
     )
     query = (
         select(
@@ -326,6 +346,9 @@ def _entry(row: Row[Any], versions: Mapping[int, _Written], *, reveal: bool) -> 
         "coupon": None if row.coupon is None else shown(row.coupon),
         "provider_reply": row.provider_reply,
         "taken_back": row.taken_back,
+        "delivery": row.delivery,
+        "delivery_code": row.delivery_code,
+        "delivery_at": _iso(row.delivery_at),
     }
 
 

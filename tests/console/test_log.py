@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from engine.console.log import KEYS, STATES, table
 from engine.console.page import Page, csv_line
 from engine.console.words import masked, reason
-from engine.database.tables import coupons, customers, dispatches
+from engine.database.tables import coupons, customers, delivery_events, dispatches
 from engine.dispatch.states import TRANSITIONS
 
 from .conftest import AT, NOW, Regulars, lines
@@ -83,6 +83,44 @@ def test_an_alert_says_who_of_the_staff_it_is_for(ran: Regulars):
     for words in ((), ("--reveal",)):
         (row,) = lines(ran("log", "--channel", "alert", "--format", "json", *words))
         assert (row["to"], row["state"]) == ("manager", "sent")
+
+
+def tell(database: Engine, number: int, *events: tuple[str, str | None]) -> None:
+    with database.begin() as conn:
+        for kind, code in events:
+            told = {"kind": kind, "code": code, "source": "dsn", "key": f"{number} {kind}", "at": NOW}
+            conn.execute(insert(delivery_events).values(dispatch_id=number, **told))
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "code"),
+    [
+        ([("delayed", "4.4.1"), ("delivered", "2.0.0")], "delivered", "2.0.0"),
+        ([("delivered", None), ("delayed", "4.4.1")], "delivered", None),
+        ([("bounced", "hard 5.1.1"), ("delivered", None)], "bounced", "hard 5.1.1"),
+        ([("complained", "abuse"), ("bounced", "soft 5.2.2"), ("delivered", None)], "complained", "abuse"),
+        ([("undelivered", "30005"), ("delivered", None)], "undelivered", "30005"),
+    ],
+)
+def test_what_was_told_later_stands_beside_the_state(ran: Regulars, database: Engine, events, kind, code):
+    wanted = ("--rule", "win-back", "--channel", "email", "--customer", "G1")
+    (before,) = lines(ran("log", "--format", "json", *wanted))
+    assert (before["delivery"], before["delivery_code"], before["delivery_at"]) == (None, None, None)
+    tell(database, before["id"], *events)
+    (row,) = lines(ran("log", "--format", "json", *wanted))
+    assert (row["state"], row["delivery"], row["delivery_code"]) == ("sent", kind, code)
+    assert row["delivery_at"] == NOW.isoformat()
+    table = ran("log", *wanted).stdout
+    assert f"sent, {kind}" in table
+    assert (code is not None and code in table) == (kind != "delivered")
+    assert lines(ran("log", "--format", "json", "--state", "sent", *wanted)) == [row]
+    (message,) = (
+        each
+        for each in lines(ran("customer", "show", "G1", "--format", "json"))[0]["messages"]
+        if each["channel"] == "email" and each["rule"] == "win-back"
+    )
+    assert (message["delivery"], message["delivery_code"], message["delivery_at"]) == (kind, code, NOW.isoformat())
+    assert kind in ran("customer", "show", "G1").stdout
 
 
 def test_addresses_are_masked_unless_revealed(ran: Regulars):
