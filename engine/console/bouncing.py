@@ -28,7 +28,7 @@ _SAID: Final[Mapping[Result, tuple[str, Style | None]]] = {
     "staff": ("came back from your staff", "bad"),
     "delayed": ("told of a delay", None),
     "delivered": ("told of a delivery", None),
-    "complained": ("told of a complaint: nothing more goes there", "care"),
+    "complained": ("told of a complaint: no advertising goes there any more", "care"),
     "unsubscribed": ("unsubscribed", "good"),
     "robot": ("answered by itself, such as out of office", None),
     "again": ("changed nothing: known already", None),
@@ -137,6 +137,8 @@ def brief(returns: Returns) -> str:
     """Say in one line what came back, for the report of a run; nothing where nothing did."""
     counts = returns.counts
     parts = [f"{counts[kind]:,} {word}" for kind, word in _BRIEF.items() if counts[kind]]
+    if returns.to_read:
+        parts.append(f"{returns.to_read:,} of these for you to read")
     return f"Came back: {', '.join(parts)}." if parts else ""
 
 
@@ -146,6 +148,10 @@ def _report(page: Page, returns: Returns) -> None:
     for result, (words, style) in _SAID.items():
         if returns.counts[result]:
             page.line(f"{returns.counts[result]:>7,}  {words}", style)
+    if returns.to_read:
+        page.line(
+            f"Acted on, and left for you to read as there is more in it: {counted(returns.to_read, 'letter')}.", "care"
+        )
     if returns.suppressed:
         page.line(f"{counted(returns.suppressed, 'address')} suppressed: nothing more goes there.")
     if returns.arrived:
@@ -158,6 +164,7 @@ def _as_json(returns: Returns) -> dict[str, int]:
     return {
         "letters": sum(returns.counts.values()),
         **{_KEYS.get(result, result): returns.counts[result] for result in _SAID},
+        "to_read": returns.to_read,
         "suppressed": returns.suppressed,
         "now_sent": returns.arrived,
         "left": returns.left,

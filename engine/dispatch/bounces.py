@@ -24,7 +24,7 @@ from engine.dispatch.links import link_keys, read_mail_token
 from engine.dispatch.returned import Recipient, Returned, read
 from engine.dispatch.soft_bounces import count_soft
 from engine.dispatch.states import State, move
-from engine.dispatch.unsubscribing import end_marketing, unsubscribe
+from engine.dispatch.unsubscribing import Way, end_marketing, unsubscribe
 from engine.language.contacts import normalise
 from engine.language.keys import endpoint_hash
 from engine.vocabulary.home import Home
@@ -48,6 +48,7 @@ class Returns:
     counts: Counter[Result] = field(default_factory=Counter)
     suppressed: int = 0  #: addresses to which nothing goes any more
     arrived: int = 0  #: messages that were ``uncertain`` and are known now to have been accepted
+    to_read: int = 0  #: letters that were acted on, and in which somebody wrote more than the word
     left: int = 0
     policy_codes: Counter[str] = field(default_factory=Counter)
 
@@ -60,7 +61,7 @@ def take_in(db: Engine, home: Home, mailbox: Mailbox, now: Callable[[], datetime
     """
     for letter in mailbox.letters():
         returned = read(letter.raw)
-        if returned.tokens and returned.kind != "robot":
+        if (returned.tokens or returned.links) and returned.kind != "robot":
             with db.begin() as conn:
                 done = _Judge(conn, home, now()).judge(returned)
         else:  # nothing to look up: it bears no token of anybody
@@ -70,7 +71,8 @@ def take_in(db: Engine, home: Home, mailbox: Mailbox, now: Callable[[], datetime
         into.arrived += done.arrived
         if done.result == "policy":
             into.policy_codes[done.code] += 1
-        mailbox.settle(letter, understood=done.result != "letter")
+        into.to_read += done.result != "letter" and returned.says_more
+        mailbox.settle(letter, understood=done.result != "letter" and not returned.says_more)
     into.left += mailbox.left
 
 
@@ -172,10 +174,10 @@ class _Judge:
 
     def _complaint(self, returned: Returned) -> _Done:
         sent = self._message(returned.tokens)
-        if sent is None or sent.endpoint_id is None:
-            return _Done("forged")
         if returned.feedback not in _COMPLAINTS:
-            return _Done("letter")
+            return _Done("forged" if sent is None else "letter")
+        if sent is None or sent.endpoint_id is None:
+            return self._hidden_complaint(returned)
         lock_endpoint(self._conn, sent.endpoint_id)
         arrived = self._accepted(sent)
         if not self._event(sent, "complained", returned.feedback, source="arf"):
@@ -185,12 +187,21 @@ class _Judge:
         suppress(self._conn, sent.endpoint_id, "complaint", at=self._now)
         return _Done("complained", suppressed=open_before, arrived=arrived)
 
-    def _letter(self, returned: Returned) -> _Done:
+    def _hidden_complaint(self, returned: Returned) -> _Done:
+        """Act on a complaint that hides which message it was: the unsubscribe link in it says who wants no more."""
+        new = self._by_token((*returned.tokens, *returned.links), "complaint")
+        return _Done("forged" if new is None else "complained" if new else "again")
+
+    def _by_token(self, tokens: Sequence[str], way: Way) -> bool | None:
+        """Take the word of the first token that is a way out of ours; True where that is new, None: there is none."""
         keys = link_keys(self._home.config, self._home.key)
-        for token in returned.tokens:
-            new = unsubscribe(self._conn, keys, token, self._now, way="mail")
-            if new is not None:
-                return _Done("unsubscribed" if new else "again")
+        words = (unsubscribe(self._conn, keys, token, self._now, way=way) for token in tokens)
+        return next((new for new in words if new is not None), None)
+
+    def _letter(self, returned: Returned) -> _Done:
+        new = self._by_token(returned.tokens, "mail")
+        if new is not None:
+            return _Done("unsubscribed" if new else "again")
         sent = self._message(returned.tokens) if returned.says_stop else None
         if sent is None or sent.endpoint_id is None:
             return _Done("letter")

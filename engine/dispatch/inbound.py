@@ -6,8 +6,6 @@ Twilio's to answer; it knows the words of each country, and a second answer of o
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,20 +18,17 @@ from engine.database.consent import lock_endpoint, record_consent
 from engine.database.sql import upsert
 from engine.database.tables import consents, customers, delivery_events, dispatches, endpoints
 from engine.dispatch.receipts import Why
+from engine.dispatch.said import STOP_BY_SMS, is_word
 from engine.dispatch.signed import SMS, Signed, of_account, read_form, set_up
 from engine.language.compliance import Compliance
 from engine.language.contacts import country_of_number, normalise
 from engine.language.keys import endpoint_hash
 from engine.vocabulary.home import Home
 
-#: Twilio's own words, and those of Chinese carriers. A country's file may name more.
-STOP: Final = ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "退订", "TD")
 START: Final = ("START", "UNSTOP", "YES")
 HELP: Final = ("HELP", "INFO")
 SOURCE: Final = "sms"
 
-_POLITE: Final = frozenset({"please", "pls", "plz", "thanks", "thank", "you"})
-_LONGEST: Final = 200
 Meant = Literal["stop", "start", "help", "other"]
 #: ``stopped_before``, ``not_stopped`` (nothing to take back), ``never_agreed`` (nothing to go back to) change nothing.
 What = Literal["stopped", "stopped_before", "started", "not_stopped", "never_agreed", "help", "other", "refused"]
@@ -75,7 +70,7 @@ def take_sms(db: Engine, home: Home, request: Signed, now: datetime) -> Inbound:
     except ValueError:
         return Inbound("refused", "number")
     # A service with words of its own says what they mean.
-    own = {"STOP": STOP[0], "START": START[0], "HELP": HELP[0]}.get(form.get("OptOutType", "").upper())
+    own = {"STOP": "STOP", "START": "START", "HELP": "HELP"}.get(form.get("OptOutType", "").upper())
     return take_text(db, home, Text(number, own or form.get("Body", ""), sid), now)
 
 
@@ -101,17 +96,13 @@ def meant(text: str, law: Compliance, country: str | None) -> Meant:
 
     A longer text is for a person: "Cancel my table for Friday" ends no advertising.
     """
-    said = _bare(text)
     own = [word for each in law.laws(country) for word in each.stop_words]
-    table: tuple[tuple[Meant, Collection[str]], ...] = (("stop", (*STOP, *own)), ("start", START), ("help", HELP))
-    return next((meaning for meaning, words in table if said and said in map(_bare, words)), "other")
-
-
-def _bare(text: str) -> str:
-    """Give the letters of a text without case, signs, politeness and repetition: ``Stop, please!`` is ``stop``."""
-    folded = unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()
-    words = [word for word in re.findall(r"[^\W_]+", folded) if word not in _POLITE]
-    return "".join(words[:1] if len(set(words)) == 1 else words)
+    table: tuple[tuple[Meant, Collection[str]], ...] = (
+        ("stop", (*STOP_BY_SMS, *own)),
+        ("start", START),
+        ("help", HELP),
+    )
+    return next((meaning for meaning, words in table if is_word(text, words)), "other")
 
 
 def _endpoint(conn: Connection, home: Home, number: str, *, make: bool) -> Row[Any] | None:
@@ -137,9 +128,9 @@ class _Line:
     def stop(self) -> What:
         """End advertising to the number."""
         words = self._words()
-        if self._told_before(words, STOP[0]) or _is_stop(_last(words)):
+        if self._told_before(words, "STOP") or _is_stop(_last(words)):
             return "stopped_before"
-        self._record("no", None, STOP[0])
+        self._record("no", None, "STOP")
         return "stopped"
 
     def start(self) -> What:
@@ -148,7 +139,7 @@ class _Line:
         Twilio's own refusal (21610) came of a STOP too, one that never reached us.
         """
         words = self._words()
-        if self._told_before(words, START[0]):
+        if self._told_before(words, "START"):
             return "not_stopped"
         lifted = self._lift()
         if not _is_stop(_last(words)):
@@ -158,13 +149,13 @@ class _Line:
             before.remove(last)
         general = _in_force(before, None) == "yes"
         if general:
-            self._record("yes", None, START[0])
+            self._record("yes", None, "START")
         agreed = general
         for topic in sorted({word.topic for word in before if word.topic is not None}):
             state = _in_force(before, topic)
             agreed = agreed or state == "yes"
             if state is not None and (state == "yes") != general:
-                self._record(state, topic, START[0])
+                self._record(state, topic, "START")
         return "started" if agreed else "never_agreed"
 
     def _lift(self) -> bool:

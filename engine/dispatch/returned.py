@@ -16,6 +16,9 @@ from email.header import decode_header
 from email.message import Message
 from typing import Final, Literal
 
+from engine.dispatch.plaintext import text_of
+from engine.dispatch.said import of_letter
+
 #: No more of a letter is looked at.
 LARGEST: Final = 1_000_000
 #: No report has so many parts; what has is not taken apart.
@@ -26,6 +29,8 @@ MOST_TOKENS: Final = 20
 LONGEST_ADDRESS: Final = 320
 #: Of a text so much is read for what a server or a guest says.
 MOST_TEXT: Final = 4_000
+#: Of what a person wrote so much, so that nothing that stands below a long quotation is overlooked.
+MOST_WORDS: Final = 60_000
 
 #: ``report`` RFC 3464, ``complaint`` RFC 5965, ``notice`` a server's report in plain text, ``robot`` answers by itself.
 Kind = Literal["report", "complaint", "notice", "robot", "letter"]
@@ -50,19 +55,11 @@ _AUTOMATIC = re.compile(
     re.IGNORECASE,
 )
 _SERVERS: Final = ("mailer-daemon", "postmaster", "mail-daemon", "mailerdaemon")
-#: What a guest writes who wants no more.
-_WORDS: Final = frozenset(
-    [
-        *("unsubscribe", "unsubscribe me", "please unsubscribe", "please unsubscribe me", "stop", "stop please"),
-        *("退订", "退訂", "请退订", "請退訂", "取消订阅", "取消訂閱"),
-    ]
+#: Where HTML begins to quote the mail that it answers.
+_HTML_QUOTE = re.compile(
+    r"<blockquote|<div[^>]{1,200}(gmail_quote|divRplyFwdMsg|appendonsend|OLK_SRC_BODY)", re.IGNORECASE
 )
-_QUOTED = re.compile(
-    r"^\s*(>|-{2,}\s*(original|forwarded|原始)|-- ?$|_{10,}|on .{1,200} wrote:|am .{1,200} schrieb|在.{1,200}写道|"
-    r"from:\s|发件人|sent from my|发自)",
-    re.IGNORECASE,
-)
-_ANSWERS = re.compile(r"^(\s*(re|aw|sv|antw|fwd?|回复|回覆|答复)\s*[:：])+\s*", re.IGNORECASE)
+_NO_WORDS: Final = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/pgp-keys"})
 _CHARSET = re.compile(r"(us-)?ascii|utf-?8|iso-?8859-\d+|windows-\d+|cp\d+|gb\w+|big5\w*|euc[-_]\w+|shift_?jis|koi8-\w")
 
 
@@ -88,6 +85,8 @@ class Returned:
     addresses: tuple[str, ...] = field(default=(), repr=False)  #: that a notice speaks of
     text: str = field(default="", repr=False)  #: what a notice says
     says_stop: bool = False  #: subject or text is the word, and nothing else
+    says_more: bool = False  #: a person wrote more than that
+    links: tuple[str, ...] = field(default=(), repr=False)  #: of a complaint: the unsubscribe links of the mail
     robot: bool = False  #: it says of itself that a program answered
 
 
@@ -115,7 +114,8 @@ def _read(mail: Message) -> Returned:
         said = _fields(feedback)
         own = [text for part in parts for name in ("Return-Path", "List-Unsubscribe") for text in _values(part, name)]
         found = (*tokens, *_tokens([*said.get("original-mail-from", []), *own]))
-        return Returned("complaint", found, feedback=_first(said, "feedback-type").lower()[:40])
+        links = tuple(link for text in own for link in re.findall(r"<(https?://[^<>\s]{1,500})>", text))[:MOST_TOKENS]
+        return Returned("complaint", found, feedback=_first(said, "feedback-type").lower()[:40], links=links)
     text = _text(parts)
     subject = " ".join(_values(mail, "Subject"))[:500]
     from_server = _without_sender(mail)
@@ -128,7 +128,9 @@ def _read(mail: Message) -> Returned:
             return Returned("notice", tokens, addresses=named, text=said_text, robot=_robot(mail))
     if from_server or _robot(mail) or _AUTOMATIC.search(subject):
         return Returned("robot", tokens, robot=True)
-    return Returned("letter", tokens, says_stop=_is_word(_ANSWERS.sub("", subject)) or _is_word(_own_words(text)))
+    words, more = _words(parts)
+    judged = of_letter(subject, words, more=more)
+    return Returned("letter", tokens, says_stop=judged.stops, says_more=judged.more)
 
 
 def _tokens(texts: Iterator[str] | list[str]) -> tuple[str, ...]:
@@ -268,15 +270,28 @@ def _text(parts: list[Message]) -> str:
     return ""
 
 
-def _own_words(text: str) -> str:
-    lines = []
-    for line in text.splitlines():
-        if _QUOTED.match(line):
-            break
-        lines.append(line)
-    return " ".join(lines)
+def _words(parts: list[Message]) -> tuple[str, bool]:
+    """Give the text that a person sees, by HTML where there is no other, and whether there is more than that."""
+    plain = [part for part in parts if part.get_content_type() == "text/plain"]
+    marked = [part for part in parts if part.get_content_type() == "text/html"]
+    text, more = _shown_text(plain)
+    if not text.strip() and marked:
+        html, longer = _shown_text(marked)
+        quote = _HTML_QUOTE.search(html)
+        text, more = text_of(html if quote is None else html[: quote.start()]), longer and quote is None
+    return text, more or any(_is_enclosed(part) for part in parts)
 
 
-def _is_word(text: str) -> bool:
-    bare = re.sub(r"[\s\"'“”.,!?。！、*_]+", " ", text[:200]).strip().casefold()
-    return bare in _WORDS
+def _shown_text(parts: list[Message]) -> tuple[str, bool]:
+    raws = [each for part in parts if isinstance(each := part.get_payload(decode=True), bytes)]
+    charsets = [str(part.get_param("charset", "utf-8")) for part in parts]
+    shown = [_decoded(raw[:MOST_WORDS], charset) for raw, charset in zip(raws, charsets, strict=True)]
+    return "\n".join(shown)[:MOST_WORDS], sum(map(len, raws)) > MOST_WORDS
+
+
+def _is_enclosed(part: Message) -> bool:
+    """Tell whether a person put it to the letter: a picture, a file. One that the HTML shows belongs to a signature."""
+    if part.get_content_disposition() == "attachment":
+        return part.get_content_type() not in _NO_WORDS
+    kept = part.get_content_maintype() in {"multipart", "text", "message"} or part.get("Content-ID") is not None
+    return not kept and part.get_content_type() not in _NO_WORDS

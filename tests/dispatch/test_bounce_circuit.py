@@ -196,6 +196,16 @@ def test_for_programs_it_is_one_object(root: Path, post: Post, tmp_path: Path):
     ]
 
 
+def test_a_letter_that_was_acted_on_and_says_more_is_told(root: Path, post: Post, tmp_path: Path):
+    sent = post.sent()
+    (tmp_path / "mbox").write_bytes(
+        b"From x Mon May  4 10:00:00 2026\n" + post.letter("unsubscribe-mail", sent) + b"I found glass\n"
+    )
+    said = regulars(root, "bounces", "--mbox", tmp_path / "mbox").stdout
+    assert "left for you to read as there is more in it: 1 letter." in said
+    assert json.loads(regulars(root, "bounces", "--mbox", tmp_path / "mbox", "--format", "json").stdout)["to_read"] == 1
+
+
 def test_without_a_place_to_read_it_says_where_to_say_so(root: Path):
     a_home(root, BOUNCING)
     done = regulars(root, "bounces")

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, update
 from engine.database.tables import endpoints
 from engine.dispatch.bounces import verdict
 from engine.dispatch.erasure import erase
-from engine.dispatch.links import mail_token
+from engine.dispatch.links import bounce_address, mail_token, token
 from engine.dispatch.stages import send_due
 
 from .post import HOUR, Box, Post, a_post
@@ -84,6 +84,45 @@ def test_the_word_alone_unsubscribes(post: Post, name: str):
     assert post.last_word(sent) == ("no", "mail")
     assert post.why(sent) is None
     assert post.became(letter) == {"again": 1}
+
+
+@pytest.mark.parametrize("name", ["reply-stop", "reply-stop-zh", "unsubscribe-mail"])
+def test_the_word_alone_is_marked_as_read(post: Post, name: str):
+    box = Box([post.letter(name, post.sent())])
+    assert (post.take(box=box).to_read, box.settled) == (0, [("0", True)])
+
+
+def test_who_writes_more_than_the_word_is_read_by_a_person_whatever_was_done(post: Post):
+    sent = post.sent()
+    own = bounce_address(post.home.config, post.home.key, sent)
+    out = f"bounces+{mail_token(post.home.key, 'unsubscribe', post.row(sent).endpoint_id)}@corner.example"
+    loves = f"To: {own}\nSubject: Re: Stop!\n\nLove it, see you tomorrow! Table for 4 please"
+    glass = f"To: {own}\nSubject: unsubscribe\n\nI found glass in my cake. Call me!"
+    asks = f"To: {out}\nSubject: complaint\n\nDo NOT unsubscribe me. I found glass in my cake."
+    box = Box([loves.encode()])
+    assert (dict(post.take(box=box).counts), post.last_word(sent)[0]) == ({"letter": 1}, "yes")
+    box = Box([glass.encode(), asks.encode()])
+    done = post.take(box=box)
+    assert (dict(done.counts), done.to_read) == ({"unsubscribed": 1, "again": 1}, 2)
+    assert (box.settled, post.last_word(sent)) == ([("0", False), ("1", False)], ("no", "mail"))
+
+
+@pytest.mark.parametrize("way", ["mailto:", "https:"])
+def test_a_complaint_that_hides_its_message_ends_advertising_by_the_link_in_it(post: Post, way: str):
+    sent = post.sent()
+    number = post.row(sent).endpoint_id
+    link = {
+        "mailto:": f"<mailto:bounces+{mail_token(post.home.key, 'unsubscribe', number)}@corner.example?subject=unsubscribe>",
+        "https:": f"<https://corner.example/r/u/{token(post.home.key, 'unsubscribe', number)}>",
+    }[way]
+    letter = post.letter("arf-abuse", sent, sender="redacted@corner.example")
+    letter = letter.replace(b"Return-Path: <redacted@corner.example>", f"List-Unsubscribe: {link}".encode())
+    assert b"List-Unsubscribe" in letter
+    assert post.became(letter.replace(b"abuse\n", b"not-spam\n")) == {"forged": 1}
+    assert post.last_word(sent)[0] == "yes"
+    assert post.became(letter, letter) == {"complained": 1, "again": 1}
+    assert (post.last_word(sent), post.why(sent)) == (("no", "complaint"), None)
+    assert post.became(letter.replace(b"/u/", b"/u/x").replace(b"bounces+", b"bounces+a")) == {"forged": 1}
 
 
 def test_a_robot_that_answers_unsubscribes_nobody(post: Post):

@@ -66,6 +66,14 @@ def test_the_words(home):
             assert meant(text.replace("\u200b", ""), law, "US") == meaning, text
     for text in ("Stop all", "please STOP", "Stop, stop, stop!", " STOP\n", "opt out", "Stop, thank you"):
         assert meant(text, law, "US") == "stop", text
+    for text in ("退訂", "回复TD", "退订回T", "Stop.\nSent from my iPhone", "unsubscribe me", "Please unsubscribe me!"):
+        assert meant(text, law, "US") == "stop", text
+    for text in (
+        "STOP" + " " * 300 + "by at five",
+        "STOP\nSent from my kitchen: glass in the cake, please call me",
+        "2 stop",
+    ):
+        assert meant(text, law, "US") == "other", text
     for text in ("", " ", "!!!", "Stop by at five?", "Cancel my table for Friday", "Yes I said stop", "x" * 5_000):
         assert meant(text, law, "US") == "other", text
 

@@ -35,6 +35,20 @@ RETURNED: tuple[Bug, ...] = (
         ("tests/dispatch/test_bounces.py",),
     ),
     Bug(
+        "a letter that says more than the word is marked as read",
+        "engine/dispatch/bounces.py",
+        'understood=done.result != "letter" and not returned.says_more)',
+        'understood=done.result != "letter")',
+        ("tests/dispatch/test_bounces.py",),
+    ),
+    Bug(
+        "what a server says of the sender is held against the guest",
+        "connectors/smtp_replies.py",
+        '    Row("sender refused", "no", "5..", None, _SENDER, _RECIPIENT_NAMED, channel="breaker"),\n',
+        "",
+        ("tests/connectors/test_smtp_replies.py", "tests/dispatch/test_bounces.py"),
+    ),
+    Bug(
         "the same report read twice counts twice",
         "engine/dispatch/bounces.py",
         'key = " ".join([str(sent.id), kind, code]).strip()',
