@@ -58,7 +58,7 @@ def _status(receipt: Receipt) -> str:
 
 def texts(session: Session, files: Iterable[TextIO], at: datetime) -> Told:
     """Take in kept SMS of guests, each by itself."""
-    refused, done = [], Counter[What]()
+    refused, unread, done = [], [], Counter[What]()
     for place, request in _requests(files):
         inbound = (
             Inbound("refused", "malformed") if request is None else take_sms(session.db, session.home, request, at)
@@ -67,9 +67,17 @@ def texts(session: Session, files: Iterable[TextIO], at: datetime) -> Told:
             refused.append(f"{place}: {_NO_REQUEST if request is None else _WHY[inbound.why]}.")
         else:
             done[inbound.what] += 1
+            if inbound.what == "other":
+                unread.append(place)
     page = Page()
     for what, count in sorted(done.items()):
         page.line(f"{count:,} SMS: {_MEANT[what]}")
+    if unread:  # a wish not to get more may be said in any words
+        page.line(
+            "Read what the guests wrote there, and enter a wish to stop with `regulars customer consent`:", "care"
+        )
+    for place in unread:
+        page.line(f"  {place}")
     return page.text, refused, WRONG if refused else FINE
 
 
@@ -80,6 +88,7 @@ _MEANT: Final[Mapping[What, str]] = {
     "started": "the number may get again what it might before its STOP.",
     "not_stopped": "nothing was changed; the number had not been stopped by SMS.",
     "never_agreed": "nothing was changed; before its STOP the number had not agreed to advertising.",
+    "erased": "nothing was changed; the number's guest was erased, and nothing goes there.",
     "help": "nothing was changed; HELP is answered by Twilio.",
     "other": "nothing was changed; this is none of the words that stop or start.",
 }

@@ -30,8 +30,11 @@ HELP: Final = ("HELP", "INFO")
 SOURCE: Final = "sms"
 
 Meant = Literal["stop", "start", "help", "other"]
-#: ``stopped_before``, ``not_stopped`` (nothing to take back), ``never_agreed`` (nothing to go back to) change nothing.
-What = Literal["stopped", "stopped_before", "started", "not_stopped", "never_agreed", "help", "other", "refused"]
+#: ``stopped_before``, ``not_stopped`` (nothing to take back), ``never_agreed`` (nothing to go back to) and ``erased``
+#: (nothing goes there whatever is said) change nothing.
+What = Literal[
+    "stopped", "stopped_before", "started", "not_stopped", "never_agreed", "erased", "help", "other", "refused"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class _Line:
 
         Twilio's own refusal (21610) came of a STOP too, one that never reached us.
         """
+        if self.endpoint.suppressed_why == "erased":
+            return "erased"
         words = self._words()
         if self._told_before(words, "START"):
             return "not_stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mailbox
 import os
 from pathlib import Path
@@ -47,6 +48,55 @@ def test_a_letter_that_another_reader_took_is_no_problem(folder: Path):
         each.unlink()
     box.settle(first, understood=True)
     assert list(letters) == []
+
+
+@pytest.fixture(params=["links", "no links"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("disk")
+def test_no_letter_takes_the_place_of_another(tmp_path: Path):
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / name).mkdir()
+    given = {"new/13.x": b"newer", "new/14:2,a": b"one", "new/14:2,b": b"two", "cur/13.x:2,S": b"older"}
+    for name, raw in given.items():
+        (tmp_path / name).write_bytes(raw)
+    box = Maildir(tmp_path)
+    for letter in box.letters():
+        box.settle(letter, understood=True)
+    assert list((tmp_path / "new").iterdir()) == []
+    kept = {each.name: each.read_bytes() for each in (tmp_path / "cur").iterdir()}
+    assert kept == {"13.x:2,S": b"older", "13.R1x:2,S": b"newer", "14:2,S": b"one", "14.R1:2,S": b"two"}
+
+
+def test_a_move_that_was_cut_off_in_the_middle_is_ended(folder: Path):
+    letter = next(Maildir(folder).letters())
+    os.link(folder / "new" / letter.name, folder / "cur" / f"{letter.name}:2,S")
+    Maildir(folder).settle(letter, understood=True)
+    assert names(folder) == (1, ["2,S"])
+
+
+def test_a_letter_that_cannot_be_read_keeps_back_no_other_and_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    real, bad = os.open, {"0.ours\n\udcff", "1.too"}
+    for name in bad:
+        (folder / "new" / name).write_bytes(b"x")
+
+    def refuse(path: Path, flags: int) -> int:
+        if path.name in bad:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    letters = Maildir(folder).letters()
+    assert {next(letters).raw, next(letters).raw} == set(RAWS)
+    with pytest.raises(MailboxError) as told:
+        next(letters)
+    assert str(told.value) == f"{folder}/new/0.ours?? cannot be read: Permission denied. So it is with 1 more there."
 
 
 def test_of_a_huge_letter_the_beginning_is_read(folder: Path):
@@ -113,7 +163,7 @@ def test_what_is_no_mbox_has_no_letters(tmp_path: Path, content: bytes):
 
 
 def test_an_mbox_that_is_not_there_is_told(tmp_path: Path):
-    with pytest.raises(MailboxError, match="is no mbox"):
+    with pytest.raises(MailboxError, match="is no mbox: it is no plain file"):
         list(Mbox(tmp_path).letters())
     with pytest.raises(MailboxError, match="is no mbox"):
         list(Mbox(tmp_path / "nowhere").letters())

@@ -115,10 +115,12 @@ def test_guests_words_as_twilio_posted_them(at_home, tmp_path):
     )
     told = at_home("receive", "sms", file)
     assert told.exit_code == 1
-    assert told.stdout.splitlines() == [
+    assert told.stdout.splitlines()[:-1] == [
         "1 SMS: nothing was changed; this is none of the words that stop or start.",
         "1 SMS: no more advertising goes to the number.",
+        "Read what the guests wrote there, and enter a wish to stop with `regulars customer consent`:",
     ]
+    assert told.stdout.splitlines()[-1].endswith("kept.jsonl, line 2")
     assert told.stderr.endswith(
         "line 3: it is not signed by Twilio for the address in `links: base_url`, or was changed since.\n"
     )

@@ -214,7 +214,10 @@ def test_an_erased_guest_stays_a_hash(cafe, home, says):
         conn.execute(delete(consents).where(consents.c.endpoint_id == guest.sms_id))
     assert [says(number, "STOP", SID), says(number, "STOP", SID)] == ["stopped", "stopped_before"]
     assert words(cafe, guest.sms_id) == [("no", None, "sms", None)]
-    assert says(number, "START") == "never_agreed"
+    with cafe.db.begin() as conn:
+        record_consent(conn, guest.sms_id, "yes", at=NOW - timedelta(days=3), source="form")
+    assert says(number, "START") == "erased"
+    assert words(cafe, guest.sms_id)[-1] == ("no", None, "sms", None)
     with cafe.db.begin() as conn:
         row = conn.execute(select(endpoints).where(endpoints.c.id == guest.sms_id)).one()
     assert (row.address, row.suppressed_why) == (None, "erased")
