@@ -44,9 +44,9 @@ class Maildir:
             if raw is not None:
                 yield Letter(name, raw)
         if unreadable:
-            name, error = unreadable[0]
+            name, why = unreadable[0]
             others = f" So it is with {len(unreadable) - 1} more there." if unreadable[1:] else ""
-            raise MailboxError(f"{_unreadable(self._folder / 'new' / _shown(name), error)}{others}")
+            raise MailboxError(f"{_unreadable(self._folder / 'new' / _shown(name), why)}{others}")
 
     def settle(self, letter: Letter, *, understood: bool) -> None:
         """Move the letter to ``cur``, with the flag S (seen) where it was understood."""
