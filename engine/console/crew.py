@@ -94,6 +94,8 @@ class Crew:
         except BaseException:
             self._call_off(desk, hands)
             raise
+        if failures:
+            desk.recognise()  # if that is what ails them, it is said here once
         self._tell(desk, failures, len(hands))
 
     def _listen(self, desk: Desk, hands: list[_Hand], failures: list[Failed]) -> None:

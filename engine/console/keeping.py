@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.console.session import Session
 from engine.console.words import counted, moment
-from engine.database.tables import audit, instance, runs
+from engine.database.tables import audit, runs
 from engine.dispatch import instance as instances
 from engine.dispatch.instance import StrangeDatabaseError, surroundings
 from engine.dispatch.journal import JournalError, files
@@ -30,7 +30,7 @@ def findings(
     folder = around.journal
     try:
         files(folder)
-        if conn.scalar(select(instance.c.identity)) is not None and (why := instances.why(conn, around)) is not None:
+        if (why := instances.strange(session.db, around)) is not None:
             yield "bad", "database", str(StrangeDatabaseError(why))
     except JournalError as error:
         yield "bad", "journal", str(error)

@@ -22,6 +22,7 @@ from engine.console.page import Page, colored, counter
 from engine.console.report import dry_run_report, run_report, sent_report
 from engine.console.session import Clock, Session, alone, rule_named
 from engine.dispatch.desk import Desk, Summary, open_desk
+from engine.dispatch.instance import StrangeDatabaseError
 from engine.dispatch.journal import FOLDER, JournalError, prune
 from engine.dispatch.stages import send_due, send_until, stay_for_rate
 from engine.evaluation.clock import Watch
@@ -230,7 +231,7 @@ def _halted(send: Callable[[], Summary]) -> str:
     """Send; give why nothing may leave for now, or nothing."""
     try:
         send()
-    except JournalError as error:
+    except (JournalError, StrangeDatabaseError) as error:
         return str(error)
     return ""
 

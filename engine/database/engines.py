@@ -41,10 +41,11 @@ PATIENCE = 10
 _json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 #: The fence, the caps and the facts rest on READ COMMITTED with explicit row locks, whatever the server's default is.
-#: A lock is waited for as long as on SQLite: the fence holds a mail server's line open meanwhile.
+#: A lock is waited for as long as on SQLite: the fence holds a mail server's line open meanwhile. What is committed is
+#: on the disk: else a crash of the server would take back what has gone out.
 _POSTGRESQL_OPTIONS = (
     r"-c jit=off -c timezone=UTC -c default_transaction_isolation=read\ committed"
-    f" -c lock_timeout={PATIENCE}s"
+    f" -c lock_timeout={PATIENCE}s -c synchronous_commit=on"
 )
 
 

@@ -127,6 +127,14 @@ class Desk:
     crew: Callable[[Desk, int | None], None] | None = None  #: who sends instead of this process
     looked_up_at: datetime | None = None  #: when it last asked a provider what became of uncertain messages
 
+    def recognise(self) -> None:
+        """Look whether this still is the database that was sent from: one may be put back at any time.
+
+        Raises ``StrangeDatabaseError`` where it is another or an older one, and ``JournalError`` where nobody can tell.
+        """
+        if self.around is not None:
+            self.journal.identity = recognise(self.db, self.around, self.now())
+
     def close(self) -> None:
         """End what is kept open, and let it be witnessed what has left."""
         self.carriers.close()

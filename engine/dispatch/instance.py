@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,6 +63,14 @@ class Surroundings:
     machine: str  #: names this computer; empty where it has no name
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The last hand-overs that are known outside of the database."""
+
+    latest: Sequence[Record]  #: the ends of the journal's files
+    witness: tuple[int, int] | None  #: dispatch id and token
+
+
 def surroundings(root: Path) -> Surroundings:
     """Give what lies about the database of the home at ``root``, on this machine."""
     from platformdirs import user_state_path
@@ -91,10 +99,12 @@ def recognise(db: Engine, around: Surroundings, now: datetime) -> str:
     Else raises ``StrangeDatabaseError``; of a copy everything that is not final is then held. Raises
     ``JournalError`` where the journal cannot be read.
     """
-    with reading(db).connect() as conn:
-        row = conn.execute(select(instance)).one_or_none()
-        if row is not None and row.place == place_of(conn, around.machine) and why(conn, around) is None:
-            return str(row.identity)
+    seen = _beside(db, around)
+    if seen is not None:
+        with reading(db).connect() as conn:
+            row = conn.execute(select(instance)).one()
+            if row.place == place_of(conn, around.machine) and why(conn, around, seen) is None:
+                return str(row.identity)
     with db.begin() as conn:
         known, found = identity(conn), why(conn, around)
         if found is not None:
@@ -106,24 +116,51 @@ def recognise(db: Engine, around: Surroundings, now: datetime) -> str:
     return known
 
 
-def why(conn: Connection, around: Surroundings) -> Why | None:
-    """Tell what keeps the database from sending; None: nothing. It must have its identity already."""
+def strange(db: Engine, around: Surroundings) -> Why | None:
+    """Tell what keeps the database from sending, also while others send from it; None: nothing. Changes nothing.
+
+    Raises ``JournalError`` where the journal cannot be read.
+    """
+    seen = _beside(db, around)
+    if seen is None:
+        return None
+    with reading(db).connect() as conn:
+        return why(conn, around, seen)
+
+
+def _beside(db: Engine, around: Surroundings) -> Beside | None:
+    """Read what is known outside, before a transaction is begun that is held against it; None: it was never used.
+
+    The other way round, what is handed over in between would be news to the database.
+    """
+    with reading(db).connect() as conn:
+        known = conn.scalar(select(instance.c.identity))
+    return None if known is None else _outside(around, str(known))
+
+
+def _outside(around: Surroundings, known: str) -> Beside:
+    return Beside(journal.last(around.journal, LOOKED_AT), witnessed(around, known))
+
+
+def why(conn: Connection, around: Surroundings, seen: Beside | None = None) -> Why | None:
+    """Tell what keeps the database from sending; None: nothing. It must have its identity already.
+
+    ``seen`` is what is known outside; None: it is read here, while nobody else can hand anything over.
+    """
     row = conn.execute(select(instance)).one()
     if row.stopped_why is not None:
         return "copied" if row.stopped_why == "copied" else "restored"
-    if row.backup_at is not None or is_behind(conn, around, row.identity):
+    if row.backup_at is not None or is_behind(conn, seen or _outside(around, row.identity)):
         return "restored"
     place = place_of(conn, around.machine)
     return "copied" if row.place is not None and place is not None and not is_same_place(row.place, place) else None
 
 
-def is_behind(conn: Connection, around: Surroundings, known: str) -> bool:
+def is_behind(conn: Connection, seen: Beside) -> bool:
     """Tell whether the journal's end, or the witness, knows of a hand-over that the database does not."""
-    latest = journal.last(around.journal, LOOKED_AT)
-    if {each.key for each in latest} - known_keys(conn, latest):
+    if {each.key for each in seen.latest} - known_keys(conn, seen.latest):
         return True
-    seen = witnessed(around, known)
-    return seen is not None and not known_pairs(conn, [seen])
+    return seen.witness is not None and not known_pairs(conn, [seen.witness])
 
 
 def is_copy(conn: Connection, around: Surroundings) -> bool:

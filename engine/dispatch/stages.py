@@ -45,8 +45,9 @@ SECOND = timedelta(seconds=1)
 def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
     """Send everything that is due, or the first ``limit`` messages; give the summary of the desk so far.
 
-    Raises ``DBAPIError`` when the database cannot be used: whatever was under way is freed by the next run; and
-    ``JournalError`` when the journal cannot be written: nothing that it does not hold has left.
+    Raises ``DBAPIError`` when the database cannot be used: whatever was under way is freed by the next run;
+    ``JournalError`` when the journal cannot be written: nothing that it does not hold has left; and
+    ``StrangeDatabaseError`` when the database is no longer the one that was sent from.
     """
     try:
         return _send_due(desk, limit)
@@ -56,6 +57,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
 
 
 def _send_due(desk: Desk, limit: int | None) -> Summary:
+    desk.recognise()
     at = desk.now()
     with desk.db.begin() as conn:
         bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
@@ -81,6 +83,7 @@ def work(desk: Desk, limit: int | None) -> None:
     while left is None or left > 0:
         if _do_steps(desk):
             continue
+        desk.recognise()  # what is claimed from an older one may have gone out
         groups = _claim_messages(desk, BATCH if left is None else min(BATCH, left))
         if not groups:
             break
@@ -278,16 +281,17 @@ def _hand_over(
 ) -> None:
     """Send, with the fence in between, and record what came back."""
     fence = Fence(desk, together, message, transport)
+    failed = False
     try:
         outcome = connector.send(message, fence)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
         desk.summary.problem(f"The connector for {message.channel} failed ({type(error).__name__}): please report it.")
-        outcome = Outcome("unknown", f"bug: {type(error).__name__}")
+        outcome, failed = Outcome("unknown", f"bug: {type(error).__name__}"), True
     if fence.broken is not None:
         raise fence.broken
     if fence.unwritten is not None:
         raise fence.unwritten
-    if fence.asked and not fence.passed:
+    if fence.asked and not fence.passed and (fence.against or not failed):
         _after_a_no(desk, together, fence)
         return
     if fence.passed and not isinstance(connector, FileConnector):

@@ -93,6 +93,7 @@ def test_sqlite_is_set_up_for_safety(tmp_path: Path, pragma: str, value: object)
     [
         ("jit", "off"),
         ("lock_timeout", "10s"),
+        ("synchronous_commit", "on"),
         ("timezone", "UTC"),
         ("application_name", "regulars"),
         ("transaction_isolation", "read committed"),

@@ -155,6 +155,25 @@ def test_a_connector_with_a_bug_stops_no_other_message(cafe, home, clock):
     assert "guest1" not in " ".join(desk.summary.problems)
 
 
+def test_a_bug_in_the_fence_is_a_try_and_not_tried_for_ever(cafe, home, clock, monkeypatch):
+    made, sink = cafe.message(), Sink()
+
+    def broken(*_, **__):
+        if sink.asked > 20:
+            raise KeyboardInterrupt
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(handing, "pass_fence", broken)
+    desk = a_desk(cafe, home, clock, email=sink)
+    send_due(desk)
+    assert (sink.asked, cafe.row(made).attempts, cafe.row(made).due_at) == (1, 1, NOW + timedelta(minutes=5))
+    assert desk.summary.problems == ["The connector for email failed (ValueError): please report it."]
+    while cafe.state(made) == "pending":
+        clock.at = cafe.row(made).due_at
+        send_due(desk)
+    assert (sink.asked, cafe.outcome(made)) == (8, "dead: attempts")
+
+
 def test_a_bug_after_the_fence_is_uncertain(cafe, home, clock):
     message = cafe.message()
 

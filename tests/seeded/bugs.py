@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.seeded.bug import Bug
+from tests.seeded.restored import RESTORED
 from tests.seeded.returned import RETURNED
 
 __all__ = ["BUGS", "Bug"]
@@ -296,7 +297,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a database older than its journal is not recognised",
         "engine/dispatch/instance.py",
-        "    if {each.key for each in latest} - known_keys(conn, latest):\n        return True\n",
+        "    if {each.key for each in seen.latest} - known_keys(conn, seen.latest):\n        return True\n",
         "",
         ("tests/dispatch/test_instance.py", "tests/dispatch/test_reconcile.py"),
     ),
@@ -377,5 +378,6 @@ BUGS: tuple[Bug, ...] = (
         "        if row.token is None:",
         ("tests/dispatch/test_history.py",),
     ),
+    *RESTORED,
     *RETURNED,
 )
