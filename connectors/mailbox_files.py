@@ -107,7 +107,7 @@ class Mbox:
         self.left = 0
 
     def letters(self) -> Iterator[Letter]:
-        """Give the newest letters, the oldest of them first."""
+        """Give all letters, the oldest first: none is ever marked, so none can wait for another time."""
         if not self._file.is_file():
             lies = "it is no plain file" if self._file.exists() else "there is no such file"
             raise MailboxError(f"{self._file} is no mbox: {lies}.")
@@ -116,9 +116,7 @@ class Mbox:
         except OSError as error:
             raise _unreadable(self._file, error) from None
         try:
-            keys = box.keys()
-            self.left = max(0, len(keys) - MOST)
-            for key in keys[-MOST:]:
+            for key in box.iterkeys():
                 with box.get_file(key) as file:
                     yield Letter(str(key), file.read(LARGEST))
         except OSError as error:

@@ -60,10 +60,20 @@ class ImapMailbox:
         client = self._asked(self._opened)
         found = self._asked(lambda: self._unseen(client))
         self.left = max(0, len(found) - MOST)
+        withheld = 0
         for uid in found[-MOST:]:
-            raw = self._asked(partial(_body, client, uid))
+            try:
+                raw = self._asked(partial(_body, client, uid))
+            except _WithheldError:  # damaged, as some servers have them: it keeps back no other
+                withheld += 1
+                continue
             if raw is not None:
                 yield Letter(uid, raw)
+        if withheld:
+            raise MailboxError(
+                f"The mailbox at {self._host} does not give {withheld} of its unread letters: look at them with a mail "
+                "program, and delete them or mark them as read."
+            )
 
     def settle(self, letter: Letter, *, understood: bool) -> None:
         """Mark the letter as seen; or, where it was not understood, with the keyword, if the server has keywords."""
@@ -153,6 +163,10 @@ class _RefusedError(Exception):
     """The server answered, and says no."""
 
 
+class _WithheldError(Exception):
+    """The server has a letter and does not give it."""
+
+
 class _Bounded(imaplib.IMAP4):
     """Reads no more than a letter at once, however much a server announces; says when its line is open."""
 
@@ -185,7 +199,9 @@ def _ok(reply: tuple[str, list[Any]]) -> tuple[str, list[Any]]:
 
 
 def _body(client: imaplib.IMAP4, uid: str) -> bytes | None:
-    _, data = _ok(client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{LARGEST}>)"))
+    typ, data = client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{LARGEST}>)")
+    if typ != "OK":
+        raise _WithheldError
     return next((bytes(each[1])[:LARGEST] for each in data if isinstance(each, tuple) and len(each) > 1), None)
 
 

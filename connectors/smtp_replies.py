@@ -33,7 +33,8 @@ _SENDER = re.compile(
     r"|(?<!recipient )verif(y|ication) (has )?fail|verify (the )?sender|\bcall-?(out|back)\b"
     r"|(return|reverse|bounce)[- ]path|envelope[- ](from|sender)|\bmail[- ]from\b"
     r"|\byour (\w+ )?(account|mailbox)\b|\bsending (account|(is |has been |was )?(paused|suspended|disabled|blocked))"
-    r"|relay(ing)? (access )?(is )?(denied|not)",
+    r"|relay(ing)? (access )?(is )?(denied|not)|\b(your|client|sending|source) (ip|host|server|domain)\b|\bip address"
+    r"|(allow|white)[- ]?list|\bptr\b|reverse dns|\b(helo|ehlo)\b",
     re.IGNORECASE,
 )
 _MAILBOX_FULL = re.compile(

@@ -22,6 +22,7 @@ from engine.language.secret import SecretError
 Purpose = Literal["unsubscribe", "rating", "redemption", "bounce", "status"]
 
 _MAC_BYTES: Final = 10  # 80 bits: short enough for a line of mail, and every guess costs a request
+_LARGEST_ID: Final = 2**63 - 1  # no database has a greater one
 _MAIL_TOKEN: Final = re.compile(r"[a-z2-7]{18,29}")
 #: Where a token may stand in what somebody hands in: the end of a link's path, or after an address's plus.
 _IN_A_LINK: Final = re.compile(r"(?:^|[/+])([A-Za-z0-9_-]{15,29})(?:@[^/@]+)?$")
@@ -40,10 +41,11 @@ def read_token(key: bytes, purpose: Purpose, text: str) -> int | None:
     except ValueError:  # not ASCII, or not base64
         return None
     mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    number = int.from_bytes(body)
     genuine = hmac.compare_digest(mac, _mac(key, purpose, body)) and bool(body)
-    if not genuine or token(key, purpose, int.from_bytes(body)) != text:  # one number, one spelling
+    if not genuine or number > _LARGEST_ID or token(key, purpose, number) != text:  # one number, one spelling
         return None
-    return int.from_bytes(body)
+    return number
 
 
 def mail_token(key: bytes, purpose: Purpose, number: int) -> str:
@@ -65,6 +67,8 @@ def read_mail_token(key: bytes, purpose: Purpose, text: str) -> int | None:
     except ValueError:  # a length that base32 does not have
         return None
     number = int.from_bytes(raw[_MAC_BYTES:])
+    if number > _LARGEST_ID:
+        return None
     return number if hmac.compare_digest(mail_token(key, purpose, number), text) else None
 
 

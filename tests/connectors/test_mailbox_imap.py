@@ -55,6 +55,18 @@ def test_nothing_is_marked_before_it_is_settled():
         assert read(box(server)) == RAWS
 
 
+def test_a_letter_that_the_server_does_not_give_keeps_back_no_other():
+    class Damaged(ScriptedImap):
+        def _answer(self, tag: str, command: str, rest: str, *more: Any) -> bytes:
+            if command == "UID FETCH" and rest.startswith(f"UID FETCH {min(self.letters)} "):
+                return f"{tag} NO damaged\r\n".encode()
+            return super()._answer(tag, command, rest, *more)
+
+    with Damaged(RAWS) as server:
+        assert "does not give 1 of its unread letters" in refusal(box(server))
+        assert [each.flags for each in server.letters.values()] == [set(), {r"\Seen"}]
+
+
 @pytest.mark.parametrize("keywords", [True, False])
 def test_what_nobody_understood_stays_unseen_and_is_not_read_again_where_the_server_has_keywords(keywords: bool):
     with ScriptedImap(RAWS, keywords=keywords) as server:

@@ -173,3 +173,12 @@ def test_old_links_work_after_a_secret_came_or_went_missing():
     assert unsubscribe_token(link_keys(config(secret="shared"), KEY), before) == 7
     assert unsubscribe_token(link_keys(config(secret="shared"), KEY), shared) == 7
     assert unsubscribe_token(link_keys(config(secret="gone"), KEY), before) == 7
+
+
+def test_a_number_that_no_database_has_is_no_token_of_ours():
+    key = bytes(32)
+    for number in (2**63, 2**64 + 5):
+        assert read_token(key, "unsubscribe", token(key, "unsubscribe", number)) is None
+        assert read_mail_token(key, "bounce", mail_token(key, "bounce", number)) is None
+    assert read_token(key, "unsubscribe", token(key, "unsubscribe", 2**63 - 1)) == 2**63 - 1
+    assert read_mail_token(key, "bounce", mail_token(key, "bounce", 2**63 - 1)) == 2**63 - 1
