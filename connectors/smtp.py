@@ -28,7 +28,9 @@ _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
 _QUEUED_AS = re.compile(r"queued(?: mail for delivery)? as[ :]+([A-Za-z0-9._-]{4,80})(?![\w@.-])", re.IGNORECASE)
 _ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
-_UNPRINTABLE = re.compile(r"[^!-~]+")
+_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+#: What looks like an id of a server: a long word of letters and digits, as no name and no number of a guest has.
+_ID = re.compile(r"(?<![\w@.+-])(?=[\w.-]*[A-Za-z])(?=(?:[A-Za-z_.-]*\d){2})[\w.-]{8,80}(?![\w@.-])", re.ASCII)
 
 
 class SmtpConnector:
@@ -228,8 +230,9 @@ def _reset(session: Session) -> bool:
 
 
 def _provider_id(reply: Reply) -> str | None:
-    """Give the queue id, else the reply's text without what could be an address."""
+    """Give the queue id, else the first word that looks like one: free words may speak of the guest."""
     queued = _QUEUED_AS.search(reply.text)
-    if queued:
+    if queued and any(sign.isdigit() for sign in queued[1]):
         return queued[1]
-    return _UNPRINTABLE.sub(" ", _ADDRESS.sub("", reply.text)).strip()[:200] or None
+    found = _ID.search(_STATUS.sub(" ", _ADDRESS.sub(" ", reply.text[:2_000])))
+    return None if found is None else found[0]

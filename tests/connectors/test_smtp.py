@@ -192,8 +192,15 @@ def test_what_this_server_cannot_carry_is_refused_and_the_next_message_still_goe
     ("reply", "provider_id"),
     [
         (b"250 2.0.0 Ok: queued as 4F2A9C01B2\r\n", "4F2A9C01B2"),
-        (b"250 OK id=1abcDE-000123-45\r\n", "OK id=1abcDE-000123-45"),
-        (b"250 2.0.0 accepted for <li@guest.example> li@guest.example done\r\n", "2.0.0 accepted for done"),
+        (b"250 OK id=1abcDE-000123-45\r\n", "1abcDE-000123-45"),
+        (
+            b"250 2.0.0 OK  1777903200 5b1f17b1804b1-48a0ff3c2a1si123.45 - gsmtp\r\n",
+            "5b1f17b1804b1-48a0ff3c2a1si123.45",
+        ),
+        (b"250 2.0.0 queued as li@guest.example secret\r\n", None),
+        (b"250 Ok: queued as +13125550100\r\n", None),
+        (b"250 Delivered to mailbox of Li Wei, born 1985-04-03\r\n", None),
+        (b"250 2.0.0 accepted for <li@guest.example> li@guest.example done\r\n", None),
         (b"250\r\n", None),
     ],
 )
