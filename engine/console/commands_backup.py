@@ -28,13 +28,23 @@ def backup(session: Session, file: Path | None) -> None:
 @click.command()
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--reconcile", is_flag=True, help="The database was brought back, or copied, by other means.")
+@click.option(
+    "--journal",
+    "journals",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The folder journal/ of another machine that sends from this database, as it is now; may be repeated.",
+)
 @by_option
 @click.pass_context
-def restore(ctx: click.Context, file: Path | None, by: str | None, *, reconcile: bool) -> None:
+def restore(
+    ctx: click.Context, file: Path | None, by: str | None, *, reconcile: bool, journals: tuple[Path, ...]
+) -> None:
     """Bring a backup back, and find out what was sent since, so that nobody gets it twice."""
     from engine.console import restoring
 
     if file is None and not reconcile:
         raise click.UsageError("Give a backup's FILE, or --reconcile for a database that is back in its place already.")
     root = ctx.find_object(Path) or Path()
-    say(restoring.restored(root, os.environ, ctx.meta[CLOCK], file, by=by))
+    say(restoring.restored(root, os.environ, ctx.meta[CLOCK], file, by=by, journals=journals))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -21,6 +22,7 @@ from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate
 from engine.database.places import check_sqlite, copy_sqlite, file_of
 from engine.dispatch.instance import surroundings
+from engine.dispatch.journal import files
 from engine.dispatch.reconcile import Reconciled, reconcile
 from engine.language.keys import KEY_FILE
 from engine.vocabulary.home import Home, load_home
@@ -29,9 +31,23 @@ _SQLITE: Final = b"SQLite format 3\0"
 _CONFIG: Final = "config/regulars.yaml"
 
 
-def restored(root: Path, environ: Mapping[str, str], clock: Clock, file: Path | None, *, by: str | None) -> str:
-    """Bring the backup ``file`` back (None: that was done by other means) and reconcile; say what was done."""
+def restored(
+    root: Path,
+    environ: Mapping[str, str],
+    clock: Clock,
+    file: Path | None,
+    *,
+    by: str | None,
+    journals: Sequence[Path] = (),
+) -> str:
+    """Bring the backup ``file`` back (None: that was done by other means) and reconcile; say what was done.
+
+    ``journals`` are those of other machines that send from the same database.
+    """
     page = Page()
+    for folder in journals:
+        if not files(folder):
+            raise MistypedError(f"there is no journal in {folder}: give a folder journal/ of another machine's home")
     if file is not None:
         with _unpacked(root, file, page) as database:
             home = load_home(root, environ, clock().date())
@@ -40,7 +56,8 @@ def restored(root: Path, environ: Mapping[str, str], clock: Clock, file: Path | 
     with opened(root, environ, clock) as session, alone(root):
         now = clock()
         day_starts = session.home.config.day_starts
-        done = reconcile(session.db, surroundings(root), name=session.by(by), now=now, day_starts=day_starts)
+        around = replace(surroundings(root), others=tuple(journals))
+        done = reconcile(session.db, around, name=session.by(by), now=now, day_starts=day_starts)
         _tell(page, done)
     return page.text
 
@@ -168,6 +185,9 @@ def _tell(page: Page, done: Reconciled) -> None:
         )
     if not done.covered:
         why = "The database is a copy" if done.why == "copied" else "The journal does not tell what went out since"
+        if done.absent and done.why != "copied":
+            others = "1 other journal has" if done.absent == 1 else f"{done.absent} other journals have"
+            why = f"{others} hand-overs of this database, as of another machine, not given with --journal DIR"
         held = "1 step is held" if done.held == 1 else f"{counted(done.held, 'step')} are held"
         page.line(
             f"{why}, so nothing goes out without you: {held} now, and {counted(done.rules, 'rule')} must be approved "

@@ -17,10 +17,12 @@ from engine.console.session import Session
 from engine.console.words import counted
 from engine.database.engines import explain, integrity, snapshot
 from engine.database.tables import audit, instance
+from engine.dispatch.instance import surroundings
 from engine.dispatch.journal import FOLDER, Record, Spoilt, records
 from engine.dispatch.journeys import Journeys
 from engine.dispatch.leaks import leaks
 from engine.dispatch.proofs import Proof, prove
+from engine.dispatch.senders import name_of
 
 #: What each proof says where it holds.
 _HOLDS: Final[Mapping[str, str]] = {
@@ -76,8 +78,8 @@ def _proofs(session: Session, now: datetime, progress: Callable[[int], None]) ->
         if whole.wrong:  # nothing that is read from it proves anything
             return
         beside = _Beside(session.home.root / FOLDER, frozenset(_identities(conn)))
-        rule = Journeys(session.home).rule
-        for proof in prove(conn, journal=beside.records(), rule=rule, now=now, progress=progress):
+        rule, sender = Journeys(session.home).rule, name_of(surroundings(session.home.root))
+        for proof in prove(conn, journal=beside.records(), rule=rule, now=now, progress=progress, sender=sender):
             if proof.name == "journal":
                 beside.tell(proof)
             yield proof

@@ -325,6 +325,14 @@ instance = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+#: The journals that are written by who sends from this database: one for each machine's home.
+senders = Table(
+    "senders",
+    metadata,
+    Column("name", String(32), primary_key=True, comment="of the journal's folder, and a fence's actor"),
+    Column("since", EpochSeconds, nullable=False),
+)
+
 #: What the journal knows to have been handed over and a restored database does not: it must not go out again.
 lost_handoffs = Table(
     "lost_handoffs",

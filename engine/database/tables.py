@@ -53,6 +53,7 @@ from engine.database.engine_tables import (
     rule_versions,
     rules,
     runs,
+    senders,
     switch,
 )
 from engine.database.facts_tables import customer_facts
@@ -91,6 +92,7 @@ __all__ = [
     "rule_versions",
     "rules",
     "runs",
+    "senders",
     "stores",
     "switch",
     "tags",

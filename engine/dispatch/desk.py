@@ -19,6 +19,7 @@ from engine.dispatch.health import Rates
 from engine.dispatch.instance import Surroundings, bear_witness, recognise, surroundings
 from engine.dispatch.journal import Journal, Record
 from engine.dispatch.journeys import Journeys, policy_of
+from engine.dispatch.senders import enlist
 from engine.dispatch.states import CARRIED
 from engine.language.config import Config
 from engine.language.rule import Rule
@@ -170,7 +171,8 @@ def open_desk(
     """
     carriers = Channels(home.root, home.config, now, rehearsal=rehearsal)
     around = surroundings(home.root)
-    journal = Journal(around.journal, recognise(db, around, now()), home.key)
+    known = recognise(db, around, now())
+    journal = Journal(around.journal, known, home.key, enlist(db, around, now()))
     return Desk(
         db=db,
         policy=policy_of(home, Journeys(home)),

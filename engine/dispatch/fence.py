@@ -188,6 +188,7 @@ def carry_out(
     content_hash: bytes | None = None,
     segments: int | None = None,
     carrier: str | None = None,
+    sender: str = "",
 ) -> None:
     """Write the verdict on the row. Raises ``LostLease`` where the lease is no longer ours."""
     values: dict[str, object] = {} if verdict.passed else {"rescues": 0}
@@ -197,8 +198,9 @@ def carry_out(
         values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
         values |= {"segments": segments, "carrier": carrier}
     if not move(
-        conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, reason=verdict.reason, values=values
-    ):
+        conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, actor=sender, reason=verdict.reason,
+        values=values,
+    ):  # fmt: skip
         raise LostLease
 
 
@@ -211,13 +213,15 @@ def pass_fence(
     content_hash: bytes,
     segments: int | None = None,
     carrier: str | None = None,
+    sender: str = "",
 ) -> list[tuple[Claim, Verdict]]:
     """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
 
     Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
     became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
     both; before them the gate, which the red button closes. Raises ``LostLease``; then the caller rolls back.
-    ``segments`` is how many SMS the message is billed as, ``carrier`` what it is handed to.
+    ``segments`` is how many SMS the message is billed as, ``carrier`` what it is handed to, ``sender`` names the
+    journal that will have it.
     """
     pass_gate(conn)
     for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
@@ -233,7 +237,7 @@ def pass_fence(
     verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]
     against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]
     for each, verdict in against or verdicts:
-        carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments, carrier=carrier)
+        carry_out(conn, each, verdict, at, content_hash=content_hash, segments=segments, carrier=carrier, sender=sender)
     return against
 
 

@@ -72,6 +72,7 @@ class Fence:
                         if self.message.channel == "sms" and isinstance(body, str)
                         else None,
                         carrier=self.transport,
+                        sender=self.desk.journal.sender,
                     )
             except LostLease:
                 if self.broken is None or not self._stands(fingerprint):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -33,6 +34,8 @@ class Moved(NamedTuple):
     who: str | None
     token: int | None
     row: int = 0  #: of ``audit``
+    actor: str = ""
+    at: datetime | None = None
 
     @property
     def begins(self) -> bool:
@@ -90,7 +93,7 @@ def histories(conn: Connection, *, portion: int = PORTION) -> Iterator[tuple[Sta
 def _trails(conn: Connection, after: int, last: int) -> dict[int, list[Moved]]:
     a = audit.c
     rows = conn.execute(
-        select(a.dispatch_id, a.before, a.after, a.who, a.token, a.id)
+        select(a.dispatch_id, a.before, a.after, a.who, a.token, a.id, a.actor, a.at)
         .where(a.dispatch_id > after, a.dispatch_id <= last, a.action.in_((MOVE, BEGIN)))
         .order_by(a.dispatch_id, a.id)
     )

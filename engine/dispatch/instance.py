@@ -61,6 +61,12 @@ class Surroundings:
     journal: Path
     witnesses: Path | None  #: None: nobody is asked
     machine: str  #: names this computer; empty where it has no name
+    others: tuple[Path, ...] = ()  #: journals of other machines that send from the same database, as far as given
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """All journals at hand, the home's own first."""
+        return (self.journal, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,8 @@ def _beside(db: Engine, around: Surroundings) -> Beside | None:
 
 
 def _outside(around: Surroundings, known: str) -> Beside:
-    return Beside(journal.last(around.journal, LOOKED_AT), witnessed(around, known))
+    latest = [each for folder in around.journals for each in journal.last(folder, LOOKED_AT)]
+    return Beside(latest, witnessed(around, known))
 
 
 def why(conn: Connection, around: Surroundings, seen: Beside | None = None) -> Why | None:

@@ -108,6 +108,7 @@ class Journal:
     folder: Path
     identity: str  #: of the database that is sent from
     key: bytes = field(repr=False)  #: the home's
+    sender: str = ""  #: the journal's own name: see ``senders.py``
     last: Record | None = None  #: the last that was written
     _handle: int | None = field(default=None, init=False, repr=False)
     _file: Path | None = field(default=None, init=False, repr=False)
@@ -193,7 +194,7 @@ def files(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[BinaryIO]:
+def to_read(file: Path) -> Iterator[BinaryIO]:
     """Open a file to read it, and never wait for one that is no file. Raises ``JournalError``."""
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -222,7 +223,7 @@ def records(folder: Path, since: datetime | None = None) -> Iterator[Record | Sp
     for file in files(folder):
         if file.name < first:
             continue
-        with _reading(file) as lines:
+        with to_read(file) as lines:
             for number, line in enumerate(lines, 1):
                 each = _read(line.rstrip(b"\n"), file.name, number)
                 if isinstance(each, Spoilt) or (each is not None and (since is None or each.at >= since)):
@@ -258,7 +259,7 @@ def prune(folder: Path, now: datetime) -> int:
 
 def _backwards(file: Path) -> Iterator[bytes]:
     """Give the lines of a file from its end, in blocks."""
-    with _reading(file) as stream:
+    with to_read(file) as stream:
         at, rest = stream.seek(0, os.SEEK_END), b""
         while at > 0:
             size = min(_BLOCK, at)

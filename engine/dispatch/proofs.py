@@ -6,6 +6,7 @@ memory that grows with the guests, but eight bytes for each record of the journa
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +21,8 @@ from engine.dispatch import history
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.history import Moved, Problem, Standing
 from engine.dispatch.instance import SETTLED
-from engine.dispatch.journal import TOKEN_BITS
-from engine.dispatch.states import FINAL
+from engine.dispatch.journal import KEPT, TOKEN_BITS
+from engine.dispatch.states import ANSWERED, FINAL
 from engine.dispatch.tallies import COUNTED, HOME, Tally
 from engine.evaluation.permission import in_branches
 from engine.language.rule import Rule
@@ -32,6 +33,8 @@ NAMED = 20
 PATIENCE = timedelta(hours=26)
 #: A hand-over as one number: the dispatch's, and so many bits for the token.
 _BITS = TOKEN_BITS
+#: The name of a journal, where the fence was passed by one who had it.
+_NAMED = re.compile(r"[0-9a-f]{32}")
 
 
 class Handed(Protocol):
@@ -75,20 +78,24 @@ class Proof:
         self.add(Problem(dispatch_id, invariant or self.invariant, said))
 
 
-#: Where a hand-over leads that somebody has answered: then its record was written before.
-_ANSWERED = frozenset({"sent", "rejected", "blocked"})
-
 RuleOf = Callable[[Connection, int], Rule]
 
 
 def prove(
-    conn: Connection, *, journal: Iterable[Handed] | None, rule: RuleOf, now: datetime, progress: Callable[[int], None]
+    conn: Connection,
+    *,
+    journal: Iterable[Handed] | None,
+    rule: RuleOf,
+    now: datetime,
+    progress: Callable[[int], None],
+    sender: str = "",
 ) -> Iterator[Proof]:
     """Give every proof in turn. ``journal``: this database's records in any order; None: there is no journal.
 
-    ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``; ``progress`` is told of dispatches done.
+    ``sender`` is the journal's name; ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``;
+    ``progress`` is told of dispatches done.
     """
-    yield from _histories(conn, journal, progress)
+    yield from _histories(conn, None if journal is None else _Beside.read(conn, journal, sender, now), progress)
     yield _ends(conn, now)
     yield _sums(conn, rule)
     yield _budgets(conn)
@@ -100,8 +107,8 @@ def prove(
 # Histories, and the journal.
 
 
-def _histories(conn: Connection, journal: Iterable[Handed] | None, progress: Callable[[int], None]) -> Iterator[Proof]:
-    path, beside = Proof("histories", "I1"), None if journal is None else _Beside.read(conn, journal)
+def _histories(conn: Connection, beside: _Beside | None, progress: Callable[[int], None]) -> Iterator[Proof]:
+    path = Proof("histories", "I1")
     count = moved = 0
     for stands, moves in history.histories(conn):
         count += 1
@@ -126,21 +133,27 @@ class _Beside:
 
     keys: array[int]  #: of every record, sorted
     settled: frozenset[tuple[int, int]]  #: what a person has settled after a restore: dispatch and token
-    begins: int | None  #: the first row of the trail since there is a journal
+    sender: str  #: the journal's name
+    begins: int  #: the row of the trail after which each hand-over must stand in a journal
+    kept: datetime  #: the moment from which on it keeps its records
+    first: datetime | None  #: of its first record
+    early: int = 0  #: hand-overs before that which it should have
+    elsewhere: int = 0  #: hand-overs that stand in another machine's journal
     place: int = 0
     proof: Proof = field(default_factory=lambda: Proof("journal", "I2, I3"))
 
     @classmethod
-    def read(cls, conn: Connection, journal: Iterable[Handed]) -> _Beside:
+    def read(cls, conn: Connection, journal: Iterable[Handed], sender: str, now: datetime) -> _Beside:
         keys, first = array("q"), None
         for each in journal:
             keys.append(each.dispatch_id << _BITS | each.token)
             first = each.at if first is None else min(first, each.at)
         keys = array("q", sorted(keys))
-        begins = None if first is None else conn.scalar(select(func.min(audit.c.id)).where(audit.c.at >= first))
         a = audit.c
+        begins = conn.scalar(select(func.max(a.id)).where(a.action == "reconcile")) or 0
         known = conn.execute(select(a.dispatch_id, a.token).where(a.action == SETTLED, a.dispatch_id.is_not(None)))
-        return cls(keys, frozenset((row.dispatch_id, row.token) for row in known), begins)
+        settled = frozenset((row.dispatch_id, row.token) for row in known)
+        return cls(keys, settled, sender, begins, now - KEPT, first)
 
     def compare(self, stands: Standing, moves: Sequence[Moved]) -> None:
         first = bisect_left(self.keys, stands.id << _BITS, self.place)
@@ -151,11 +164,19 @@ class _Beside:
         for token in sorted(token for token in noted - known if (stands.id, token) not in self.settled):
             said = f"it is {stands.state}; the journal knows of a hand-over with token {token}, its trail does not"
             self.proof.fault(stands.id, said, "I2" if stands.state in COUNTED else "I3")
-        if self.begins is None:
-            return
+        fences = {move.token: move for move in moves if move.before == "claimed" and move.after == "handoff"}
         for move in moves:
-            answered = move.before == "handoff" and move.after in _ANSWERED
-            if answered and move.row >= self.begins and move.token not in noted:
+            answered = move.before == "handoff" and move.after in ANSWERED and move.who == "holder"
+            fence = fences.get(move.token)
+            if not answered or move.token in noted or fence is None or fence.at is None:
+                continue
+            if fence.row <= self.begins or fence.at < self.kept:
+                continue
+            if _NAMED.fullmatch(fence.actor) and fence.actor != self.sender:
+                self.elsewhere += 1
+            elif self.first is None or fence.at < self.first:
+                self.early += 1
+            else:
                 said = f"it was handed over with token {move.token}, and the journal does not know of it"
                 self.proof.fault(stands.id, said, "I2")
 
@@ -168,6 +189,12 @@ class _Beside:
 
     def done(self) -> Proof:
         self._unknown(self.keys[self.place :])
+        if self.early:
+            said = f"its beginning is missing: of {self.early:,} hand-overs before its first line it knows nothing"
+            self.proof.fault(None, said, "I2")
+        if self.elsewhere:
+            said = f"{self.elsewhere:,} hand-overs stand in other machines' journals: `regulars verify` looks there"
+            self.proof.notes.append(said)
         self.proof.looked_at = f"{len(self.keys):,} records"
         return self.proof
 

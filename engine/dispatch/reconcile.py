@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, select, update
 
 from engine.database.places import never_reuse, place_of
 from engine.database.sql import upsert
@@ -28,9 +28,10 @@ from engine.database.tables import (
     zones,
 )
 from engine.dispatch import instance as instances
+from engine.dispatch import senders
 from engine.dispatch.instance import LOOKED_AT, SETTLED, Surroundings, Why
-from engine.dispatch.journal import Record, records
-from engine.dispatch.states import MESSAGES, OPEN, move
+from engine.dispatch.journal import KEPT, Record, Spoilt, records
+from engine.dispatch.states import ANSWERED, MESSAGES, OPEN, move
 from engine.language.zones import business_day
 
 #: Records settled in one transaction.
@@ -51,6 +52,7 @@ class Reconciled:
     kept: int = 0  #: hand-overs whose dispatch had its end already
     held: int = 0  #: all that wait for a person now
     rules: int = 0  #: whose approval was taken back
+    absent: int = 0  #: other journals from which this database was sent, and which were not at hand
     since: datetime | None = None  #: the first hand-over that the database did not know
 
 
@@ -63,26 +65,28 @@ class _Survey:
     highest: int = 0  #: the highest id of a dispatch of this database
     tokens: dict[int, int] = field(default_factory=dict)  #: dispatch -> the highest token that was not known
     found: set[tuple[int, int]] = field(default_factory=set)
+    missing: set[tuple[int, int]] = field(default_factory=set)  #: hand-overs that were answered, and no journal has
 
 
 def reconcile(db: Engine, around: Surroundings, *, name: str, now: datetime, day_starts: time) -> Reconciled:
     """Bring a restored or copied database in line with its journal, and let it send again; ``name`` is who says so.
 
     What the journal knows to have gone out becomes ``uncertain``, or is remembered so that it is held when it is found
-    again. Where the journal cannot tell, everything that is not final is held and every rule's approval is taken back.
+    again. Where the journals cannot tell, or one of them is not at hand, everything that is not final is held and every
+    rule's approval is taken back.
     Raises ``JournalError`` where the journal cannot be read.
     """
     with db.begin() as conn:
         instances.identity(conn)
-        why = instances.why(conn, around)
-        if why is None:
+        why, absent = instances.why(conn, around), senders.absent(conn, around)
+        if why is None and not absent:
             conn.execute(update(instance).values(place=place_of(conn, around.machine)))
             return Reconciled(None)
         copied = instances.is_copy(conn, around)
-        seen = _survey(conn, around)
-        covered = not copied and _covers(conn, around, seen)
-    done = Reconciled("copied" if copied else "restored", covered)
-    for portion in _portions(records(around.journal)):
+        seen = _survey(conn, around, now)
+        covered = not copied and not absent and _covers(conn, around, seen)
+    done = Reconciled("copied" if copied else "restored", covered, absent=len(absent))
+    for portion in _portions(_all(around)):
         with db.begin() as conn:
             _settle(conn, portion, done, seen.tokens, name=name, now=now, day_starts=day_starts)
     if not covered:
@@ -99,15 +103,21 @@ def _portions(source: Iterator[Any]) -> Iterator[list[Record]]:
         yield [each for each in portion if isinstance(each, Record)]
 
 
-def _survey(conn: Connection, around: Surroundings) -> _Survey:
-    """Read the journal once: how far it reaches, and which tokens the database does not know."""
-    seen, ours, wanted = _Survey(), instances.family(conn), set(_last_fences(conn))
-    stream = records(around.journal)
+def _all(around: Surroundings) -> Iterator[Record | Spoilt]:
+    return chain.from_iterable(map(records, around.journals))
+
+
+def _survey(conn: Connection, around: Surroundings, now: datetime) -> _Survey:
+    """Read the journals once: how far they reach, and which tokens the database does not know."""
+    seen, ours, wanted = _Survey(missing=_answered(conn, now)), instances.family(conn), set(_last_fences(conn))
+    stream = _all(around)
     while portion := list(islice(stream, PORTION)):
         whole = [each for each in portion if isinstance(each, Record)]
         mine = {(each.dispatch_id, each.token) for each in whole if each.identity in ours}
         seen.reached |= bool(mine & wanted) or (not wanted and bool(whole))
-        seen.damaged |= seen.reached and any(not isinstance(each, Record) and not each.torn for each in portion)
+        counts = seen.reached or bool(around.others)
+        seen.damaged |= counts and any(not isinstance(each, Record) and not each.torn for each in portion)
+        seen.missing -= mine
         seen.highest = max(seen.highest, *(number for number, _ in mine), 0)
         seen.found |= mine & _witnessed(conn, around)
         for number, token in mine - instances.known_pairs(conn, mine):
@@ -126,6 +136,27 @@ def _last_fences(conn: Connection) -> list[tuple[int, int]]:
     return [(row.dispatch_id, row.token) for row in rows]
 
 
+def _answered(conn: Connection, now: datetime) -> set[tuple[int, int]]:
+    """Give the last hand-overs of each sender that were answered: these stood in a journal, and still must."""
+    fence, answer = audit.alias(), audit.alias()
+    settled = select(func.coalesce(func.max(audit.c.id), 0)).where(audit.c.action == "reconcile").scalar_subquery()
+    rank = func.row_number().over(partition_by=fence.c.actor, order_by=fence.c.id.desc()).label("rank")
+    last = (
+        select(fence.c.dispatch_id, fence.c.token, rank)
+        .where(fence.c.action == "move", fence.c.before == "claimed", fence.c.after == "handoff")
+        .where(fence.c.id > settled, fence.c.at >= now - KEPT)
+        .subquery()
+    )
+    same = and_(answer.c.dispatch_id == last.c.dispatch_id, answer.c.token == last.c.token, answer.c.action == "move")
+    told = and_(answer.c.before == "handoff", answer.c.who == "holder", answer.c.after.in_(ANSWERED))
+    rows = conn.execute(
+        select(last.c.dispatch_id, last.c.token)
+        .where(last.c.rank <= LOOKED_AT)
+        .where(select(answer.c.id).where(same, told).exists())
+    )
+    return {(row.dispatch_id, row.token) for row in rows}
+
+
 def _witnessed(conn: Connection, around: Surroundings) -> set[tuple[int, int]]:
     seen = instances.witnessed(around, instances.identity(conn))
     return set() if seen is None else {seen}
@@ -133,7 +164,7 @@ def _witnessed(conn: Connection, around: Surroundings) -> set[tuple[int, int]]:
 
 def _covers(conn: Connection, around: Surroundings, seen: _Survey) -> bool:
     """Tell whether the journal has everything that was handed over since the database was as it is."""
-    if not seen.reached or seen.damaged:
+    if not seen.reached or seen.damaged or seen.missing:
         return False
     if not _last_fences(conn) and conn.scalar(
         select(dispatches.c.id).where(dispatches.c.handed_at.is_not(None)).limit(1)
@@ -155,7 +186,7 @@ def _settle(
 ) -> None:
     """Settle those records of the journal that the database does not know."""
     ours, known = instances.family(conn), instances.known_keys(conn, portion)
-    unknown = [each for each in portion if each.key not in known]
+    unknown = list({each.key: each for each in portion if each.key not in known}.values())  # one may be in two journals
     rows = _rows(conn, [each.dispatch_id for each in unknown if each.identity in ours])
     for record in unknown:
         mine = record.identity in ours
@@ -262,6 +293,8 @@ def _finish(
     conn.execute(
         update(instance).values(identity=after, place=place, backup_at=None, stopped_why=None, reconciled_at=now)
     )
+    if not done.covered:
+        senders.forget_others(conn, around)
     conn.execute(delete(lost_handoffs).where(lost_handoffs.c.expires_at <= now))
     done.held = conn.scalar(select(func.count()).select_from(dispatches).where(dispatches.c.state == "held")) or 0
     counts = {"uncertain": done.uncertain, "lost": done.lost, "kept": done.kept, "held": done.held, "rules": done.rules}

@@ -44,6 +44,8 @@ FINAL: frozenset[State] = frozenset({"sent", "uncertain", "rejected", "blocked",
 OPEN: tuple[State, ...] = ("held", "pending", "claimed")
 #: States in which a worker has it.
 UNDER_WAY: tuple[State, ...] = ("claimed", "handoff")
+#: Where a hand-over leads that somebody has answered: then its record was written before.
+ANSWERED: frozenset[State] = frozenset({"sent", "rejected", "blocked"})
 #: Ends in which the guest has seen nothing of the message.
 UNSEEN: tuple[State, ...] = ("blocked", "expired", "cancelled", "rejected")
 MESSAGES = ("email", "sms")

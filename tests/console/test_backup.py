@@ -230,3 +230,17 @@ def test_a_whole_home_brought_back_sends_nothing_before_it_is_reconciled(sent, r
     assert regulars("--home", sent, "run").exit_code == 75
     assert regulars("--home", sent, "restore", "--reconcile", "--by", "Ana").exit_code == 0
     comes_to_nothing_twice(sent, regulars)
+
+
+def test_a_folder_without_a_journal_is_refused_and_one_with_it_taken(sent, regulars, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused = regulars("--home", sent, "restore", "--reconcile", "--journal", tmp_path / "empty")
+    assert (refused.exit_code, "There is no journal in" in refused.output) == (2, True)
+    regulars("--home", sent, "restore", sent / "kept.tar.gz", "--by", "Ana")
+    other = shutil.copytree(sent / "journal", tmp_path / "other")
+    with contextlib.closing(sqlite3.connect(sent / "regulars.db")) as copy, copy:
+        copy.execute("INSERT INTO senders VALUES (?, 0)", ("ab" * 16,))
+    said = regulars("--home", sent, "restore", "--reconcile", "--journal", other).output
+    assert "1 other journal has hand-overs of this database, as of another machine" in " ".join(said.split())
+    assert "must be approved again" in " ".join(said.split())
+    assert "it may send" in regulars("--home", sent, "restore", "--reconcile").output

@@ -88,7 +88,7 @@ def test_a_file_with_a_page_overwritten_is_not_asked_further(at_home: Regulars, 
 
 
 def test_the_journal_beside_is_asked_too(ran: Regulars, either_home: Path):
-    (file,) = (either_home / "journal").iterdir()
+    (file,) = (either_home / "journal").glob("*.log")
     written = file.read_bytes()
     count = sum(line != b"" for line in written.split(b"\n"))
     assert count > 1

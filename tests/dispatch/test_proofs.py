@@ -13,6 +13,7 @@ from engine.database.engines import integrity, snapshot
 from engine.database.tables import audit, budget_uses, channels, coupons, delivery_events, dispatches, matches, runs
 from engine.dispatch.approve import cancel
 from engine.dispatch.fence import UnreadableRuleError
+from engine.dispatch.journal import KEPT
 from engine.dispatch.leaks import leaks
 from engine.dispatch.outbox import requeue
 from engine.dispatch.proofs import NAMED, prove
@@ -35,10 +36,10 @@ class Record:
     at: datetime = NOW
 
 
-def proofs(cafe, *, journal=None, now=NOW, rule=None):
+def proofs(cafe, *, journal=None, now=NOW, rule=None, sender=""):
     with snapshot(cafe.db).connect() as conn:
         read = rule or cafe.policy.rule
-        found = list(prove(conn, journal=journal, rule=read, now=now, progress=lambda _: None))
+        found = list(prove(conn, journal=journal, rule=read, now=now, progress=lambda _: None, sender=sender))
         return {each.name: each for each in [*found, leaks(conn)]}
 
 
@@ -124,9 +125,27 @@ def test_an_answer_without_a_record_is_a_journal_that_lost_something(sound):
     journal = [each for each in records(sound) if each.dispatch_id not in {sent, *unsure}]
     said = "it was handed over with token 1, and the journal does not know of it"
     assert wrong(sound, journal=journal) == {"journal": [("I2", sent, said)]}  # what is uncertain may have had none
-    assert wrong(sound, journal=[]) == {}  # a home that has none yet
-    later = [Record(each.dispatch_id, each.token, NOW + DAY) for each in journal]
-    assert wrong(sound, journal=later) == {}  # it began after that
+
+
+def test_a_journal_whose_beginning_is_missing_is_told(sound):
+    sent = ids(sound, dispatches.c.state == "sent", dispatches.c.channel == "email")[-1]
+    later = [Record(each.dispatch_id, each.token, NOW + DAY) for each in records(sound) if each.dispatch_id != sent]
+    said = "its beginning is missing: of 1 hand-overs before its first line it knows nothing"
+    assert wrong(sound, journal=later) == {"journal": [("I2", None, said)]}
+    assert wrong(sound, journal=[])["journal"] == [("I2", None, said.replace("1 hand", "4 hand"))]
+    assert "journal" not in wrong(sound, journal=[], now=NOW + KEPT + DAY)  # it is not kept longer
+    with sound.db.begin() as conn:
+        conn.execute(insert(audit).values(at=NOW, actor="Dana", action="reconcile", subject="restored"))
+    assert wrong(sound, journal=[]) == {}  # a person has decided about all that
+
+
+def test_what_another_machine_handed_over_stands_in_its_journal(sound):
+    with sound.db.begin() as conn:
+        conn.execute(update(audit).where(audit.c.after == "handoff").values(actor="ab" * 16))
+    found = proofs(sound, journal=[])["journal"]
+    said = "4 hand-overs stand in other machines' journals: `regulars verify` looks there"
+    assert (found.wrong, found.notes) == (0, [said])
+    assert proofs(sound, journal=[], sender="ab" * 16)["journal"].wrong == 1
 
 
 @pytest.mark.parametrize(

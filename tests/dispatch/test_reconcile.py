@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -53,9 +54,9 @@ def let_go(db, at=MORNING):
         return approve(conn, None, name="Ana", now=at, mode="first")
 
 
-def half(db, home):
+def half(db, home, limit=2):
     desk = open_desk(db, home, now=Clock(MORNING))
-    send_due(desk, limit=2)
+    send_due(desk, limit=limit)
     desk.close()
 
 
@@ -65,8 +66,9 @@ def mails(home):
     return Counter(re.search(r"^To: (\w+)@", file.read_text(), re.MULTILINE).group(1) for file in outbox.glob("*.eml"))
 
 
-def reconciled(db, home, at=TUESDAY):
-    return reconcile(db, surroundings(home.root), name="Ana", now=at, day_starts=home.config.day_starts)
+def reconciled(db, home, at=TUESDAY, others=()):
+    around = replace(surroundings(home.root), others=tuple(each.root / "journal" for each in others))
+    return reconcile(db, around, name="Ana", now=at, day_starts=home.config.day_starts)
 
 
 def held(db):
@@ -202,7 +204,7 @@ def test_without_its_journal_everything_waits_for_a_person(restored, cafe_home):
 
 @pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_with_a_damaged_journal_too(restored, cafe_home):
-    (file,) = (cafe_home.root / "journal").iterdir()
+    (file,) = (cafe_home.root / "journal").glob("*.log")
     lines = file.read_bytes().split(b"\n")
     lines[-2] = lines[-2].replace(b" email ", b" emoil ")
     file.write_bytes(b"\n".join(lines))
@@ -248,3 +250,87 @@ def test_a_sound_database_has_nothing_to_reconcile(cafe_home, db):
     before = states(db)
     assert reconciled(db, cafe_home).why is None
     assert states(db) == before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several machines on one database.
+
+
+@pytest.fixture
+def second(cafe_home, tmp_path_factory):
+    """Another machine's home for the same database, with a journal of its own."""
+    root = tmp_path_factory.mktemp("second") / "home"
+    shutil.copytree(cafe_home.root, root, ignore=shutil.ignore_patterns("*.db*", "journal", "outbox"))
+    return replace(cafe_home, root=root)
+
+
+@pytest.fixture
+def shared(cafe_home, second, db, tmp_path, request):
+    """The second machine has sent before the backup, or not; after it both have."""
+    evaluate(db, cafe_home, MORNING)
+    let_go(db)
+    half(db, cafe_home, 1)
+    if getattr(request, "param", "before") == "before":
+        half(db, second, 1)
+    backup = copy_of(db, tmp_path, request)
+    half(db, second, 1)
+    send(db, cafe_home, MORNING)
+    assert len(both(cafe_home, second)) == 5
+    yield backup
+    backup.dispose()
+
+
+def both(*homes):
+    return sum((mails(each) for each in homes), Counter())
+
+
+def go_on(db, *homes):
+    for home in homes:
+        send(db, home, TUESDAY)
+
+
+@pytest.mark.parametrize("shared", ["before", "only after"], indirect=True)
+def test_what_another_machine_sent_since_the_backup_is_not_sent_again(shared, cafe_home, second):
+    done = reconciled(shared, cafe_home)
+    assert (done.why, done.covered, done.absent) == ("restored", False, 1)
+    assert done.held > 0 < done.rules
+    send(shared, cafe_home, TUESDAY)
+    with pytest.raises(StrangeDatabaseError, match="older than what has been sent"):
+        send(shared, second, TUESDAY)
+    assert set(both(cafe_home, second).values()) == {1}
+
+
+@pytest.mark.parametrize("shared", ["before", "only after"], indirect=True)
+def test_with_the_journals_of_all_machines_everything_else_goes_on(shared, cafe_home, second):
+    done = reconciled(shared, cafe_home, others=[second])
+    assert (done.covered, done.absent, done.lost, done.held, done.rules) == (True, 0, 0, 0, 0)
+    assert done.uncertain > 1
+    go_on(shared, second, cafe_home)
+    assert set(both(cafe_home, second).values()) == {1}
+    assert_paths(shared)
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_one_that_sent_nothing_since_is_not_asked_alone(shared, cafe_home, second):
+    """The database is behind only what the other machine knows."""
+    (file,) = (cafe_home.root / "journal").glob("*.log")
+    file.write_bytes(b"\n".join(file.read_bytes().split(b"\n")[:2]))
+    assert (reconciled(shared, cafe_home).covered, len(held(shared)) > 0) == (False, True)
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_a_journal_that_lacks_what_was_answered_does_not_tell(shared, cafe_home, second):
+    (file,) = (second.root / "journal").glob("*.log")
+    first, *rest = file.read_bytes().split(b"\n")[1:]
+    file.write_bytes(b"\n".join([b"", *rest]))
+    assert first
+    assert not reconciled(shared, cafe_home, others=[second]).covered
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_after_a_person_has_decided_only_who_sends_again_is_asked(shared, cafe_home, second):
+    assert not reconciled(shared, cafe_home).covered
+    assert reconciled(shared, cafe_home).why is None
+    assert not reconciled(shared, second).covered
+    go_on(shared, second, cafe_home)
+    assert reconciled(shared, second).absent == 1

@@ -43,6 +43,7 @@ def upgrade() -> None:
     _trail()
     _delivery_events()
     _instance()
+    _senders()
     _lost_handoffs()
 
 
@@ -118,6 +119,15 @@ def _instance() -> None:
         sa.Column("reconciled_at", sa.BigInteger(), comment="the last time that a person did it"),
         sa.CheckConstraint("id = 1", name=op.f("ck_instance_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+    )
+
+
+def _senders() -> None:
+    op.create_table(
+        "senders",
+        sa.Column("name", sa.String(length=32), nullable=False, comment="of the journal's folder, and a fence's actor"),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_senders")),
     )
 
 
