@@ -189,23 +189,24 @@ class _Judge:
 
     def _hidden_complaint(self, returned: Returned) -> _Done:
         """Act on a complaint that hides which message it was: the unsubscribe link in it says who wants no more."""
-        new = self._by_token((*returned.tokens, *returned.links), "complaint")
+        new = self._by_token((*returned.tokens, *returned.links), "complaint", returned.mark)
         return _Done("forged" if new is None else "complained" if new else "again")
 
-    def _by_token(self, tokens: Sequence[str], way: Way) -> bool | None:
+    def _by_token(self, tokens: Sequence[str], way: Way, letter: str) -> bool | None:
         """Take the word of the first token that is a way out of ours; True where that is new, None: there is none."""
         keys = link_keys(self._home.config, self._home.key)
-        words = (unsubscribe(self._conn, keys, token, self._now, way=way) for token in tokens)
+        words = (unsubscribe(self._conn, keys, token, self._now, way=way, letter=letter) for token in tokens)
         return next((new for new in words if new is not None), None)
 
     def _letter(self, returned: Returned) -> _Done:
-        new = self._by_token(returned.tokens, "mail")
+        new = self._by_token(returned.tokens, "mail", returned.mark)
         if new is not None:
             return _Done("unsubscribed" if new else "again")
         sent = self._message(returned.tokens) if returned.says_stop else None
         if sent is None or sent.endpoint_id is None:
             return _Done("letter")
-        return _Done("unsubscribed" if end_marketing(self._conn, sent.endpoint_id, self._now, way="mail") else "again")
+        new = end_marketing(self._conn, sent.endpoint_id, self._now, way="mail", letter=returned.mark)
+        return _Done("unsubscribed" if new else "again")
 
     # -- what is known of the message ---------------------------------------------------------------------------------
 

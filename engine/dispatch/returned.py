@@ -14,6 +14,7 @@ from email import message_from_bytes, policy
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
+from hashlib import sha256
 from typing import Final, Literal
 
 from engine.dispatch.plaintext import text_of
@@ -88,6 +89,7 @@ class Returned:
     says_more: bool = False  #: a person wrote more than that
     links: tuple[str, ...] = field(default=(), repr=False)  #: of a complaint: the unsubscribe links of the mail
     robot: bool = False  #: it says of itself that a program answered
+    mark: str = ""  #: of a letter or complaint: the same each time that it is read; may be empty
 
 
 def read(raw: bytes) -> Returned:
@@ -115,7 +117,8 @@ def _read(mail: Message) -> Returned:
         own = [text for part in parts for name in ("Return-Path", "List-Unsubscribe") for text in _values(part, name)]
         found = (*tokens, *_tokens([*said.get("original-mail-from", []), *own]))
         links = tuple(link for text in own for link in re.findall(r"<(https?://[^<>\s]{1,500})>", text))[:MOST_TOKENS]
-        return Returned("complaint", found, feedback=_first(said, "feedback-type").lower()[:40], links=links)
+        feedback_type = _first(said, "feedback-type").lower()[:40]
+        return Returned("complaint", found, feedback=feedback_type, links=links, mark=_mark(mail))
     text = _text(parts)
     subject = " ".join(_values(mail, "Subject"))[:500]
     from_server = _without_sender(mail)
@@ -130,7 +133,15 @@ def _read(mail: Message) -> Returned:
         return Returned("robot", tokens, robot=True)
     words, more = _words(parts)
     judged = of_letter(subject, words, more=more)
-    return Returned("letter", tokens, says_stop=judged.stops, says_more=judged.more)
+    return Returned("letter", tokens, says_stop=judged.stops, says_more=judged.more, mark=_mark(mail))
+
+
+def _mark(mail: Message) -> str:
+    """Give a hash by which a letter is known again. What a mailbox adds to it (Status, flags) is left out."""
+    if not any(name in mail for name in ("Message-ID", "Date", "Received")):
+        return ""
+    own = [value for name in ("Message-ID", "Date", "Received", "From", "Subject") for value in _values(mail, name)]
+    return sha256("\0".join(own).encode(errors="replace")).hexdigest()[:32]
 
 
 def _tokens(texts: Iterator[str] | list[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
 from engine.database.consent import lock_endpoint, moment_to_note, record_consent
 from engine.database.tables import consents, endpoints
@@ -40,25 +40,32 @@ def subscription(conn: Connection, keys: Sequence[bytes], token: str) -> Subscri
 
 
 def unsubscribe(
-    conn: Connection, keys: Sequence[bytes], token: str, at: datetime, *, way: Way = "one-click"
+    conn: Connection, keys: Sequence[bytes], token: str, at: datetime, *, way: Way = "one-click", letter: str = ""
 ) -> bool | None:
     """Take the token's word: no more marketing to its endpoint, from the caller's commit on.
 
     Gives True where that is new, False where it was said before, None where the token is none of ours. ``keys`` are
-    those of ``links.link_keys``.
+    those of ``links.link_keys``; ``letter`` is as in ``end_marketing``.
     """
     found = _endpoint(conn, keys, token)
-    return None if found is None else end_marketing(conn, found[0], at, way=way)
+    return None if found is None else end_marketing(conn, found[0], at, way=way, letter=letter)
 
 
-def end_marketing(conn: Connection, endpoint_id: int, at: datetime, *, way: Way) -> bool:
-    """Note that the endpoint wants no marketing; False where that is its last word already. Locks the endpoint."""
+def end_marketing(conn: Connection, endpoint_id: int, at: datetime, *, way: Way, letter: str = "") -> bool:
+    """Note that the endpoint wants no marketing; False where that is its last word already. Locks the endpoint.
+
+    ``letter`` is what a mail is known by, if it is: read again, as an mbox is at every run, it says nothing new, also
+    where the guest has agreed since.
+    """
     lock_endpoint(conn, endpoint_id)
-    if _ended(conn, endpoint_id):
+    evidence = f"{_EVIDENCE[way]} ({letter})" if letter else _EVIDENCE[way]
+    ended = _ended(conn, endpoint_id)
+    known = exists().where(consents.c.endpoint_id == endpoint_id, consents.c.evidence == evidence)
+    if (ended and not letter) or (letter and conn.scalar(select(known))):
         return False
     when = moment_to_note(conn, endpoint_id, at)
-    record_consent(conn, endpoint_id, "no", at=when, source=way, evidence=_EVIDENCE[way])
-    return True
+    record_consent(conn, endpoint_id, "no", at=when, source=way, evidence=evidence)
+    return not ended
 
 
 _EVIDENCE = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
+from engine.database.consent import record_consent
 from engine.database.tables import endpoints
 from engine.dispatch.bounces import verdict
 from engine.dispatch.erasure import erase
@@ -122,7 +123,30 @@ def test_a_complaint_that_hides_its_message_ends_advertising_by_the_link_in_it(p
     assert post.last_word(sent)[0] == "yes"
     assert post.became(letter, letter) == {"complained": 1, "again": 1}
     assert (post.last_word(sent), post.why(sent)) == (("no", "complaint"), None)
+    with post.db.begin() as conn:
+        record_consent(conn, number, "yes", at=NOW + 2 * HOUR, source="staff")
+    assert post.became(letter) == {"again": 1}
+    assert post.last_word(sent) == ("yes", "staff")
     assert post.became(letter.replace(b"/u/", b"/u/x").replace(b"bounces+", b"bounces+a")) == {"forged": 1}
+
+
+@pytest.mark.parametrize("name", ["reply-stop", "unsubscribe-mail"])
+@pytest.mark.parametrize("ended_before", [True, False])
+def test_a_letter_that_is_read_again_takes_no_later_yes_back(post: Post, name: str, ended_before: bool):
+    """An mbox is read from its beginning at every run; a maildir is when a letter could not be marked."""
+    sent = post.sent()
+    endpoint = post.row(sent).endpoint_id
+    letter = b"Message-ID: <1@elsewhere.example>\n" + post.letter(name, sent)
+    if ended_before:
+        with post.db.begin() as conn:
+            record_consent(conn, endpoint, "no", at=NOW, source="staff")
+    assert post.became(letter) == ({"again": 1} if ended_before else {"unsubscribed": 1})
+    with post.db.begin() as conn:
+        record_consent(conn, endpoint, "yes", at=NOW + 2 * HOUR, source="staff")
+    assert post.became(b"Status: RO\n" + letter) == {"again": 1}
+    assert post.last_word(sent) == ("yes", "staff")
+    assert post.became(letter.replace(b"<1@", b"<2@")) == {"unsubscribed": 1}
+    assert post.last_word(sent) == ("no", "mail")
 
 
 def test_a_robot_that_answers_unsubscribes_nobody(post: Post):
