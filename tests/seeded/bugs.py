@@ -302,6 +302,13 @@ BUGS: tuple[Bug, ...] = (
         ("tests/dispatch/test_instance.py", "tests/dispatch/test_reconcile.py"),
     ),
     Bug(
+        "after a restore another machine's journal is not missed",
+        "engine/dispatch/reconcile.py",
+        "covered = not copied and not absent and _covers(",
+        "covered = not copied and _covers(",
+        ("tests/dispatch/test_reconcile.py",),
+    ),
+    Bug(
         "what went out after a backup and is found again goes out again",
         "engine/evaluation/lost.py",
         "    for which in (forgotten, d.id.in_(named)):",
