@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import Final
+from typing import IO, Final
 
 from sqlalchemy import URL, insert, update
 
@@ -28,6 +31,8 @@ from engine.language.keys import KEY_FILE
 FOLDER: Final = "backups"
 #: The database's name inside of a backup.
 DATABASE: Final = "regulars.db"
+#: Its last file: the SHA-256 of each before it, in hexadecimal, by which damage is noticed.
+CONTENTS: Final = "contents.json"
 #: What of a home is in a backup besides; not the journal, which only the home itself can have up to date.
 KEPT: Final = ("config", "rules", "templates", ".vscode", ".gitignore", KEY_FILE)
 
@@ -41,6 +46,8 @@ def backup(session: Session, file: Path | None, now: datetime) -> str:
     draft, database = target.with_name(f".{target.name}.draft"), target.with_name(f".{target.name}.db")
     with _removed(draft, database):
         if file_of(session.db) is not None:
+            with session.db.begin() as conn:
+                identity(conn)  # before the copy: both are one, though nothing was ever run
             copy_sqlite(session.db, database)
             _mark(database, now)
         _pack(session.home.root, database, draft)
@@ -83,21 +90,46 @@ def _mark(database: Path, now: datetime) -> None:
 def _pack(root: Path, database: Path, draft: Path) -> None:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(handle, "wb") as stream:
-        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        with tarfile.open(fileobj=stream, mode="w:gz", dereference=True) as archive:
+            sums: dict[str, str] = {}
             for name in KEPT:
-                if (root / name).exists():
-                    archive.add(root / name, name, filter=_anonymous)
-            if database.exists():
-                archive.add(database, DATABASE, filter=_anonymous)
+                for each in (root / name, *sorted((root / name).rglob("*"))):
+                    _add(archive, each, each.relative_to(root).as_posix(), sums)
+            _add(archive, database, DATABASE, sums)
+            listed = json.dumps(sums, indent=1).encode()
+            member = tarfile.TarInfo(CONTENTS)
+            member.size, member.mode = len(listed), 0o600
+            archive.addfile(member, io.BytesIO(listed))
         stream.flush()
         sync(stream.fileno())
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Keep files and folders, without the names of who owns them here."""
+class _Summed:
+    """A file that is read, with the checksum of what was read of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.total = stream, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        portion = self._stream.read(size)
+        self.total.update(portion)
+        return portion
+
+
+def _add(archive: tarfile.TarFile, file: Path, name: str, sums: dict[str, str]) -> None:
+    """Put a file or folder in, without the names of who owns it here; leave out what is neither, and what is not."""
+    if file.is_symlink() or not (file.is_file() or file.is_dir()):
+        return
+    member = archive.gettarinfo(file, name)
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    return member if member.isfile() or member.isdir() else None
+    if member.isdir():
+        archive.addfile(member)
+        return
+    with file.open("rb") as stream:
+        summed = _Summed(stream)
+        archive.addfile(member, summed)
+    sums[name] = summed.total.hexdigest()
 
 
 def _said(session: Session, target: Path, now: datetime) -> str:

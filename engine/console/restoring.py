@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Engine, select
+
 from connectors.disk import sync_file
-from engine.console.backing_up import DATABASE, KEPT
+from engine.console.backing_up import DATABASE
 from engine.console.exits import MistypedError, Refusal
 from engine.console.page import Page
 from engine.console.session import Clock, alone, check_key, opened
+from engine.console.unpacking import move_in, unpack
 from engine.console.words import counted
 from engine.database.complaints import is_damage
 from engine.database.engines import open_db, reading
-from engine.database.migrations import migrate
+from engine.database.migrations import is_of_regulars, migrate, schema_is_current
 from engine.database.places import check_sqlite, copy_sqlite, file_of
-from engine.dispatch.instance import surroundings
+from engine.database.tables import customers, endpoints
+from engine.dispatch.instance import lineage, surroundings
 from engine.dispatch.journal import files
 from engine.dispatch.reconcile import Reconciled, reconcile
-from engine.language.keys import KEY_FILE
+from engine.language.keys import KEY_FILE, KeyFileError, load_key
 from engine.vocabulary.home import Home, load_home
 
 _SQLITE: Final = b"SQLite format 3\0"
-_CONFIG: Final = "config/regulars.yaml"
 
 
 def restored(
@@ -49,10 +51,19 @@ def restored(
         if not files(folder):
             raise MistypedError(f"there is no journal in {folder}: give a folder journal/ of another machine's home")
     if file is not None:
-        with _unpacked(root, file, page) as database:
-            home = load_home(root, environ, clock().date())
-            with alone(root):
-                _bring_back(home, database, clock(), page)
+        if not file.is_file():
+            raise MistypedError(f"{file} is no file")
+        root.mkdir(parents=True, exist_ok=True)
+        with alone(root), _staged(root, file) as staged:
+            _look(root, staged)
+            if came := move_in(staged, root):
+                page.line(f"{counted(came, 'file')} of the config, rules, templates and the key are back.", "good")
+            if not (staged / DATABASE).exists():
+                raise Refusal(
+                    f"There is no database in {file}: it was on a PostgreSQL server. Bring that back with pg_restore, "
+                    "then call `regulars restore --reconcile`"
+                )
+            _bring_back(load_home(root, environ, clock().date()), staged / DATABASE, clock(), page)
     with opened(root, environ, clock) as session, alone(root):
         now = clock()
         day_starts = session.home.config.day_starts
@@ -63,56 +74,62 @@ def restored(
 
 
 @contextlib.contextmanager
-def _unpacked(root: Path, file: Path, page: Page) -> Iterator[Path]:
-    """Give the backup's database as a file of its own, for a while; an empty home gets the other files too."""
-    if not file.is_file():
-        raise MistypedError(f"{file} is no file")
-    staged = root / f".restoring-{DATABASE}"
+def _staged(root: Path, file: Path) -> Iterator[Path]:
+    """Lay out a backup, or a database alone, in a folder beside the home's own, for a while."""
+    staged = root / ".restoring"
+    shutil.rmtree(staged, ignore_errors=True)  # of one that was killed
+    staged.mkdir(mode=0o700)
     try:
         with file.open("rb") as stream:
             is_database = stream.read(len(_SQLITE)) == _SQLITE
-        root.mkdir(parents=True, exist_ok=True)
-        staged.touch(mode=0o600)
         if is_database:
-            shutil.copyfile(file, staged)
+            shutil.copyfile(file, staged / DATABASE)
         else:
-            _unpack(root, file, staged, page)
+            unpack(file, staged)
         yield staged
     finally:
-        for ending in ("", "-wal", "-shm", "-journal"):
-            staged.with_name(staged.name + ending).unlink(missing_ok=True)
+        shutil.rmtree(staged, ignore_errors=True)
 
 
-def _unpack(root: Path, file: Path, staged: Path, page: Page) -> None:
-    fresh, found, files = not (root / _CONFIG).exists(), False, 0
+def _look(root: Path, staged: Path) -> None:
+    """Refuse a database that is not ours, or of another key than the home has or gets; nothing was touched yet."""
+    database = staged / DATABASE
+    if not database.exists():
+        return
+    check_sqlite(database)
+    source = open_db(f"sqlite:///{database}")
     try:
-        with tarfile.open(file, "r:*") as archive:
-            for member in archive:
-                path = PurePosixPath(member.name)
-                source = archive.extractfile(member) if member.isfile() else None
-                if source is None or path.is_absolute() or ".." in path.parts:
-                    continue
-                wanted = fresh and path.parts[0] in KEPT
-                missing_key = member.name == KEY_FILE and not (root / KEY_FILE).exists()
-                if member.name == DATABASE:
-                    target, found = staged, True
-                elif wanted or missing_key:
-                    target, files = root / path, files + 1
-                else:
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.touch(mode=0o600)
-                with target.open("wb") as copy:
-                    shutil.copyfileobj(source, copy)
-    except (tarfile.TarError, EOFError) as error:
-        raise MistypedError(f"{file} is no backup of Regulars, or it is damaged ({type(error).__name__})") from None
-    if not found:
-        raise Refusal(
-            f"There is no database in {file}: it was on a PostgreSQL server. Bring that back with pg_restore, then "
-            "call `regulars restore --reconcile`"
-        )
-    if files:
-        page.line(f"{counted(files, 'file')} of the config, rules, templates and the key are back.", "good")
+        if not is_of_regulars(source):
+            raise MistypedError("The database in it is none of Regulars. Nothing was changed: take another backup")
+        migrate(source)
+        try:
+            key = load_key(root)
+        except KeyFileError:
+            if not (staged / KEY_FILE).exists():
+                raise
+            key = load_key(staged)
+        with reading(source).connect() as conn:
+            check_key(conn, key)
+    finally:
+        source.dispose()
+
+
+def _are_strangers(source: Engine, target: Path) -> bool:
+    """Tell whether a database would take the place of one with guests, though neither was ever the other."""
+    live = open_db(f"sqlite:///{target}")
+    try:
+        if not schema_is_current(live):
+            return False
+        with reading(live).connect() as conn, reading(source).connect() as other:
+            ours, theirs = lineage(conn), lineage(other)
+            strange = ours and not ours & theirs if theirs else not other.scalar(select(endpoints.c.id).limit(1))
+            return bool(strange) and conn.scalar(select(customers.c.id).limit(1)) is not None
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        return False
+    finally:
+        live.dispose()
 
 
 def _bring_back(home: Home, database: Path, now: datetime, page: Page) -> None:
@@ -124,13 +141,14 @@ def _bring_back(home: Home, database: Path, now: datetime, page: Page) -> None:
             "The home's database is on a PostgreSQL server: bring it back there with pg_restore, then call "
             "`regulars restore --reconcile`"
         )
-    check_sqlite(database)
     source = open_db(f"sqlite:///{database}")
     try:
-        migrate(source)
-        with reading(source).connect() as conn:
-            check_key(conn, home)
         if target.exists():
+            if _are_strangers(source, target):
+                raise MistypedError(
+                    "The database in it is not an earlier state of this home's, which has guests. Nothing was changed. "
+                    f"If it is to take its place all the same, move {target.name} away first"
+                )
             kept = target.with_name(f"{target.stem}-before-restore-{now:%Y%m%d-%H%M%S}{target.suffix}")
             _keep(target, kept)
             page.line(f"The database that was there is kept as {kept.name}.", "faint")

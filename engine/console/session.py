@@ -109,13 +109,13 @@ def opened(
         migrate(db)
         session = Session(home, db, clock, environ, language, uptime)
         with session.look() as conn:
-            check_key(conn, home)
+            check_key(conn, home.key)
         yield session
     finally:
         db.dispose()
 
 
-def check_key(conn: Connection, home: Home) -> None:
+def check_key(conn: Connection, key: bytes) -> None:
     """Raise ``StrangeKeyError`` for another key: every address would be new, and who unsubscribed forgotten."""
     first = (
         select(endpoints.c.channel, endpoints.c.address, endpoints.c.hash)
@@ -124,7 +124,7 @@ def check_key(conn: Connection, home: Home) -> None:
         .limit(1)
     )
     row = conn.execute(first).one_or_none()
-    if row is not None and endpoint_hash(home.key, row.channel, row.address) != row.hash:
+    if row is not None and endpoint_hash(key, row.channel, row.address) != row.hash:
         raise StrangeKeyError(
             f"the file {KEY_FILE} is not the key of this database: take it from the backup. Under another key "
             "everybody who has unsubscribed would be forgotten"

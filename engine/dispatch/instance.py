@@ -208,8 +208,13 @@ def known_keys(conn: Connection, records: Iterable[Record]) -> set[str]:
 
 def family(conn: Connection) -> set[str]:
     """Give the database's identity, and those that it had before it was a copy."""
+    return {identity(conn), *lineage(conn)}
+
+
+def lineage(conn: Connection) -> set[str]:
+    """Give what ``family`` gives, and nothing for a database that has no identity yet; writes nothing."""
     before = conn.scalars(select(audit.c.before).where(audit.c.action == "reconcile", audit.c.before.is_not(None)))
-    return {identity(conn), *map(str, before)}
+    return {*map(str, conn.scalars(select(instance.c.identity))), *map(str, before)}
 
 
 def _stop(conn: Connection, why: Why, now: datetime) -> None:

@@ -22,6 +22,7 @@ from engine.database.tables import (
     audit,
     customers,
     dispatches,
+    endpoints,
     instance,
     lost_handoffs,
     rules,
@@ -288,6 +289,8 @@ def _finish(
     highest = max(seen.highest, *(number for number, _ in missing), 0)
     if done.lost or not done.covered:
         never_reuse(conn, dispatches, highest + (GAP if done.covered else WIDE_GAP))
+    for each in (endpoints, customers):  # links that are out name endpoints; no journal tells which were given since
+        never_reuse(conn, each, int(now.timestamp() * 1000))  # higher than at a restore before this one
     after = instances.fresh() if done.why == "copied" else before
     place = place_of(conn, around.machine)
     conn.execute(

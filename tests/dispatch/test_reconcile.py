@@ -10,14 +10,16 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from engine.database.tables import approvals, audit, dispatches, instance, lost_handoffs, rules
+from engine.database.tables import approvals, audit, customers, dispatches, endpoints, instance, lost_handoffs, rules
 from engine.dispatch import reconcile as reconciling
 from engine.dispatch.approve import approve, resolve_forgotten
 from engine.dispatch.desk import open_desk
 from engine.dispatch.history import check
 from engine.dispatch.instance import StrangeDatabaseError, recognise, surroundings
+from engine.dispatch.links import link_keys, token
 from engine.dispatch.reconcile import reconcile
 from engine.dispatch.stages import send_due
+from engine.dispatch.unsubscribing import subscription, unsubscribe
 from engine.evaluation.runner import run_due
 from engine.intake.importer import import_file
 
@@ -240,6 +242,33 @@ def test_ids_go_on_above_those_that_were_lost(restored, cafe_home, db):
     with restored.begin() as conn:
         fresh = conn.scalars(select(dispatches.c.id).where(dispatches.c.state == "held")).all()
     assert min(fresh) > highest
+
+
+def let_in(db, home, name):
+    """A guest comes to a café; give the ids of guest and email address."""
+    file = home.root / "late-customers.csv"
+    file.write_text(f"customer_id,name,email,email_consent\n{name},{name},{name}@example.com,yes\n")
+    assert not import_file(db, home.config, home.key, file, now=TUESDAY, kind="customers").problem
+    with db.begin() as conn:
+        guest = conn.scalar(select(customers.c.id).where(customers.c.external_id == name))
+        return guest, conn.scalar(select(endpoints.c.id).where(endpoints.c.address == f"{name}@example.com"))
+
+
+def test_a_link_of_a_guest_who_was_lost_unsubscribes_nobody_else(restored, cafe_home, db):
+    ann = let_in(db, cafe_home, "ann")
+    link = token(cafe_home.key, "unsubscribe", ann[1])
+    reconciled(restored, cafe_home)
+    bob = let_in(restored, cafe_home, "bob")
+    assert bob[0] > ann[0]
+    assert bob[1] > ann[1]
+    with restored.begin() as conn:
+        before = conn.execute(select(endpoints)).all()
+        assert subscription(conn, link_keys(cafe_home.config, cafe_home.key), link) is None
+        assert unsubscribe(conn, link_keys(cafe_home.config, cafe_home.key), link, TUESDAY) is None
+        assert conn.execute(select(endpoints)).all() == before
+        conn.execute(instance.update().values(stopped_why="restored"))
+    reconciled(restored, cafe_home, TUESDAY + DAY)
+    assert let_in(restored, cafe_home, "cleo")[1] > bob[1] + 1_000_000  # restored twice from the same backup
 
 
 @pytest.mark.parametrize("db", ["sqlite"], indirect=True)

@@ -32,6 +32,12 @@ def schema_is_current(db: Engine) -> bool:
         return _standing(conn) == REVISIONS[-1]
 
 
+def is_of_regulars(db: Engine) -> bool:
+    """Tell whether Regulars made the tables, of this version or an older one; raises as ``schema_is_current``."""
+    with reading(db).connect() as conn:
+        return _standing(conn) is not None
+
+
 def migrate(db: Engine) -> None:
     """Create the tables in an empty database, or bring older ones up to this version, all steps or none.
 
