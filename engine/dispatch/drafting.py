@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -20,7 +20,7 @@ from engine.dispatch.hooks import as_json, told_of
 from engine.dispatch.links import bounce_address, message_id, message_key, status_url, unsubscribe_url
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
-from engine.dispatch.render import Renderer, style_of
+from engine.dispatch.render import Renderer, RenderError, style_of
 from engine.dispatch.values import about_several, read_values
 from engine.evaluation.expiring import what_expires
 from engine.language.compliance import Texts, with_texts
@@ -32,6 +32,9 @@ from engine.vocabulary.home import Home
 from engine.vocabulary.webhook import Webhook
 
 _REACHED = select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == bindparam("endpoint", type_=Id))
+
+#: Letters of an SMS; Twilio refuses longer ones.
+LONGEST_SMS: Final = 1_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ class Drafts:
             )
         else:
             body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
+            body = _short_enough(body, alert=first.channel == "alert")
         return Message(
             key=message_key(key, first.id),
             channel=channel,
@@ -240,3 +244,12 @@ class Drafts:
             if phone and has_sms:
                 return "sms", phone
         raise NoRecipientError
+
+
+def _short_enough(text: str, *, alert: bool) -> str:
+    """Give the text of an SMS; of a longer one than carriers take, staff gets the beginning and a guest nothing."""
+    if len(text) <= LONGEST_SMS:
+        return text
+    if not alert:
+        raise RenderError(f"the sms has {len(text):,} letters, and no more than {LONGEST_SMS:,} can be sent")
+    return f"{text[: LONGEST_SMS - 3]}..."

@@ -105,6 +105,16 @@ class TestAlerts:
         assert [each.recipient for each in mail.accepted] == ["north@corner.example", "manager@corner.example"]
         assert [each.recipient for each in text.accepted] == ["+15005550111"]
 
+    def test_of_an_sms_that_is_longer_than_carriers_take_staff_gets_the_beginning(self, cafe, home, clock):
+        content, guest = cafe.content("low-rating-alert", **{"sms.txt": "Bad rating " * 500}), cafe.guest()
+        east = cafe.store("East", manager_phone="+15005550111")
+        match = cafe.match(guest, rule=self.rule(cafe, to="store"), store_id=east)
+        cafe.dispatch(match, guest, "alert", content_id=content)
+        text = Sink()
+        send_due(a_desk(cafe, home, clock, sms=text))
+        (alert,) = text.accepted
+        assert (len(alert.body), alert.body[:10], alert.body[-3:]) == (1_600, "Bad rating", "...")
+
     def test_nobody_to_tell_is_said_on_the_row(self, cafe, tmp_path, clock):
         (alert,) = self.alerts(cafe, self.rule(cafe, to="nobody"))
         nobody = a_home(tmp_path, CONFIG.replace("contacts:\n  manager:\n    email: manager@corner.example\n", ""))

@@ -140,6 +140,15 @@ def test_a_broken_template_is_our_fault_and_stops_no_other(cafe, home, clock):
     assert "Li Wei" not in problem
 
 
+@pytest.mark.parametrize(("letters", "outcome"), [(1_600, "sent"), (1_601, "dead: template")])
+def test_an_sms_that_no_carrier_takes_is_not_handed_over(cafe, home, clock, letters, outcome):
+    message = cafe.message(channel="sms", content_id=cafe.content("long", **{"sms.txt": "x" * letters}))
+    sink = Sink()
+    send_due(a_desk(cafe, home, clock, sms=sink))
+    assert cafe.outcome(message).removesuffix(": None") == outcome
+    assert [len(each.body) for each in sink.accepted] == [letters] * (outcome == "sent")
+
+
 def test_a_connector_with_a_bug_stops_no_other_message(cafe, home, clock):
     broken, fine = cafe.message(), cafe.message()
 
