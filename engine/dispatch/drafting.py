@@ -121,9 +121,8 @@ class Drafts:
         values = draft.values[0] if first.channel != "alert" else about_several(draft.values)
         wanted: list[str] = values["languages"]
         sender = envelope = self._carriers.sender(draft.transport)
-        law = self._home.config.law
         channel: Channel = "email" if draft.transport == "email" else "sms"
-        required = law.texts(channel, draft.country) if draft.marketing else Texts()
+        required = self._home.config.law.texts(channel, draft.country) if draft.marketing else Texts()
         body: bytes | str
         if channel == "email":
             config = self._home.config
@@ -140,8 +139,8 @@ class Drafts:
                 signed=self._signer.at(at),
             )
         else:
-            body = with_texts(required, self._renderer.sms(draft.files, values, wanted))
-            body = _short_enough(body, alert=first.channel == "alert")
+            text = with_texts(required, self._renderer.sms(draft.files, values, wanted))
+            body = _short_enough(text, alert=first.channel == "alert")
         return Message(
             key=message_key(key, first.id),
             channel=channel,
