@@ -21,7 +21,7 @@ from engine.dispatch.instance import surroundings
 from engine.dispatch.journal import FOLDER, Record, Spoilt, records
 from engine.dispatch.journeys import Journeys
 from engine.dispatch.leaks import leaks
-from engine.dispatch.proofs import Proof, prove
+from engine.dispatch.proofs import Noted, Proof, prove
 from engine.dispatch.senders import name_of
 
 #: What each proof says where it holds.
@@ -46,7 +46,8 @@ _CURES: Final[Mapping[str, str]] = {
     "journal": (
         "where lines are missing or changed, somebody has been at journal/: the database is whole, so do not go back "
         "to a backup for that; put back what was taken out. Where the trail or the outbox lacks a hand-over, the "
-        "database was brought back: `regulars restore --reconcile`. If neither was done by hand, please report it"
+        "database was brought back: `regulars restore --reconcile`. What it has twice went out twice: please report "
+        "it, and anything here that nobody has done by hand"
     ),
     "ends": "`regulars dispatch` ends what is over; what is still here after it is a bug: please report it",
     "sums": _BACKUP,
@@ -78,8 +79,10 @@ def _proofs(session: Session, now: datetime, progress: Callable[[int], None]) ->
         if whole.wrong:  # nothing that is read from it proves anything
             return
         beside = _Beside(session.home.root / FOLDER, frozenset(_identities(conn)))
+        noted = Noted.read(conn, beside.records())
+    with snapshot(session.db).connect() as conn:  # what was handed over meanwhile is in both, or only in this
         rule, sender = Journeys(session.home).rule, name_of(surroundings(session.home.root))
-        for proof in prove(conn, journal=beside.records(), rule=rule, now=now, progress=progress, sender=sender):
+        for proof in prove(conn, journal=noted, rule=rule, now=now, progress=progress, sender=sender):
             if proof.name == "journal":
                 beside.tell(proof)
             yield proof

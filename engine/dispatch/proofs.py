@@ -1,7 +1,8 @@
 """Proves the invariants anew from what is written down: each proof counts what it looked at and names what is wrong.
 
-To be asked in one snapshot (``engines.snapshot``) while others are at work. Nothing is changed, and nothing is held in
-memory that grows with the guests, but eight bytes for each record of the journal.
+To be asked in one snapshot (``engines.snapshot``) while others are at work; the journal is read before it is taken.
+Nothing is changed, and nothing is held in memory that grows with the guests, but eight bytes for each record of the
+journal.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, or_, select
@@ -56,6 +59,25 @@ class Handed(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the journal has, read before the snapshot that it is held against: what it knows, that must know too."""
+
+    keys: array[int]  #: of every record, sorted
+    first: datetime | None  #: when the first was written; None: there is none
+    upto: int  #: the trail's last row before the reading: what was moved later it may not have yet
+
+    @classmethod
+    def read(cls, conn: Connection, journal: Iterable[Handed]) -> Noted:
+        """Read records in any order. ``conn`` must be older than the snapshot that is proved."""
+        upto = conn.scalar(select(func.max(audit.c.id))) or 0
+        keys, first = array("q"), None
+        for each in journal:
+            keys.append(each.dispatch_id << _BITS | each.token)
+            first = each.at if first is None else min(first, each.at)
+        return cls(array("q", sorted(keys)), first, upto)
+
+
 @dataclass
 class Proof:
     """What was proved, or not. ``name`` is stable; ``invariant`` may be several, or none of them."""
@@ -84,13 +106,13 @@ RuleOf = Callable[[Connection, int], Rule]
 def prove(
     conn: Connection,
     *,
-    journal: Iterable[Handed] | None,
+    journal: Noted | None,
     rule: RuleOf,
     now: datetime,
     progress: Callable[[int], None],
     sender: str = "",
 ) -> Iterator[Proof]:
-    """Give every proof in turn. ``journal``: this database's records in any order; None: there is no journal.
+    """Give every proof in turn. ``journal``: this database's records; None: there is no journal.
 
     ``sender`` is the journal's name; ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``;
     ``progress`` is told of dispatches done.
@@ -131,35 +153,30 @@ def _histories(conn: Connection, beside: _Beside | None, progress: Callable[[int
 class _Beside:
     """The journal, held against the trails. Both are gone through in the order of the dispatches."""
 
-    keys: array[int]  #: of every record, sorted
+    noted: Noted
     settled: frozenset[tuple[int, int]]  #: what a person has settled after a restore: dispatch and token
     sender: str  #: the journal's name
     begins: int  #: the row of the trail after which each hand-over must stand in a journal
     kept: datetime  #: the moment from which on it keeps its records
-    first: datetime | None  #: of its first record
     early: int = 0  #: hand-overs before that which it should have
     elsewhere: int = 0  #: hand-overs that stand in another machine's journal
     place: int = 0
     proof: Proof = field(default_factory=lambda: Proof("journal", "I2, I3"))
 
     @classmethod
-    def read(cls, conn: Connection, journal: Iterable[Handed], sender: str, now: datetime) -> _Beside:
-        keys, first = array("q"), None
-        for each in journal:
-            keys.append(each.dispatch_id << _BITS | each.token)
-            first = each.at if first is None else min(first, each.at)
-        keys = array("q", sorted(keys))
+    def read(cls, conn: Connection, noted: Noted, sender: str, now: datetime) -> _Beside:
         a = audit.c
         begins = conn.scalar(select(func.max(a.id)).where(a.action == "reconcile")) or 0
         known = conn.execute(select(a.dispatch_id, a.token).where(a.action == SETTLED, a.dispatch_id.is_not(None)))
         settled = frozenset((row.dispatch_id, row.token) for row in known)
-        return cls(keys, settled, sender, begins, now - KEPT, first)
+        return cls(noted, settled, sender, begins, now - KEPT)
 
     def compare(self, stands: Standing, moves: Sequence[Moved]) -> None:
-        first = bisect_left(self.keys, stands.id << _BITS, self.place)
-        end = bisect_left(self.keys, stands.id + 1 << _BITS, first)
-        self._unknown(self.keys[self.place : first])
-        noted, self.place = {key & (1 << _BITS) - 1 for key in self.keys[first:end]}, end
+        keys = self.noted.keys
+        first = bisect_left(keys, stands.id << _BITS, self.place)
+        end = bisect_left(keys, stands.id + 1 << _BITS, first)
+        self._unknown(keys[self.place : first])
+        noted, self.place = {key & (1 << _BITS) - 1 for key in keys[first:end]}, end
         known = {move.token for move in moves if move.after in COUNTED}
         for token in sorted(token for token in noted - known if (stands.id, token) not in self.settled):
             said = f"it is {stands.state}; the journal knows of a hand-over with token {token}, its trail does not"
@@ -170,11 +187,11 @@ class _Beside:
             fence = fences.get(move.token)
             if not answered or move.token in noted or fence is None or fence.at is None:
                 continue
-            if fence.row <= self.begins or fence.at < self.kept:
+            if fence.row <= self.begins or fence.at < self.kept or move.row > self.noted.upto:
                 continue
             if _NAMED.fullmatch(fence.actor) and fence.actor != self.sender:
                 self.elsewhere += 1
-            elif self.first is None or fence.at < self.first:
+            elif self.noted.first is None or fence.at < self.noted.first:
                 self.early += 1
             else:
                 said = f"it was handed over with token {move.token}, and the journal does not know of it"
@@ -188,14 +205,18 @@ class _Beside:
                 self.proof.fault(number, said, "I3")
 
     def done(self) -> Proof:
-        self._unknown(self.keys[self.place :])
+        keys = self.noted.keys
+        self._unknown(keys[self.place :])
+        for key, more in Counter(one for one, other in pairwise(keys) if one == other).items():
+            said = f"the journal has it handed over {more + 1} times with token {key & (1 << _BITS) - 1}"
+            self.proof.fault(key >> _BITS, said, "I1")  # a second try has another token
         if self.early:
             said = f"its beginning is missing: of {self.early:,} hand-overs before its first line it knows nothing"
             self.proof.fault(None, said, "I2")
         if self.elsewhere:
             said = f"{self.elsewhere:,} hand-overs stand in other machines' journals: `regulars verify` looks there"
             self.proof.notes.append(said)
-        self.proof.looked_at = f"{len(self.keys):,} records"
+        self.proof.looked_at = f"{len(keys):,} records"
         return self.proof
 
 

@@ -16,7 +16,7 @@ from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.journal import KEPT
 from engine.dispatch.leaks import leaks
 from engine.dispatch.outbox import requeue
-from engine.dispatch.proofs import NAMED, prove
+from engine.dispatch.proofs import NAMED, Noted, prove
 from engine.dispatch.stages import send_due
 from engine.dispatch.tallies import recount
 from engine.language.budgets import Budget
@@ -36,10 +36,13 @@ class Record:
     at: datetime = NOW
 
 
-def proofs(cafe, *, journal=None, now=NOW, rule=None, sender=""):
+def proofs(cafe, *, journal=None, now=NOW, rule=None, sender="", meanwhile=lambda: None):
+    with snapshot(cafe.db).connect() as conn:
+        noted = None if journal is None else Noted.read(conn, journal)
+    meanwhile()
     with snapshot(cafe.db).connect() as conn:
         read = rule or cafe.policy.rule
-        found = list(prove(conn, journal=journal, rule=read, now=now, progress=lambda _: None, sender=sender))
+        found = list(prove(conn, journal=noted, rule=read, now=now, progress=lambda _: None, sender=sender))
         return {each.name: each for each in [*found, leaks(conn)]}
 
 
@@ -117,6 +120,28 @@ def test_what_a_person_has_settled_after_a_restore_is_known(sound):
             settled = {"action": "reconciled", "who": "reconciler", "dispatch_id": number, "token": token}
             conn.execute(insert(audit).values(at=NOW, actor="Dana", **settled))
     assert wrong(sound, journal=journal) == {}
+
+
+def test_one_hand_over_that_the_journal_has_twice_went_out_twice(sound):
+    first, *_, last = ids(sound, dispatches.c.channel == "email")
+    journal = [*records(sound), Record(first, 1), Record(last, 1), Record(first, 1)]
+    assert wrong(sound, journal=journal) == {
+        "journal": [
+            ("I1", first, "the journal has it handed over 3 times with token 1"),
+            ("I1", last, "the journal has it handed over 2 times with token 1"),
+        ]
+    }
+
+
+def test_what_a_run_sends_while_the_journal_is_read_is_in_order(sound, tmp_path):
+    before = records(sound)
+    sound.message(rule=sound.rule(ONE))
+    desk = a_desk(sound, a_home(tmp_path), Clock())
+    found = proofs(sound, journal=before, meanwhile=lambda: send_due(desk))
+    assert [each.name for each in found.values() if each.wrong] == []
+    assert desk.summary.states == {"sent": 1}
+    assert found["histories"].looked_at.startswith("7 steps")
+    assert wrong(sound, journal=before)["journal"][0][2].endswith("the journal does not know of it")
 
 
 def test_an_answer_without_a_record_is_a_journal_that_lost_something(sound):
