@@ -36,10 +36,19 @@ def backup(session: Session, file: Path | None) -> None:
     type=click.Path(path_type=Path),
     help="The folder journal/ of another machine that sends from this database, as it is now; may be repeated.",
 )
+@click.option(
+    "--hold", is_flag=True, help="The journal was put back too, as by a snapshot of the disk: let everything wait."
+)
 @by_option
 @click.pass_context
 def restore(
-    ctx: click.Context, file: Path | None, by: str | None, *, reconcile: bool, journals: tuple[Path, ...]
+    ctx: click.Context,
+    file: Path | None,
+    by: str | None,
+    *,
+    reconcile: bool,
+    hold: bool,
+    journals: tuple[Path, ...],
 ) -> None:
     """Bring a backup back, and find out what was sent since, so that nobody gets it twice."""
     from engine.console import restoring
@@ -47,4 +56,4 @@ def restore(
     if file is None and not reconcile:
         raise click.UsageError("Give a backup's FILE, or --reconcile for a database that is back in its place already.")
     root = ctx.find_object(Path) or Path()
-    say(restoring.restored(root, os.environ, ctx.meta[CLOCK], file, by=by, journals=journals))
+    say(restoring.restored(root, os.environ, ctx.meta[CLOCK], file, by=by, hold=hold, journals=journals))

@@ -40,11 +40,12 @@ def restored(
     file: Path | None,
     *,
     by: str | None,
+    hold: bool = False,
     journals: Sequence[Path] = (),
 ) -> str:
     """Bring the backup ``file`` back (None: that was done by other means) and reconcile; say what was done.
 
-    ``journals`` are those of other machines that send from the same database.
+    ``journals`` are those of other machines that send from the same database; ``hold`` lets everything wait.
     """
     page = Page()
     for folder in journals:
@@ -68,7 +69,7 @@ def restored(
         now = clock()
         day_starts = session.home.config.day_starts
         around = replace(surroundings(root), others=tuple(journals))
-        done = reconcile(session.db, around, name=session.by(by), now=now, day_starts=day_starts)
+        done = reconcile(session.db, around, name=session.by(by), now=now, day_starts=day_starts, hold=hold)
         _tell(page, done)
     return page.text
 

@@ -69,23 +69,25 @@ class _Survey:
     missing: set[tuple[int, int]] = field(default_factory=set)  #: hand-overs that were answered, and no journal has
 
 
-def reconcile(db: Engine, around: Surroundings, *, name: str, now: datetime, day_starts: time) -> Reconciled:
+def reconcile(
+    db: Engine, around: Surroundings, *, name: str, now: datetime, day_starts: time, hold: bool = False
+) -> Reconciled:
     """Bring a restored or copied database in line with its journal, and let it send again; ``name`` is who says so.
 
     What the journal knows to have gone out becomes ``uncertain``, or is remembered so that it is held when it is found
     again. Where the journals cannot tell, or one of them is not at hand, everything that is not final is held and every
-    rule's approval is taken back.
+    rule's approval is taken back; so it is with ``hold``, where a person knows that a journal was put back too.
     Raises ``JournalError`` where the journal cannot be read.
     """
     with db.begin() as conn:
         instances.identity(conn)
         why, absent = instances.why(conn, around), senders.absent(conn, around)
-        if why is None and not absent:
+        if why is None and not absent and not hold:
             conn.execute(update(instance).values(place=place_of(conn, around.machine)))
             return Reconciled(None)
         copied = instances.is_copy(conn, around)
         seen = _survey(conn, around, now)
-        covered = not copied and not absent and _covers(conn, around, seen)
+        covered = not copied and not absent and not hold and _covers(conn, around, seen)
     done = Reconciled("copied" if copied else "restored", covered, absent=len(absent))
     for portion in _portions(_all(around)):
         with db.begin() as conn:

@@ -96,6 +96,8 @@ def test_a_backup_is_brought_back(sent, regulars):
     comes_to_nothing_twice(sent, regulars)
     again = regulars("--home", sent, "restore", "--reconcile", "--by", "Ana")
     assert "it may send" in again.output
+    waiting = regulars("--home", sent, "restore", "--reconcile", "--hold", "--by", "Ana")
+    assert "must be approved again" in waiting.output.replace("\n", " ")
 
 
 def test_the_file_copied_back_sends_nothing_before_it_is_reconciled(sent, regulars):

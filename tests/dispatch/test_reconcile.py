@@ -272,6 +272,21 @@ def test_a_link_of_a_guest_who_was_lost_unsubscribes_nobody_else(restored, cafe_
 
 
 @pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_after_a_snapshot_of_the_disk_a_person_lets_everything_wait(cafe_home, db):
+    """Journal and witness went back with the database, so nothing else tells."""
+    evaluate(db, cafe_home, MORNING)
+    let_go(db)
+    half(db, cafe_home)
+    around = surroundings(cafe_home.root)
+    assert reconcile(db, around, name="Ana", now=TUESDAY, day_starts=cafe_home.config.day_starts).why is None
+    done = reconcile(db, around, name="Ana", now=TUESDAY, day_starts=cafe_home.config.day_starts, hold=True)
+    assert (done.why, done.covered, done.uncertain, done.lost) == ("restored", False, 0, 0)
+    assert done.held > 0 < done.rules
+    everything_waits(db, cafe_home)
+    assert_paths(db)
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_a_sound_database_has_nothing_to_reconcile(cafe_home, db):
     evaluate(db, cafe_home, MORNING)
     let_go(db)
