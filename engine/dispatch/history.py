@@ -170,7 +170,7 @@ class _Walk:
         """
         wanted = self.token + (row.after == "claimed")
         if row.who == "reconciler" and row.after == "uncertain":
-            wanted = max(wanted, row.token or 0)
+            wanted = max(wanted + (row.before == "uncertain"), row.token or 0)
         if row.token != wanted:
             yield "I1", f"the move from {row.before} to {row.after} bears token {row.token} instead of {wanted}"
         self.token = wanted if row.token is None else row.token

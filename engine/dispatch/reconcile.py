@@ -33,6 +33,8 @@ from engine.dispatch import senders
 from engine.dispatch.instance import LOOKED_AT, SETTLED, Surroundings, Why
 from engine.dispatch.journal import KEPT, Record, Spoilt, records
 from engine.dispatch.states import ANSWERED, MESSAGES, OPEN, move
+from engine.dispatch.tallies import recount
+from engine.evaluation.lost import RESTORED
 from engine.language.zones import business_day
 
 #: Records settled in one transaction.
@@ -40,6 +42,8 @@ PORTION = 500
 #: So far above the highest known the ids of dispatches go on; further where the journal does not tell.
 GAP = 1_000
 WIDE_GAP = 1_000_000
+#: SQL: the keyed hash of a dispatch's endpoint; none of a step that has none.
+_HASH = select(endpoints.c.hash).where(endpoints.c.id == dispatches.c.endpoint_id).scalar_subquery()
 
 
 @dataclass
@@ -64,7 +68,7 @@ class _Survey:
     reached: bool = False  #: it has one of the database's last hand-overs
     damaged: bool = False  #: a line after that was changed
     highest: int = 0  #: the highest id of a dispatch of this database
-    tokens: dict[int, int] = field(default_factory=dict)  #: dispatch -> the highest token that was not known
+    last: dict[int, Record] = field(default_factory=dict)  #: dispatch -> the last hand-over that was not known
     found: set[tuple[int, int]] = field(default_factory=set)
     missing: set[tuple[int, int]] = field(default_factory=set)  #: hand-overs that were answered, and no journal has
 
@@ -91,7 +95,7 @@ def reconcile(
     done = Reconciled("copied" if copied else "restored", covered, absent=len(absent))
     for portion in _portions(_all(around)):
         with db.begin() as conn:
-            _settle(conn, portion, done, seen.tokens, name=name, now=now, day_starts=day_starts)
+            _settle(conn, portion, done, seen.last, name=name, now=now, day_starts=day_starts)
     if not covered:
         with db.begin() as conn:
             instances.hold_all(conn, now, actor=name)
@@ -123,8 +127,10 @@ def _survey(conn: Connection, around: Surroundings, now: datetime) -> _Survey:
         seen.missing -= mine
         seen.highest = max(seen.highest, *(number for number, _ in mine), 0)
         seen.found |= mine & _witnessed(conn, around)
-        for number, token in mine - instances.known_pairs(conn, mine):
-            seen.tokens[number] = max(token, seen.tokens.get(number, 0))
+        known = instances.known_keys(conn, whole)
+        for each in whole:
+            if each.identity in ours and each.key not in known:
+                seen.last[each.dispatch_id] = max(each, seen.last.get(each.dispatch_id, each), key=lambda it: it.token)
     return seen
 
 
@@ -181,7 +187,7 @@ def _settle(
     conn: Connection,
     portion: Collection[Record],
     done: Reconciled,
-    tokens: Mapping[int, int],
+    last: Mapping[int, Record],
     *,
     name: str,
     now: datetime,
@@ -194,11 +200,14 @@ def _settle(
     for record in unknown:
         mine = record.identity in ours
         row = rows.get(record.dispatch_id) if mine else None
-        after = "lost"
-        if row is not None and (row.step, row.part, row.channel) == (record.step, record.part, record.channel):
-            after = _doubt(conn, row, record, tokens[record.dispatch_id], name=name, now=now, day_starts=day_starts)
-        elif record.expires_at > now:
-            _remember(conn, record)
+        after, exact = "lost", False
+        if row is not None and _place(row) == _place(record):
+            final = record.token == last[record.dispatch_id].token
+            after = _doubt(conn, row, record, name=name, now=now, day_starts=day_starts) if final else "kept"
+            # An id may have been given twice, once before another restore: then it is another guest's, or occasion.
+            exact = row.expires_at == record.expires_at and row.hash in {None, record.to}
+        if not exact:
+            _remember(conn, record, name=name, now=now)
         conn.execute(
             insert(audit).values(
                 at=now, actor=name, who="reconciler", action=SETTLED, after=after, subject=record.key,
@@ -214,7 +223,9 @@ def _settle(
 def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     d = dispatches.c
     rows = conn.execute(
-        select(d.id, d.state, d.step, d.part, d.channel, d.lease_token, zones.c.name.label("zone"))
+        select(d.id, rules.c.rule, d.step, d.part, d.channel, d.lease_token, d.expires_at, _HASH.label("hash"))
+        .add_columns(zones.c.name.label("zone"))
+        .join(rules, rules.c.id == d.rule_id)
         .join(customers, customers.c.id == d.customer_id)
         .join(zones, zones.c.id == customers.c.zone_id)
         .where(d.id.in_(ids))
@@ -222,11 +233,14 @@ def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, .
     return {row.id: row for row in rows}
 
 
+def _place(one: Row[*tuple[Any, ...]] | Record) -> tuple[object, ...]:
+    return one.rule, one.step, one.part, one.channel
+
+
 def _doubt(
     conn: Connection,
     row: Row[*tuple[Any, ...]],
     record: Record,
-    token: int,
     *,
     name: str,
     now: datetime,
@@ -234,22 +248,28 @@ def _doubt(
 ) -> str:
     """Make a dispatch uncertain that the journal saw leave; give what became of the record."""
     day = business_day(record.at, ZoneInfo(row.zone), day_starts).toordinal() if row.channel in MESSAGES else None
-    values = {
-        "handed_at": record.at,
-        "handed_day": day,
-        "content_hash": record.content_hash,
-        "lease_token": max(token, row.lease_token),  # no later hand-over may bear one that was used
-    }
-    for before in (*OPEN, "handoff"):
-        if move(
-            conn, before, "uncertain", dispatches.c.id == row.id, who="reconciler", now=now, actor=name,
-            reason="restored", values=values,
-        ):  # fmt: skip
+    token = {"lease_token": max(record.token, row.lease_token)}  # no later hand-over may bear one that was used
+    values = {"handed_at": record.at, "handed_day": day, "content_hash": record.content_hash}
+    how: dict[str, Any] = {"who": "reconciler", "now": now, "actor": name, "reason": RESTORED}
+    for before in (*OPEN, "handoff", "dead"):
+        if move(conn, before, "uncertain", dispatches.c.id == row.id, values=values | token, **how):
             return "uncertain"
+    if record.token > row.lease_token:
+        move(conn, "uncertain", "uncertain", dispatches.c.id == row.id, values=token, **how)
     return "kept"
 
 
-def _remember(conn: Connection, record: Record) -> None:
+def _remember(conn: Connection, record: Record, *, name: str, now: datetime) -> None:
+    """Hold what went out under an id that this database does not know: what waits here already, or is found again."""
+    d = dispatches.c
+    its_rule = d.rule_id.in_(select(rules.c.id).where(rules.c.rule == record.rule))
+    step = and_(d.step == record.step, d.part == record.part, d.channel == record.channel)
+    same = and_(its_rule, step, record.to == _HASH)
+    for before in ("pending", "claimed"):
+        move(conn, before, "held", same, who="reconciler", now=now, actor=name, reason=RESTORED)
+    conn.execute(update(dispatches).where(d.state == "held", same).values(reason=RESTORED))
+    if record.expires_at <= now:
+        return
     row = upsert(conn, lost_handoffs).values(
         key=record.key,
         rule=record.rule,
@@ -301,6 +321,7 @@ def _finish(
     if not done.covered:
         senders.forget_others(conn, around)
     conn.execute(delete(lost_handoffs).where(lost_handoffs.c.expires_at <= now))
+    recount(conn)  # what was handed over anew since then counts in the later period
     done.held = conn.scalar(select(func.count()).select_from(dispatches).where(dispatches.c.state == "held")) or 0
     counts = {"uncertain": done.uncertain, "lost": done.lost, "kept": done.kept, "held": done.held, "rules": done.rules}
     conn.execute(

@@ -108,6 +108,10 @@ TRANSITIONS: Mapping[tuple[State, State], Transition] = dict(
         _move("held", "uncertain", "reconciler"),
         _move("pending", "uncertain", "reconciler"),
         _move("claimed", "uncertain", "reconciler"),
+        _move("dead", "uncertain", "reconciler"),
+        _move(
+            "uncertain", "uncertain", "reconciler"
+        ),  # tokens were used since: the trail and the lease go on after them
         # A copied database sends nothing by itself: the other one may still be at work.
         _move("pending", "held", "reconciler"),
         _move("claimed", "held", "reconciler"),

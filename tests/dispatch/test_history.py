@@ -22,8 +22,12 @@ from .world import NOW, Clock, Sink, a_desk, a_home
 
 EVERYONE = ("worker", "holder", "anyone", "staff", "engine", "reconciler")
 LONGEST = 20
-#: A message does not skip the fence, as steps inside the database do.
-WAYS = sorted((way, move) for way, move in states.TRANSITIONS.items() if way != ("claimed", "sent"))
+#: A message does not skip the fence, as steps inside the database do; and one move has a test of its own.
+WAYS = sorted(
+    (way, move)
+    for way, move in states.TRANSITIONS.items()
+    if way not in {("claimed", "sent"), ("uncertain", "uncertain")}
+)
 
 
 def a_walk(chance: random.Random) -> tuple[Standing, list[Moved]]:
@@ -83,6 +87,14 @@ def test_every_single_lie_about_a_history_is_found(seed):
     chance = random.Random(seed)
     for what, stands, moves in lies(chance, *a_walk(chance)):
         assert found(stands, moves), what
+
+
+def test_what_was_uncertain_when_the_backup_was_made_may_only_gain_tokens():
+    def of(token):
+        moves = [Moved(None, "uncertain", None, 1), Moved("uncertain", "uncertain", "reconciler", token)]
+        return found(Standing(1, "uncertain", token, True, "email", False), moves)
+
+    assert [of(token) for token in (0, 1, 2, 5)] == [["I1"], ["I1"], [], []]
 
 
 def test_the_walks_are_worth_lying_about():

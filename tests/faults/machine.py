@@ -23,12 +23,12 @@ from engine.database.consent import suppress as suppress_it
 from engine.database.facts import recompute
 from engine.database.tables import budget_uses, channels, dispatches, events, matches, rules
 from engine.dispatch import claims, health, inside, outbox, stages
-from engine.dispatch.approve import approve, cancel
+from engine.dispatch.approve import approve, cancel, resolve_forgotten
 from engine.dispatch.desk import Desk
 from engine.dispatch.drafting import Drafts
 from engine.dispatch.erasure import erase
 from engine.dispatch.history import check
-from engine.dispatch.instance import identity
+from engine.dispatch.instance import recognise
 from engine.dispatch.journal import FOLDER, Journal
 from engine.dispatch.journeys import Journeys, policy_of
 from engine.dispatch.links import message_key
@@ -39,10 +39,11 @@ from engine.intake.events import record_event
 from engine.language.times import business_day
 from engine.vocabulary.home import Home
 
+from . import restored
 from .machine_homes import VARIANTS
 from .places import Place
-from .reference_model import FOUR, PER_DAY, PER_WEEK, Model
-from .scripted import Killed, Scripted, Turn
+from .reference_model import FOUR, PER_DAY, PER_WEEK
+from .scripted import Killed, Name, Scripted, Taken, Turn
 
 PURPOSES = {"visit": "marketing", "thanks": "service"}
 NEAR = f"{socket.gethostname()}:4194304999:gone"  # a worker of this machine whose process is no more
@@ -63,17 +64,23 @@ class World:
         inboxes = {
             (each.id, channel): getattr(each, f"{channel}_id") for each in guests for channel in ("email", "sms")
         }
-        self.model = Model(NOW, inboxes, self._in_the_model)
+        self.model = restored.Remembering(NOW, inboxes, self._in_the_model)
         with self.db.begin() as conn:
-            self.identity = identity(conn)
             recompute(conn, self.guests, NOW)
-        self.taken: list[tuple[int, datetime, bool]] = []  #: by the other side: dispatch, when, the fence was asked
-        self.again: Counter[int] = Counter()  #: how often staff let a dispatch be sent again
+        self.model.identity = recognise(self.db, restored.around(self), NOW)
+        self.model.family.add(self.model.identity)
+        self.model.place = restored.place(self)
+        self.visits: list[tuple[int, datetime]] = []  #: as the till has them: guest, when
+        self.numbers: dict[int, int] = {}  #: event -> the visit's number at the till
+        self.copies: list[restored.Copy] = []
+        self.taken: list[Taken] = []
+        self.forgotten: set[Name] = set()  #: what was accepted and the database knew nothing of after a restore
+        self.again: Counter[Name] = Counter()  #: how often staff let it be sent again
         self.no: set[int] = set()  #: endpoints that want no marketing, or nothing; and guests who were erased
         self.shut: set[int] = set()
         self.gone: set[int] = set()
         self.about: dict[int, Any] = {}
-        self.acknowledged: set[int] = set()  #: what staff say arrived
+        self.acknowledged: set[Name] = set()  #: what staff say arrived
         self.ids: dict[str, int] = {}
         self.workers = 0
 
@@ -88,11 +95,25 @@ class World:
         self.model.now = self.now
 
     def visit(self, guest: int) -> None:
+        self.visits.append((guest, self.now))
+        self._import(len(self.visits) - 1)
+
+    def import_again(self) -> None:
+        """Import what the till has and the database does not: after a restore, visits are missing."""
+        for number in sorted(set(range(len(self.visits))) - set(self.numbers.values())):
+            self._import(number)
+
+    def _import(self, number: int) -> None:
+        guest, at = self.visits[number]
         with self.db.begin() as conn:
-            number = str(len(self.model.events))
-            record_event(conn, number, name="visit", customer_id=guest, store_id=None, at=self.now, data={})
+            record_event(conn, str(number), name="visit", customer_id=guest, store_id=None, at=at, data={})
             event = conn.scalar(select(func.max(events.c.id)))
-        self.model.events[event] = (guest, self.now)
+        self.numbers[event] = number
+        self.model.events[event] = (guest, at)
+
+    def name_of(self, row: Any) -> Name:
+        rule, event, step = row.key
+        return rule, self.numbers[event], step
 
     def evaluate(self, rule: str) -> None:
         run_due(self.db, self.home, self.now, only=rule)
@@ -199,7 +220,7 @@ class World:
         self.model.approved.add(rule)
         waits: dict[tuple[str, int], list] = {}
         for row in self.model.rows:
-            if row.key[0] == rule and row.state == "held":
+            if row.key[0] == rule and row.state == "held" and row.reason != "restored":
                 if row.expires <= self.now:
                     self.model.become(row, "expired", "late")
                 else:
@@ -222,6 +243,8 @@ class World:
         with self.db.begin() as conn:
             if what == "cancel":
                 cancel(conn, name="Ana", now=self.now, ids=every)
+            elif what == "let go":
+                resolve_forgotten(conn, every, send=True, name="Ana", now=self.now)
             elif what == "sent":
                 outbox.acknowledge(conn, every, actor="Ana", now=self.now)
             else:
@@ -230,10 +253,13 @@ class World:
             self._cancel(self.model.rows)
         for row in self.model.rows:
             if what == "sent" and row.state == "uncertain":
-                self.acknowledged.add(row.id)
+                self.acknowledged.add(self.name_of(row))
                 self.model.become(row, "sent")
+            elif what == "let go" and (row.state, row.reason) == ("held", "restored") and row.expires > self.now:
+                self.again[self.name_of(row)] += 1
+                self.model.become(row, "pending", None, self.now)
             elif row.state == {"retry": "dead", "send-again": "uncertain"}.get(what) and row.expires > self.now:
-                self.again[row.id] += what == "send-again"
+                self.again[self.name_of(row)] += what == "send-again"
                 self.model.become(row, "pending", None, self.now)
                 row.attempts = row.rescues = 0
 
@@ -250,7 +276,7 @@ class World:
     def _send(self, holder: str, turns: list[Turn], dies: str) -> None:
         connector = Scripted(turns, lambda: self.now, self.elsewhere, self._witness)
         carriers = Carried({"email": connector, "sms": connector})
-        journal = Journal(self.home.root / FOLDER, self.identity, self.home.key)
+        journal = Journal(self.where.root / FOLDER, self.model.identity, self.home.key)
         policy = policy_of(self.home, Journeys(self.home))
         composer = Drafts(self.home, carriers)
         desk = Desk(self.db, policy, carriers, composer, journal=journal, now=lambda: self.now, holder=holder)
@@ -262,12 +288,13 @@ class World:
 
     def _witness(self, message: Message, asked: bool) -> None:
         number = self.ids[message.key]
+        row = self.about[number]
         if asked:  # I5: what was refused and committed before it asked
-            row = self.about[number]
             assert row.guest not in self.gone, f"{number} went to who was erased"
             refused = self.shut if row.purpose == "service" else self.shut | self.no
             assert row.endpoint not in refused, f"{number} was let out after a refusal"
-        self.taken.append((number, self.now, asked))
+        marketing = row.purpose == "marketing"
+        self.taken.append(Taken(self.name_of(row), self.now, asked, row.guest, row.endpoint, marketing))
 
     def _number_rows(self) -> None:
         known = {row.key: row for row in self.model.rows}
@@ -307,21 +334,24 @@ class World:
             for row in conn.execute(select(budget_uses)):
                 tally = Tally(row.rule_id, row.kind, row.begins, row.ends)
                 assert row.used == tally.counted(conn), tally
-        times = Counter(number for number, _, _ in self.taken)
-        for number, count in times.items():
-            assert count <= 1 + self.again[number], f"{number} was accepted {count} times"  # I1
-            gone = rows[number].state in ("sent", "uncertain", "handoff")
-            assert gone or self.again[number], f"{number} was accepted, and is {rows[number].state}"  # I2, I3
-        for row in rows.values():
-            assert row.state != "sent" or row.channel == "coupon" or times[row.id] or row.id in self.acknowledged
-        self._caps(rows)
+        times = Counter(each.name for each in self.taken)
+        for name, count in times.items():
+            assert count <= 1 + self.again[name], f"{name} was accepted {count} times"  # I1
+        for number, row in rows.items():
+            name = self.name_of(self.about[number])
+            if times[name] and name not in self.forgotten and not self.again[name]:  # I2, I3
+                assert row.state in ("sent", "uncertain", "handoff"), f"{name} was accepted, and is {row.state}"
+            assert row.state != "sent" or row.channel == "coupon" or times[name] or name in self.acknowledged
+        assert times.keys() <= {self.name_of(each) for each in self.about.values()} | self.forgotten
+        self._caps()
 
-    def _caps(self, rows: Mapping[int, object]) -> None:
-        for of in ("customer_id", "endpoint_id"):
-            days: dict[int, dict[int, int]] = {}
-            for number, at, asked in self.taken:
-                if asked and rows[number].purpose == "marketing":
-                    days.setdefault(getattr(rows[number], of), {})[number] = business_day(at, CHICAGO, FOUR).toordinal()
+    def _caps(self) -> None:
+        for of in ("guest", "endpoint"):
+            days: dict[int, dict[Name, int]] = {}
+            for each in self.taken:
+                if each.asked and each.marketing and each.name not in self.forgotten:
+                    day = business_day(each.at, CHICAGO, FOUR).toordinal()
+                    days.setdefault(getattr(each, of), {})[each.name] = day
             for handed in days.values():
                 for day in handed.values():
                     assert sum(each == day for each in handed.values()) <= PER_DAY

@@ -39,7 +39,7 @@ def all_homes(root: Path) -> dict[str, Home]:
 
 
 def _home(root: Path, name: str | None, wait: int, more: str) -> Home:
-    """Make a home whose rule ``visit`` stands in that file; all of a test have one key and one journal."""
+    """Make a home whose rule ``visit`` stands in that file; all of a test have one key."""
     if not root.exists():
         (root / "rules").mkdir(parents=True)
         (root / "templates" / "hello").mkdir(parents=True)

@@ -13,6 +13,22 @@ class Killed(BaseException):
     """The worker is gone, in the middle of it."""
 
 
+#: What a message is about, whatever the database calls it: rule, number of the visit at the till, step.
+Name = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the other side accepted."""
+
+    name: Name
+    at: datetime
+    asked: bool  #: the fence was
+    guest: int
+    endpoint: int
+    marketing: bool
+
+
 @dataclass(frozen=True)
 class Turn:
     """What happens to one message, and what it ``ends`` as. ``early``: the answer comes before the fence is asked."""

@@ -11,10 +11,18 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from engine.vocabulary.home import Home
 
+from . import restored
 from .machine import DEATHS, World, to_the_next_change
 from .machine_homes import VARIANTS, all_homes
 from .places import place
@@ -146,9 +154,30 @@ class Machine(RuleBasedStateMachine):
     def reject(self, rule):
         self.world.reject(rule)
 
-    @rule(what=st.sampled_from(["cancel", "sent", "retry", "send-again"]))
+    @rule(what=st.sampled_from(["cancel", "sent", "retry", "send-again", "let go"]))
     def decide(self, what):
         self.world.decide(what)
+
+    @precondition(lambda self: self.kind == "sqlite")
+    @rule()
+    def back_up(self):
+        restored.keep(self.world)
+
+    @precondition(lambda self: self.world.copies)
+    @rule(
+        which=st.integers(0, 9),
+        moved=st.booleans(),
+        noticed=st.booleans(),
+        imported=st.booleans(),
+        later=st.sampled_from([timedelta(0), HOUR, DAY]),
+    )
+    def restore(self, which, moved, noticed, imported, later):
+        """Put a copy back, reconcile, and go on: the till's visits are imported again, or not."""
+        copies = self.world.copies
+        self.world.later(later)
+        restored.put_back(self.world, copies[which % len(copies)], moved=moved, noticed=noticed)
+        if imported:
+            self.world.import_again()
 
     @invariant()
     def the_engine_is_as_the_model_says(self):
