@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, insert, select, update
 
 from engine.database.places import never_reuse, place_of
 from engine.database.sql import upsert
@@ -42,8 +42,6 @@ PORTION = 500
 #: So far above the highest known the ids of dispatches go on; further where the journal does not tell.
 GAP = 1_000
 WIDE_GAP = 1_000_000
-#: SQL: the keyed hash of a dispatch's endpoint; none of a step that has none.
-_HASH = select(endpoints.c.hash).where(endpoints.c.id == dispatches.c.endpoint_id).scalar_subquery()
 
 
 @dataclass
@@ -223,7 +221,7 @@ def _settle(
 def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     d = dispatches.c
     rows = conn.execute(
-        select(d.id, rules.c.rule, d.step, d.part, d.channel, d.lease_token, d.expires_at, _HASH.label("hash"))
+        select(d.id, rules.c.rule, d.step, d.part, d.channel, d.lease_token, d.expires_at, _hash().label("hash"))
         .add_columns(zones.c.name.label("zone"))
         .join(rules, rules.c.id == d.rule_id)
         .join(customers, customers.c.id == d.customer_id)
@@ -231,6 +229,11 @@ def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, .
         .where(d.id.in_(ids))
     )
     return {row.id: row for row in rows}
+
+
+def _hash() -> ColumnElement[Any]:
+    """SQL: the keyed hash of a dispatch's endpoint; NULL for a step that has none."""
+    return select(endpoints.c.hash).where(endpoints.c.id == dispatches.c.endpoint_id).scalar_subquery()
 
 
 def _place(one: Row[*tuple[Any, ...]] | Record) -> tuple[object, ...]:
@@ -264,7 +267,7 @@ def _remember(conn: Connection, record: Record, *, name: str, now: datetime) -> 
     d = dispatches.c
     its_rule = d.rule_id.in_(select(rules.c.id).where(rules.c.rule == record.rule))
     step = and_(d.step == record.step, d.part == record.part, d.channel == record.channel)
-    same = and_(its_rule, step, record.to == _HASH)
+    same = and_(its_rule, step, _hash() == record.to)
     for before in ("pending", "claimed"):
         move(conn, before, "held", same, who="reconciler", now=now, actor=name, reason=RESTORED)
     conn.execute(update(dispatches).where(d.state == "held", same).values(reason=RESTORED))
