@@ -304,8 +304,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "after a restore another machine's journal is not missed",
         "engine/dispatch/reconcile.py",
-        "covered = not copied and not absent and _covers(",
-        "covered = not copied and _covers(",
+        "covered = not copied and not absent and not hold and _covers(",
+        "covered = not copied and not hold and _covers(",
         ("tests/dispatch/test_reconcile.py",),
     ),
     Bug(
