@@ -150,9 +150,8 @@ class Model:
         return self.record(row, token, turn, attempts)
 
     def record(self, row, token, turn, attempts):
-        (state, reason), counts = turn.ends, turn.counts and turn.channel != "slow"
-        attempts += counts and (not turn.early or turn.channel == "ok")
-        state, reason = ("dead", "attempts") if state == "pending" and attempts >= 8 else (state, reason)
+        attempts += turn.counts and turn.channel != "slow" and (not turn.early or turn.channel == "ok")
+        state, reason = ("dead", "attempts") if turn.ends[0] == "pending" and attempts >= 8 else turn.ends
         pause = turn.retry or min(MINUTE * 5 * 2 ** max(attempts - 1, 0), DAY / 6)
         retry = row.due if turn.channel == "stop" else self.now + pause
         late = row.state == "uncertain" and state == "sent"  # the yes came after somebody had given it up
@@ -169,8 +168,7 @@ class Model:
         elif turn.channel == "slow":
             channel.open = max(self.now + turn.retry, channel.open or self.now)
         elif row.channel == "sms" and turn.kind == "no" and turn.endpoint == "ok":
-            channel.refused |= {row.guest}
-            channel.refusals = len(channel.refused)
+            channel.refused, channel.refusals = (them := channel.refused | {row.guest}), len(them)
             channel.stopped = channel.stopped or channel.refusals >= 3
         elif turn.channel != "ok":
             channel.failures = max(channel.failures + 1, 5 if turn.channel == "breaker" else 0)
