@@ -41,6 +41,9 @@ def unpack(file: Path, into: Path) -> None:
                 else:
                     (into / path).mkdir(mode=0o700, parents=True, exist_ok=True)
                 (into / path).chmod(_mode(path, member))
+            rest = archive.fileobj
+            while rest is not None and rest.read(_PORTION):
+                pass  # to its end, where gzip compares what it has read
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise _damaged(file, type(error).__name__) from None
     except (OSError, ValueError) as error:
