@@ -40,7 +40,7 @@ class Part(Summary):
     """What a worker did since it last said so."""
 
     ended: list[int] = field(default_factory=list)  #: the dispatches that it counted, but for those that wait again
-    groups: int = 0
+    steps: int = 0  #: of one message; 0: no message was done, the rest is said at the end
 
     def count(self, dispatch_id: int, state: str) -> None:
         """Count one dispatch."""
@@ -90,7 +90,7 @@ class Crew:
         hands = [_Hand.start(self, share) for share in shares]
         failures: list[Failed] = []
         try:
-            self._listen(desk, hands, failures)
+            self._listen(desk, hands, failures, limit)
         except BaseException:
             self._call_off(desk, hands)
             raise
@@ -98,24 +98,25 @@ class Crew:
             desk.recognise()  # if that is what ails them, it is said here once
         self._tell(desk, failures, len(hands))
 
-    def _listen(self, desk: Desk, hands: list[_Hand], failures: list[Failed]) -> None:
+    def _listen(self, desk: Desk, hands: list[_Hand], failures: list[Failed], limit: int | None) -> None:
         """Add up what the workers say until all have ended."""
         busy = {hand.pipe: hand for hand in hands}
-        died = False
+        died, done = False, 0
         while busy:
             for ready in wait(list(busy)):
                 hand = busy[ready]  # type: ignore[index]
                 said = hand.heard()
                 if isinstance(said, Part):
                     desk.summary.add(said, said.ended)
-                    desk.progress(said.groups)
+                    desk.progress(said.steps)
+                    done += said.steps > 0
                 elif isinstance(said, Failed):
                     failures.append(said)
                 else:
                     del busy[hand.pipe]
                     died |= self._ended(desk, hand)
-        if died:
-            work(desk, None)  # what was freed, where nobody else is left to take it up
+        if died:  # what was freed, where nobody else is left to take it up
+            work(desk, None if limit is None else max(limit - done, 0))
 
     @staticmethod
     def _ended(desk: Desk, hand: _Hand) -> bool:
@@ -219,7 +220,7 @@ def _report(pipe: Pipe, desk: Desk, count: int) -> None:
     """Say what was done since, and look whether anybody listens."""
     part, desk.summary = desk.summary, Part()
     assert isinstance(part, Part)
-    part.groups = count
+    part.steps = count
     _say(pipe, part)
     if pipe.poll():  # nothing is ever written to a worker: it is the end of the line
         raise _StopError
