@@ -181,6 +181,22 @@ def test_a_limit_is_for_all_together_and_few_are_sent_by_this_process(db, witnes
     assert sum(witness.accepted.values()) == 81
 
 
+@POSTGRES
+def test_a_killed_worker_does_not_lift_the_limit(db, witness, desk):
+    killed = []
+
+    def kill(_):
+        if not killed and sum(witness.accepted.values()) > 10:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    witness.seen = kill
+    send_due(desk, limit=61)
+    desk.carriers.close()
+    witness.settled()
+    assert 61 <= sum(witness.accepted.values()) <= 62  # the one that was under way may have been accepted unheard
+
+
 @SQLITE
 def test_workers_without_a_database_are_told(desk):
     desk.crew = Crew(
