@@ -1,0 +1,10 @@
+"""What a large base needs of the tables."""
+
+from __future__ import annotations
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Change the tables step by step."""
