@@ -33,8 +33,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## speed, as ratios taken in one run; SIZE=100000 for that many guests
-	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
+bench: $(READY)  ## every bar of speed beside its opponent, in one run: SIZE=100k, 1m or 10m guests; ONLY=first,daily; results in benchmarks/
+	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY)) $(if $(DATABASES),--databases $(DATABASES))
 
 real: $(REAL_READY)  ## the starter rules over a year of real household baskets
 	$(BIN)/python -m benchmarks.real

@@ -1,138 +1,93 @@
-"""``make bench``: ratios taken in one run, each measure next to its opponent, the two in turn, medians of five.
+"""``make bench``: every bar of docs/performance.md next to its opponent, the two in turn, medians of five rounds.
 
-Only ratios count: machines are noisy. ``make bench SIZE=100000`` takes that many guests, with ten orders each.
+Only ratios count: machines are noisy. SIZE is a number of guests, with ten orders each: 20000, 100k, 1m, 10m.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import sqlite3
-import statistics
+import gc
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Engine, func, select
+from benchmarks.ground import DATABASES, Ground
+from benchmarks.measure import ROUNDS, Measure, Result, measured
+from benchmarks.plot import drawn
+from benchmarks.results import FOLDER, heading, keep, machine, printed
+from benchmarks.subjects import all_measures
 
-from benchmarks.crowd import AS_OF, fill
-from benchmarks.pieces import facts_upkeep, mail_parts, start_up
-from engine.database.engines import open_db
-from engine.database.migrations import migrate
-from engine.database.tables import matches, orders
-from engine.dispatch.approve import approve
-from engine.dispatch.desk import open_desk
-from engine.dispatch.stages import send_due
-from engine.evaluation.results import RunResult
-from engine.evaluation.runner import run_due
-from engine.starter.home import HomeAnswers, create_home
-from engine.vocabulary.home import Home, load_home
-
-ROUNDS = 5
+_FACTORS: Final = {"k": 1_000, "m": 1_000_000}
 
 
-def main(arguments: list[str]) -> int:
-    """Measure, print, and give 0."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--size", type=int, default=20_000, help="guests, with ten orders each")
-    size = parser.parse_args(arguments).size
-    print(f"{platform.platform()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
-    print(f"{os.cpu_count()} processors; {size:,} guests; medians of {ROUNDS}, the two in turn\n")
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "home"
-        create_home(root, answers=HomeAnswers())
-        home = load_home(root, os.environ)
-        db = open_db(home.config.database_url)
-        migrate(db)
-        count = fill(db, home, size)
-        print(f"{count:,} orders in SQLite\n")
-        print(f"{'measure':<58}{'ratio':>8}{'it':>10}{'opponent':>10}")
-        print_ratio("facts kept up for an order of each guest / its insert", *facts_upkeep(db, size, 1))
-        print_ratio("facts kept up for ten orders of each guest / the insert", *facts_upkeep(db, size // 10, 10))
-        print_ratio("a mail's parts / by the standard library", *mail_parts())
-        print_ratio("regulars --help / a bare Python", *start_up())
-        _evaluation(db, home)
-        _sending(db, home, root)
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write the results; 1 where two sides did not do the same work, else 0: a bar missed is told."""
+    asked = _parser().parse_args(arguments)
+    asked.keep.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    results: list[Result] = []
+    with (
+        tempfile.TemporaryDirectory(dir=asked.keep) as scratch,
+        Ground(asked.size, asked.keep, Path(scratch).absolute(), asked.databases) as ground,
+    ):
+        on = machine(ground.version())
+        print(", ".join(f"{name} {value}" for name, value in on.items()))
+        print(f"{asked.size:,} guests; medians of {asked.rounds or ROUNDS} rounds, the two in turn\n")
+        if ground.missing:
+            print(f"Nothing is measured on PostgreSQL: {ground.missing}\n")
+        print(heading(), flush=True)
+        for measure in all_measures(ground):
+            if _wanted(measure, asked.only):
+                gc.collect()
+                results.append(measured(measure, asked.rounds))
+                print(printed(results[-1]), flush=True)
+    kept = keep(asked.results, asked.size, results, on, whole=not asked.only and asked.databases == DATABASES)
+    (asked.results / "results.svg").write_text(drawn(kept), encoding="utf-8")
+    _close(results, time.monotonic() - begun, asked.results)
+    return int(any(result.wrong for result in results))
 
 
-def _evaluation(db: Engine, home: Home) -> None:
-    """The twelve shipped rules, guards included, against one bare scan of the orders."""
-
-    def scan() -> None:
-        with db.connect() as conn:
-            conn.execute(select(func.count(), func.sum(orders.c.total), func.max(orders.c.day))).one()
-
-    def first() -> RunResult:
-        return run_due(db, home, AS_OF, dry_run=True)
-
-    result = first()
-    assert result.balanced, "a benchmark of a wrong run says nothing"
-    print_ratio("first run of the twelve rules / a bare scan of orders", first, scan)
-    run_due(db, home, AS_OF)
-    with db.connect() as conn:
-        before = conn.scalar(select(func.count()).select_from(matches))
-
-    def again() -> None:
-        for rule in home.rules:
-            run_due(db, home, AS_OF, only=rule.id, dry_run=True)
-
-    def next_day() -> None:
-        run_due(db, home, AS_OF + timedelta(days=1), dry_run=True)
-
-    print_ratio("the run of the next day / a bare scan of orders", next_day, scan)
-    print_ratio("every rule forced again / a bare scan of orders", again, scan)
-    with db.connect() as conn:
-        assert conn.scalar(select(func.count()).select_from(matches)) == before, "dry runs write nothing"
+def _close(results: Sequence[Result], took: float, folder: Path) -> None:
+    missed = [result.measure.key for result in results if result.verdict == "MISSED"]
+    met = sum(result.verdict == "met" for result in results)
+    skipped = sum(bool(result.skipped) for result in results)
+    print(f"\n{met} met, {len(missed)} missed, {skipped} skipped, in {took / 60:.1f} minutes; {folder / 'results.md'}")
+    if missed:
+        print("missed:", ", ".join(missed))
 
 
-def _sending(db: Engine, home: Home, root: Path) -> None:
-    """The whole dispatch into files, each fence and outcome committed to disk, against writing the same bytes."""
-    with db.begin() as conn:
-        approve(conn, None, name="bench", now=AS_OF, mode=home.config.approvals)
-    desk = open_desk(db, home, now=lambda: AS_OF + timedelta(minutes=1))
-    begun, worked = time.perf_counter(), time.process_time()
-    try:
-        summary = send_due(desk)
-    finally:
-        desk.carriers.close()
-    took, worked = time.perf_counter() - begun, time.process_time() - worked
-    files = sorted((root / "outbox").rglob("*~*"))
-    bodies = [file.read_bytes() for file in files]
-    copies = root / "copies"
-    copies.mkdir()
-    begun = time.perf_counter()
-    for number, body in enumerate(bodies):
-        with (copies / str(number)).open("wb") as stream:
-            stream.write(body)
-            stream.flush()
-            os.fsync(stream.fileno())
-    bare = time.perf_counter() - begun
-    sent = summary.states["sent"]
-    print(f"\n{sent:,} dispatches sent, {len(files):,} of them messages, in {took:.2f} s: {sent / took:,.0f} a second")
-    print(f"of that the processor worked {worked:.2f} s: {worked / len(files) * 1000:.1f} ms a message")
-    print(f"the same bytes written and synced to bare files: {bare:.2f} s, ratio {took / bare:.1f}")
+def _wanted(measure: Measure, only: Sequence[str]) -> bool:
+    return not only or any(name in {measure.id, measure.key} or measure.id.startswith(f"{name}-") for name in only)
 
 
-def print_ratio(name: str, measure: Callable[[], object], opponent: Callable[[], object]) -> None:
-    """Time the two in turn and print the median of the ratios pair by pair, and both medians."""
-    ours, theirs = [], []
-    measure(), opponent()
-    for _ in range(ROUNDS):
-        ours.append(_seconds(measure))
-        theirs.append(_seconds(opponent))
-    ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-    print(f"{name:<58}{ratio:>7.2f}x{statistics.median(ours):>9.3f}s{statistics.median(theirs):>9.3f}s")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--size", type=_size, default=20_000, help="guests: 20000, 100k, 1m, 10m")
+    parser.add_argument("--only", type=_names, default=(), help="these measures only, by their ids, or how they begin")
+    parser.add_argument("--databases", type=_databases, default=DATABASES, help="sqlite, postgresql or both")
+    parser.add_argument("--keep", type=Path, default=Path(".bench"), help="the folder of the databases that are kept")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="the folder of results.md, .svg and .json")
+    parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS} rounds, or what a measure wants")
+    return parser
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+def _size(text: str) -> int:
+    number, factor = (text[:-1], _FACTORS[text[-1].lower()]) if text[-1:].lower() in _FACTORS else (text, 1)
+    return int(number) * factor
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _databases(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not set(names) <= set(DATABASES):
+        raise argparse.ArgumentTypeError(f"one or both of {', '.join(DATABASES)}")
+    return tuple(name for name in DATABASES if name in names)
 
 
 if __name__ == "__main__":

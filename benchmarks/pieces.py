@@ -4,28 +4,61 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import partial
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from benchmarks.crowd import AS_OF, ORDERS_A_GUEST
+from benchmarks.ground import Ground
+from benchmarks.measure import Measure, Pair, Work, at_most, faster
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import orders
 from engine.dispatch import qr
 from engine.dispatch.mimeparts import body
 
-Work = Callable[[], object]
-
 _POLICY = SMTP.clone(cte_type="7bit")
 _LINE = "Corner Café: the last time you were here was three months ago, and we would like you to come again."
 
 
-def facts_upkeep(db: Engine, guests: int, each: int) -> tuple[Work, Work]:
+def measures(ground: Ground) -> Iterator[Measure]:
+    """Give the measures of the pieces."""
+    for database in ground.databases:
+        for each, told in ((1, "an order"), (ORDERS_A_GUEST, "ten orders")):
+            yield Measure(
+                id=f"facts-new-{each}",
+                name=f"facts kept up for {told} of each guest / the insert",
+                bar=at_most(1.3) if each > 1 else None,
+                prepare=partial(_facts_upkeep, ground, database, each),
+                opponent="bare insert",
+                database=database,
+            )
+    yield Measure(
+        id="mail-parts",
+        name="a mail's parts / by the standard library",
+        bar=faster(10),
+        prepare=_mail_parts,
+        opponent="EmailMessage",
+    )
+    yield Measure(
+        id="help",
+        name="regulars --help / a bare Python",
+        bar=at_most(1, plus=0.25),
+        prepare=_start_up,
+        opponent="python -c pass",
+    )
+
+
+@contextmanager
+def _facts_upkeep(ground: Ground, database: str, each: int) -> Iterator[Pair]:
     """New orders of so many guests, ``each`` for one guest: with their facts, and the bare insert; both rolled back."""
-    with db.connect() as conn:
+    world = ground.world(database)
+    guests = min(world.size, 100_000) // each
+    with world.db.connect() as conn:
         after = conn.scalar(select(func.max(orders.c.id))) or 0
     day = AS_OF.toordinal()
     rows = [
@@ -43,24 +76,30 @@ def facts_upkeep(db: Engine, guests: int, each: int) -> tuple[Work, Work]:
     ]
 
     def bare(then: Callable[[Connection], None] = lambda _: None) -> None:
-        with db.connect() as conn, conn.begin() as transaction:
+        with world.db.connect() as conn, conn.begin() as transaction:
             conn.execute(insert(orders), rows)
             then(conn)
             transaction.rollback()
 
-    return lambda: bare(lambda conn: apply_delta(conn, after_id=after, as_of=AS_OF + timedelta(days=2))), bare
+    yield Pair(
+        ours=lambda: bare(lambda conn: apply_delta(conn, after_id=after, as_of=AS_OF + timedelta(days=2))),
+        opponent=bare,
+        note="Both rolled back; the other writes the same orders.",
+    )
 
 
-def start_up() -> tuple[Work, Work]:
+@contextmanager
+def _start_up() -> Iterator[Pair]:
     """The command line's ``--help``, and a Python that does nothing."""
 
     def program(*words: str) -> Work:
         return lambda: subprocess.run([sys.executable, *words], capture_output=True, check=True)
 
-    return program("-m", "cli", "--help"), program("-c", "pass")
+    yield Pair(ours=program("-m", "cli", "--help"), opponent=program("-c", "pass"))
 
 
-def mail_parts(count: int = 100) -> tuple[Work, Work]:
+@contextmanager
+def _mail_parts(count: int = 100) -> Iterator[Pair]:
     """So many mails of text, HTML and a picture: by our own hand, and by the standard library."""
     text = "\n".join([_LINE] * ORDERS_A_GUEST)
     page = f'<html><body>{f"<p>{_LINE}</p>" * ORDERS_A_GUEST * 8}<img src="cid:qr"></body></html>'
@@ -80,4 +119,4 @@ def mail_parts(count: int = 100) -> tuple[Work, Work]:
             part.add_related(png, "image", "png", cid="<qr>", disposition="inline", filename="code.png")
             message.as_bytes()
 
-    return ours, library
+    yield Pair(ours=ours, opponent=library)

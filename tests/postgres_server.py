@@ -148,17 +148,30 @@ def as_server(*command: str | Path) -> None:
 
 def start(programs: Path, folder: Path, settings: Sequence[str] = SETTINGS) -> None:
     folder.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
+    give_to_server(folder)
     data = folder / "data"
-    as_server(
-        programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
-    )
+    initialise(programs, data)
     who = data / "pg_hba.conf"
     who.write_text(f"local all locked_out scram-sha-256\n{who.read_text()}")  # for the test of a wrong password
     (folder / "programs").symlink_to(programs)
+    launch(programs, data, folder, settings)
+
+
+def give_to_server(folder: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+
+
+def initialise(programs: Path, data: Path) -> None:
+    as_server(
+        programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
+    )
+
+
+def launch(programs: Path, data: Path, socket: Path, settings: Sequence[str]) -> None:
+    """Start the server of ``data``, with its socket and its log in ``socket``."""
     options = " ".join(f"-c {setting}" for setting in settings)
-    as_server(programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", f"-k {folder} {options}", "start")
+    as_server(programs / "pg_ctl", "-D", data, "-w", "-l", socket / "log", "-o", f"-k {socket} {options}", "start")
 
 
 def remove(folder: Path) -> None:

@@ -1,0 +1,21 @@
+"""Every subject of the table, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from benchmarks import evaluation, pieces
+from benchmarks.ground import Ground
+from benchmarks.measure import Measure
+
+SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
+    "evaluation": evaluation.measures,
+    "pieces": pieces.measures,
+}
+
+
+def all_measures(ground: Ground) -> Iterator[Measure]:
+    """Give every measure for this ground."""
+    for measures in SUBJECTS.values():
+        yield from measures(ground)
