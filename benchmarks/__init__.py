@@ -29,10 +29,10 @@ To add measures, write a module with one function and name it in ``subjects.py``
   ``Pair.note``.
 * The bar is held against the median of the rounds' own ratios: ``at_most`` against it/opponent, ``faster`` against
   opponent/it, ``grows`` against the exponent where the opponent has a tenth of the size.
-* Databases are ``ground.world(name)``, for each name in ``ground.databases``: a ``home``, and a migrated ``db`` with the
-  crowd of ``crowd.py`` in it and facts at ``AS_OF``. They are made when first asked for, so ask in ``prepare`` only, and
-  they are kept between runs: roll back what you write, or take ``with world.copy() as mine``, which is thrown away.
-  ``ground.size`` is the number of guests asked for; ``ground.world(name, size)`` gives another size.
+* Databases are ``ground.world(name)``, for each name in ``ground.databases``: a ``home``, and a migrated ``db`` with
+  the crowd of ``crowd.py`` in it and facts at ``AS_OF``. They are made when first asked for, so ask in ``prepare``
+  only, and they are kept between runs: roll back what you write, or take ``with world.copy() as mine``, which is
+  thrown away. ``ground.size`` is the number of guests asked for; ``ground.world(name, size)`` gives another size.
 * Raise ``Skipped("why")`` in ``prepare`` where the machine lacks what it needs: the line is told of, not hidden.
   ``ground.server()`` does so where there is no PostgreSQL.
 """
