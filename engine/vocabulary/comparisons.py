@@ -27,6 +27,8 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "less_than": lambda value, bound: value < bound,
     "equals": lambda value, bound: value == bound,
 }
+#: What passes these is no less than the least of their bounds.
+_FROM_BELOW = frozenset({"at_least", "more_than", "equals", "one_of", "between"})
 #: No count and no sum is negative, and more than this fits no column.
 _BOUNDS: JsonSchema = {"minimum": 0, "maximum": 1_000_000_000}
 _NUMBER: JsonSchema = {"type": "number", **_BOUNDS}
@@ -128,6 +130,15 @@ class NumberTest:
     def holds_for_zero(self) -> bool:
         """Tell whether a guest passes who has none."""
         return all(_holds(word, bounds, Decimal(0)) for word, bounds in self.tests)
+
+    def least(self) -> Decimal:
+        """Give what every number that passes comes to at least; 0 where there is no such bound."""
+        from_below = (min(bounds) for word, bounds in self.tests if word in _FROM_BELOW)
+        return max(from_below, default=Decimal(0))
+
+    def is_any(self) -> bool:
+        """Tell whether exactly the numbers from 1 on pass."""
+        return self.tests in {(("at_least", (Decimal(1),)),), (("more_than", (Decimal(0),)),)}
 
     def tells_none_from_unknown(self) -> bool:
         """Tell whether 0 and no data fare differently: then a guest of whom nothing is known must be looked for."""

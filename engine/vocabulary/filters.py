@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -160,6 +160,10 @@ class Period:
             tests.append(day >= self.since.toordinal())
         return tests
 
+    def lately(self, scope: Scope, day: ColumnElement[Any], at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """SQL: with ``day`` and ``at`` of the last of several things some of them may lie in the period."""
+        return replace(self, before=None).where(scope, day, at)
+
     def where_at(self, scope: Scope, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
         """SQL: a thing that has an instant ``at`` and no business day lies in the period; nothing later than now."""
         tests: list[ColumnElement[bool]] = [at <= scope.as_of]
@@ -266,6 +270,11 @@ class OrderFilters:
 
     def __bool__(self) -> bool:
         return self != OrderFilters()
+
+    @property
+    def only_since(self) -> bool:
+        """Tell whether all that is asked is that an order was placed since some time: the last one tells."""
+        return self.period.before is None and self == OrderFilters(self.period, minor_units=self.minor_units)
 
     @property
     def of_items(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, and_, distinct, func, literal, select
+from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
 
 from engine.database.tables import orders
 from engine.language.phrases import Phrase, listed, phrase
@@ -177,20 +177,24 @@ class Ordered:
     def _nth_visit(self, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
         if self.count is None and self.every is None:
             return []
-        other, earlier = orders.alias("v"), orders.alias("e")
-        visits = (
+        other, earlier, facts = orders.alias("v"), orders.alias("e"), scope.facts.c
+        visits: ColumnElement[Any] = (
             select(func.count(distinct(other.c.day)))
             .where(*of_guest(self.filters, scope, other), other.c.day <= order.c.day)
             .correlate(scope.facts, scope.days, order)
             .scalar_subquery()
         )
+        if not self.filters:  # most orders that were placed lately are of the last visit, whose number is known
+            visits = case((order.c.day == facts.last_order_day, facts.visits), else_=visits)
         not_first = (
             select(earlier.c.id)
             .where(*of_guest(self.filters, scope, earlier), earlier.c.day == order.c.day, later(order, earlier))
             .correlate(scope.facts, scope.days, order)
             .exists()
         )
-        return [~not_first, visits == self.count if self.count is not None else visits % self.every == 0]
+        number = self.count or self.every or 1
+        nth = visits == number if self.count is not None else visits % number == 0
+        return [facts.visits >= number, nth, ~not_first]
 
     def sentence(self) -> Phrase:
         """Say it in English."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, Double, Select, case, cast, distinct, func, null, select
+from sqlalchemy import ColumnElement, Double, Select, and_, case, cast, distinct, func, null, select
 
 from engine.database.counting import RECENT_GAPS, counts, net_total
 from engine.database.tables import order_items, orders
@@ -26,6 +26,9 @@ class Counted(ABC):
     noun: ClassVar[Phrase]
     none_is_zero: ClassVar[bool] = True  #: a guest without any such order has 0, not nothing
     is_whole: ClassVar[bool] = True  #: a whole number of its units
+    grows: ClassVar[bool] = True  #: no less over all orders than over some of them
+    of_kept: ClassVar[bool] = True  #: over orders that were not given back: no later one than the last in the facts
+    asks_for_any: ClassVar[bool] = False  #: one order is enough for 1
     test: NumberTest
     filters: OrderFilters
     scale: int = 1
@@ -52,8 +55,24 @@ class Counted(ABC):
         return 1
 
     def sql(self, scope: Scope) -> ColumnElement[bool]:
-        """Compare the fact, or the look-up where filters ask for one."""
-        return self.test.sql(self._looked_up(scope) if self.filters else self.fact(scope))
+        """Compare the fact, or the look-up where filters ask for one.
+
+        Who cannot pass by the facts is not looked up: whoever has three orders within a year has three in all.
+        """
+        if not self.filters:
+            return self.test.sql(self.fact(scope))
+        enough = self._may_be_enough(scope)
+        if enough and self.asks_for_any and self.filters.only_since and self.test.is_any():
+            return and_(*enough)
+        return and_(*enough, self.test.sql(self._looked_up(scope)))
+
+    def _may_be_enough(self, scope: Scope) -> list[ColumnElement[bool]]:
+        """SQL: what the facts must say of each guest who can pass; nothing where they say nothing."""
+        least, facts = self.test.least(), scope.facts.c
+        if not self.grows or least <= 0:
+            return []
+        lately = self.filters.period.lately(scope, facts.last_order_day, facts.last_order_at)
+        return [self.fact(scope) >= int(least), *(lately if self.of_kept else ())]
 
     @classmethod
     @abstractmethod
@@ -132,6 +151,7 @@ class Orders(Counted):
 
     about = phrase("How many orders the guest has placed; each order counts, several a day too.")
     noun = phrase("orders")
+    asks_for_any = True
     example = "orders:\n  within: 1 year\n  at_least: 3"
 
     @classmethod
@@ -151,6 +171,7 @@ class Visits(Counted):
 
     about = phrase("On how many days the guest has ordered; two orders on one day are one visit.")
     noun = phrase("visits")
+    asks_for_any = True
     example = "visits:\n  within: 60 days\n  weekday: weekend\n  at_least: 4"
 
     @classmethod
@@ -200,6 +221,7 @@ class AverageOrder(Counted):
     example = "average_order:\n  within: 6 months\n  at_least: 12.50"
     is_whole = False
     none_is_zero = False
+    grows = False
 
     @classmethod
     def units(cls, reader: Reader) -> int:
@@ -230,6 +252,7 @@ class Refunds(Counted):
 
     about = phrase("How many of the guest's orders were refunded or voided, whole or in part.")
     noun = phrase("refunded orders")
+    of_kept = False
     example = "refunds:\n  within: 90 days\n  at_most: 1"
 
     @classmethod
@@ -259,6 +282,7 @@ class DaysSinceOrder(Counted):
     noun = phrase("days since the last order")
     example = "days_since_order:\n  more_than: 30"
     none_is_zero = False
+    grows = False
 
     @classmethod
     def fact(cls, scope: Scope) -> ColumnElement[Any]:
@@ -291,6 +315,7 @@ class MeanGap(Counted):
     example = "mean_gap:\n  at_most: 7"
     is_whole = False
     none_is_zero = False
+    grows = False
 
     @classmethod
     def fact(cls, scope: Scope) -> ColumnElement[Any]:
