@@ -22,12 +22,14 @@ _NO_PREVIEW = RulePreview()
 _WAITS: Final = "waits for data: "
 
 
-def dry_run_report(page: Page, home: Home, result: RunResult, preview: Preview, waiting_files: int) -> None:
+def dry_run_report(
+    page: Page, home: Home, result: RunResult, preview: Preview, *, reach: Mapping[str, int], waiting_files: int
+) -> None:
     """Say what a run at that moment would do: the reachable, the data's age, and each rule."""
     zone = home.config.business.timezone
     page.line(f"Dry run for {moment(result.as_of, zone)} ({zone}): nothing is sent and nothing is kept.", "strong")
     page.line()
-    _reach(page, home, result)
+    _reach(page, home, result, reach)
     if waiting_files:
         page.line(
             f"{counted(waiting_files, 'file')} in {home.config.inbox.name}/ {'is' if waiting_files == 1 else 'are'} "
@@ -92,8 +94,8 @@ def sent_report(page: Page, sent: Mapping[str, int], *, inside: int = 0) -> None
     page.line(said + (f" {counted(waits, 'message')} {'waits' if waits == 1 else 'wait'}." if waits else ""))
 
 
-def _reach(page: Page, home: Home, result: RunResult) -> None:
-    reach, config = result.reachable, home.config
+def _reach(page: Page, home: Home, result: RunResult, reach: Mapping[str, int]) -> None:
+    config = home.config
     page.line(
         f"May get marketing: {counted(reach.get('email', 0), 'guest')} by email, {reach.get('sms', 0):,} by SMS, "
         f"{reach.get('any', 0):,} by one or the other."

@@ -26,6 +26,7 @@ from engine.dispatch.instance import StrangeDatabaseError
 from engine.dispatch.journal import FOLDER, JournalError, prune
 from engine.dispatch.stages import send_due, send_until, stay_for_rate
 from engine.evaluation.clock import Watch
+from engine.evaluation.permission import implied_terms, reachable
 from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
 from engine.evaluation.results import RuleResult, RunResult
@@ -61,12 +62,17 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Ran:
-    """All that one run, dry or not, did. ``preview`` and ``costs`` are given of a dry run, ``summary`` of another."""
+    """All that one run, dry or not, did.
+
+    ``preview``, ``costs`` and ``reach`` (whom marketing may reach, by channel) are given of a dry run, ``summary`` of
+    another.
+    """
 
     session: Session
     result: RunResult
     preview: Preview | None = None
     costs: Costs | None = None
+    reach: Mapping[str, int] = field(default_factory=dict)
     imports: Sequence[ImportReport] = field(default=())
     summary: Summary | None = None
     closed: Sequence[str] = ()  #: what kept messages in
@@ -111,7 +117,8 @@ class Ran:
         for each in self.imports:
             page.verbatim(told(each))
         if self.preview is not None:
-            dry_run_report(page, home, self.result, self.preview, len(waiting(home.config)))
+            files = len(waiting(home.config))
+            dry_run_report(page, home, self.result, self.preview, reach=self.reach, waiting_files=files)
             if self.costs is not None:
                 cost_report(page, self.costs)
         else:
@@ -146,13 +153,15 @@ def _left_out(broken: int) -> Phrase:
 def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
     """Evaluate and roll back."""
     preview, costs = Preview(session.zone), Costs(session.home, at)
+    reach: dict[str, int] = {}
 
     def look(conn: Connection, run: int, results: Sequence[RuleResult]) -> None:
         preview.look(conn, run, results)
         costs.look(conn, run, results)
+        reach.update(reachable(conn, implied_terms(session.home.config, at)))
 
     result = run_due(session.db, session.home, at, only=only, dry_run=True, look=look)
-    return Ran(session, result, preview=preview, costs=costs)
+    return Ran(session, result, preview=preview, costs=costs, reach=reach)
 
 
 def run(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, String, bindparam, exists, select, update
 
+from engine.database.sql import EpochSeconds
 from engine.database.tables import customers, dispatches, endpoints, lost_handoffs, matches
 from engine.language.keys import guest_hash
 
 #: Why it is held; approving the rule does not let it go, for it may arrive a second time.
 RESTORED = "restored"
+
+_KNOWN: Final = select(lost_handoffs.c.step, lost_handoffs.c.part, lost_handoffs.c.endpoint_hash).where(
+    lost_handoffs.c.rule == bindparam("its_rule", type_=String),
+    lost_handoffs.c.expires_at > bindparam("as_of", type_=EpochSeconds),
+)
 
 
 def hold_lost(conn: Connection, *, rule: str, rule_row: int, run: int, as_of: datetime, key: bytes) -> int:
@@ -21,7 +28,8 @@ def hold_lost(conn: Connection, *, rule: str, rule_row: int, run: int, as_of: da
     """
     lost = lost_handoffs.c
     same_rule = (lost.rule == rule, lost.expires_at > as_of)
-    known = {(row.step, row.part, row.endpoint_hash) for row in conn.execute(select(lost_handoffs).where(*same_rule))}
+    found = conn.execute(_KNOWN, {"its_rule": rule, "as_of": as_of})
+    known = {(row.step, row.part, row.endpoint_hash) for row in found}
     if not known:
         return 0
     d, e = dispatches.c, endpoints.c

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, func, literal, or_, select, true, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
 
 from engine.database.consent import block_reason
+from engine.database.sql import greatest_of
 from engine.database.tables import customer_facts, customers, matches
 from engine.language.compliance import CHANNELS, ImpliedTerms
 from engine.language.config import Config
 from engine.language.contacts import Channel
-from engine.language.rule import Step
+from engine.language.rule import Branch, Step
 from engine.language.times import Duration
 from engine.vocabulary.occasions import ONE_DAY
 from engine.vocabulary.scope import Scope
@@ -40,7 +54,12 @@ def bucket(customer_id: ColumnElement[Any], salt: str) -> ColumnElement[int]:
 
 def in_branches(customer_id: ColumnElement[Any], step: Step) -> ColumnElement[bool]:
     """SQL: the step is the guest's own: its split, and each one around it, sends the guest this way."""
-    drawn = ((bucket(customer_id, branch.salt), branch) for branch in step.branches)
+    return within(customer_id, step.branches)
+
+
+def within(customer_id: ColumnElement[Any], branches: Sequence[Branch]) -> ColumnElement[bool]:
+    """SQL: the guest is one of those whom all these branches, of splits inside each other, are of."""
+    drawn = ((bucket(customer_id, branch.salt), branch) for branch in branches)
     return and_(true(), *(and_(number >= branch.low, number < branch.high) for number, branch in drawn))
 
 
@@ -88,24 +107,39 @@ def implied_terms(config: Config, at: datetime) -> dict[str, ImpliedTerms]:
 
 
 def reachable(conn: Connection, implied: Mapping[str, ImpliedTerms]) -> dict[str, int]:
-    """Count the guests whom marketing may reach: ``{"email": n, "sms": n, "any": n}``; erased ones are no guests."""
+    """Count the guests whom marketing may reach: ``{"email": n, "sms": n, "any": n}``; erased ones are no guests.
 
-    def reached(channel: Channel) -> ColumnElement[bool]:
-        endpoint, guest = customer_facts.c[f"{channel}_id"], customer_facts.c.customer_id
-        return block_reason(endpoint, guest, purpose="marketing", topic=None, implied=implied[channel]).is_(None)
-
-    email, sms = reached("email"), reached("sms")
-    blocks = (
-        select(
-            case((email, 1), else_=0).label("email"),
-            case((sms, 1), else_=0).label("sms"),
-            case((or_(email, sms), 1), else_=0).label("any"),
-        )
-        .select_from(customer_facts.join(customers, customers.c.id == customer_facts.c.customer_id))
-        .where(customers.c.erased_at.is_(None))
-        .subquery()
+    It reads all guests: to be asked where a person wants to know.
+    """
+    email, sms = _reached("email", implied), _reached("sms", implied)
+    # MATERIALIZED: each guest's permission is looked up once, not for every sum.
+    reach = (
+        _guests()
+        .add_columns(case((email, 1), else_=0).label("email"), case((sms, 1), else_=0).label("sms"))
+        .cte("reach")
+        .prefix_with("MATERIALIZED")
     )
-    row = conn.execute(
-        select(*(func.coalesce(func.sum(blocks.c[name]), 0).label(name) for name in ("email", "sms", "any")))
-    ).one()
-    return {name: int(getattr(row, name)) for name in ("email", "sms", "any")}
+    counted = {"email": reach.c.email, "sms": reach.c.sms, "any": greatest_of(reach.c.email, reach.c.sms)}
+    row = conn.execute(select(*(func.coalesce(func.sum(each), 0).label(name) for name, each in counted.items()))).one()
+    return {name: int(getattr(row, name)) for name in counted}
+
+
+def reaches(conn: Connection, implied: Mapping[str, ImpliedTerms], number: int) -> bool:
+    """Tell whether marketing may reach so many guests at least; it stops to count where there are enough."""
+    some = _guests().add_columns(customer_facts.c.customer_id)
+    some = some.where(or_(_reached("email", implied), _reached("sms", implied))).limit(number)
+    return int(conn.scalar(select(func.count()).select_from(some.subquery())) or 0) >= number
+
+
+def _guests() -> Select[Any]:
+    c = customers.c
+    return (
+        select()
+        .select_from(customer_facts.join(customers, c.id == customer_facts.c.customer_id))
+        .where(c.erased_at.is_(None))
+    )
+
+
+def _reached(channel: Channel, implied: Mapping[str, ImpliedTerms]) -> ColumnElement[bool]:
+    endpoint, guest = customer_facts.c[f"{channel}_id"], customer_facts.c.customer_id
+    return block_reason(endpoint, guest, purpose="marketing", topic=None, implied=implied[channel]).is_(None)

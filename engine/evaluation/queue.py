@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    ColumnElement,
-    Connection,
-    FromClause,
-    String,
-    and_,
-    case,
-    cast,
-    func,
-    insert,
-    literal,
-    null,
-    select,
-    type_coerce,
-)
+from sqlalchemy import Connection
 
-from engine.database.sql import values_cte
-from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
+from engine.database.sql import packed
 from engine.evaluation.lost import hold_lost
-from engine.evaluation.permission import bucket, in_branches
+from engine.evaluation.rows import SHUT, Shape, beginning, inserting, issuing
 from engine.language.config import Config
 from engine.language.offers import Offer
 from engine.language.rule import Rule, Step
@@ -39,9 +22,6 @@ from engine.vocabulary.scope import Zone
 from engine.vocabulary.steps import once_each
 
 _MINUTE = timedelta(minutes=1)
-_SLOT_COLUMNS = ("zone_id", "country", "due", "spread", "waited", "latest", "shut")
-#: Why nothing can go out by a slot, in its column ``shut``; 0: it can.
-_SHUT = ("never_open", "no_refusal_number")
 #: Later than any instant that a row can hold.
 _NEVER = 2**62
 
@@ -56,6 +36,7 @@ class Queue:
     as_of: datetime
     zones: Sequence[Zone]
     config: Config
+    guests: Collection[tuple[int | None, str | None]]  #: in which zones and countries those are who are acted on
     contents: Mapping[str, int]  #: template name -> row of ``contents``
     offers: Mapping[str, Offer]
     held: str | None  #: why a person must approve first
@@ -72,7 +53,7 @@ def write_dispatches(conn: Connection, queue: Queue) -> None:
             _write_step(conn, queue, step)
     for step in queue.rule.steps:
         if isinstance(step.settings, Coupon):
-            _write_coupon_step(conn, queue, step)
+            _write_step(conn, queue, step)
     for step in once_each(queue.rule.steps):
         if isinstance(step.settings, Coupon):
             _write_coupons(conn, queue, step)
@@ -124,12 +105,15 @@ def _room(queue: Queue, step: Step, zone: Zone, country: str | None, due: dateti
     return min(room, most)
 
 
-def _slots(queue: Queue, step: Step) -> list[tuple[int, ...]]:
-    """One row a zone and country, ``_SLOT_COLUMNS``: when due, spread over what, how much later it expires, the end."""
+def _slots(queue: Queue, step: Step, countries: Sequence[str]) -> list[tuple[int, ...]]:
+    """One row a zone and country, ``SLOT_COLUMNS``: when due, spread over what, how much later it expires, the end."""
     rows: list[tuple[int, ...]] = []
+    wanted = {(zone_id, _number(country, countries)) for zone_id, country in queue.guests}
     for zone in queue.zones:
         waited = int((after_waits(queue.as_of, zone, step.waits) - queue.as_of).total_seconds())
-        for number, country in enumerate((None, *_countries(queue, step))):
+        for number, country in enumerate((None, *countries)):
+            if (zone.id, number) not in wanted:
+                continue
             shut = _is_unsendable(queue, step, country) and "no_refusal_number"
             try:
                 due = due_at(queue, step, zone, country)
@@ -137,9 +121,14 @@ def _slots(queue: Queue, step: Step) -> list[tuple[int, ...]]:
             except ValueError:
                 due, room, shut = queue.as_of, timedelta(0), "never_open"
             latest = _latest(queue, step, zone, due, room)
-            why = _SHUT.index(shut) + 1 if shut else 0
+            why = SHUT.index(shut) + 1 if shut else 0
             rows.append((zone.id, number, int(due.timestamp()), int(room.total_seconds()), waited, latest, why))
     return rows
+
+
+def _number(country: str | None, countries: Sequence[str]) -> int:
+    """Give the number of the country's slots; 0: those of the home's."""
+    return countries.index(country) + 1 if country in countries else 0
 
 
 def _latest(queue: Queue, step: Step, zone: Zone, due: datetime, room: timedelta) -> int:
@@ -157,176 +146,64 @@ def _is_unsendable(queue: Queue, step: Step, country: str | None) -> bool:
 
 
 def _countries(queue: Queue, step: Step) -> tuple[str, ...]:
-    """Give the countries whose guests may get the step at other hours than those of the home's, or not at all."""
+    """Give those of these guests' countries where the step goes out at other hours than the home's, or not at all."""
     channel, config = step.settings.channel, queue.config
     if channel is None or queue.rule.purpose != "marketing":
         return ()
-    return config.law.apart(config.hours[channel], channel)
+    here = {country for _, country in queue.guests}
+    return tuple(country for country in config.law.apart(config.hours[channel], channel) if country in here)
 
 
 def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
-    """Write the rows of a message or an alert."""
-    rows = _slots(queue, step)
-    slots = values_cte("slots", _SLOT_COLUMNS, rows)
-    match = matches.alias("m")
-    due, expires = _times(queue, match, slots)
-    channel = step.settings.channel
-    block: ColumnElement[Any] = cast(null(), String) if channel is None else match.c[f"{channel}_block"]
-    if any(row[-1] for row in rows):
-        whens = ((slots.c.shut == number, reason) for number, reason in enumerate(_SHUT, start=1))
-        block = func.coalesce(block, case(*whens, else_=null()))
-    values = _row(queue, step, match, due=due, expires=expires, block=block)
-    _insert(conn, queue, step, (match, slots), values)
-
-
-def _write_coupon_step(conn: Connection, queue: Queue, step: Step) -> None:
-    """Write the rows of a coupon: issued with the first later message that can go, and no longer after the last.
-
-    With ``always`` it needs no message: it is issued at once.
-    """
-    slots = values_cte("slots", _SLOT_COLUMNS, _slots(queue, step))
-    match = matches.alias("m")
-    due, expires = _times(queue, match, slots)
-    block: ColumnElement[Any] = cast(null(), String)
-    if not step.settings.always:
-        due = func.coalesce(_of_messages(match, step, func.min(dispatches.c.due_at)), due)
-        expires = func.coalesce(_of_messages(match, step, func.max(dispatches.c.expires_at)), expires)
-        block = _why_none_goes(match, step)
-    values = _row(queue, step, match, due=due, expires=expires, block=block)
-    _insert(conn, queue, step, (match, slots), values)
-
-
-def _later_messages(match: Any, step: Step) -> tuple[ColumnElement[bool], ...]:
-    return (
-        dispatches.c.match_id == match.c.id,
-        dispatches.c.step > step.number,
-        dispatches.c.channel.in_(("email", "sms", "webhook")),
+    """Write the rows of a step."""
+    countries, settings = _countries(queue, step), step.settings
+    slots, rule = _slots(queue, step, countries), queue.rule
+    shape = Shape(
+        channel=settings.channel,
+        countries=countries,
+        shuts=any(row[-1] for row in slots),
+        spread="" if rule.send.spread is None else f"spread {rule.id}",
+        branches=step.branches,
+        coupon=isinstance(settings, Coupon),
+        alone=getattr(settings, "always", False),
     )
-
-
-def _of_messages(match: Any, step: Step, aggregate: ColumnElement[Any]) -> ColumnElement[Any]:
-    """SQL: an aggregate over the later messages of the match that can go; NULL where none can."""
-    can_go = dispatches.c.state.in_(("pending", "held"))
-    found = select(type_coerce(aggregate, BigInteger)).where(*_later_messages(match, step), can_go)
-    return found.correlate(match).scalar_subquery()
-
-
-def _why_none_goes(match: Any, step: Step) -> ColumnElement[Any]:
-    """SQL: the first later message's reason where none of them can go, else NULL."""
-    can_go = select(dispatches.c.id).where(*_later_messages(match, step), dispatches.c.state.in_(("pending", "held")))
-    first = select(dispatches.c.reason).where(*_later_messages(match, step)).order_by(dispatches.c.step).limit(1)
-    reason = func.coalesce(first.correlate(match).scalar_subquery(), "no_message")
-    return case((~can_go.correlate(match).exists(), reason), else_=null())
-
-
-def _row(
-    queue: Queue, step: Step, match: Any, *, due: ColumnElement[Any], expires: ColumnElement[Any], block: Any
-) -> dict[str, ColumnElement[Any]]:
-    """Give the columns of a dispatch: blocked and why, expired before it began, held for a person, or pending."""
-    state = case(
-        (block.is_not(None), "blocked"), (due >= expires, "expired"), else_="held" if queue.held else "pending"
+    carried, template = carried_as(step.word, settings), getattr(settings, "template", None)
+    conn.execute(
+        inserting(shape),
+        {
+            "run": queue.run,
+            "rule_row": queue.rule_row,
+            "slots": packed(slots),
+            "number": step.number,
+            "carried": carried,
+            "kind": "service" if carried == "alert" else rule.purpose,
+            "body": None if template is None else queue.contents[template],
+            "rank": rule.priority,
+            "opened": "held" if queue.held else "pending",
+            "why": queue.held,
+            "now": queue.as_of,
+        },
     )
-    channel = step.settings.channel
-    carried = carried_as(step.word, step.settings)
-    template = getattr(step.settings, "template", None)
-    return {
-        "match_id": match.c.id,
-        "step": literal(step.number),
-        "part": literal(0),
-        "rule_id": match.c.rule_id,
-        "customer_id": match.c.customer_id,
-        "channel": literal(carried),
-        "purpose": literal("service" if carried == "alert" else queue.rule.purpose),
-        "endpoint_id": cast(null(), BigInteger) if channel is None else match.c[f"{channel}_id"],
-        "content_id": literal(None if template is None else queue.contents[template], BigInteger),
-        "priority": literal(queue.rule.priority),
-        "state": state,
-        "reason": case((block.is_not(None), block), (due >= expires, "too_late"), else_=_text(queue.held)),
-        "due_at": due,
-        "expires_at": expires,
-        "finished_at": case((state.in_(("blocked", "expired")), literal(int(queue.as_of.timestamp()), BigInteger))),
-    }
-
-
-def _guests(queue: Queue, step: Step, match: Any, slots: CTE) -> FromClause:
-    """SQL: the matches, each with the slot of its guest's zone and country."""
-    facts = customer_facts.alias("f")
-    its = [slots.c.zone_id == facts.c.zone_id]
-    countries = _countries(queue, step)
-    if countries:  # else there is one slot a zone
-        whens = ((facts.c.country == country, number) for number, country in enumerate(countries, start=1))
-        its.append(slots.c.country == case(*whens, else_=0))
-    found: FromClause = match.join(facts, facts.c.customer_id == match.c.customer_id).join(slots, and_(*its))
-    return found
-
-
-def _insert(
-    conn: Connection, queue: Queue, step: Step, source: tuple[Any, CTE], values: dict[str, ColumnElement[Any]]
-) -> None:
-    match, slots = source
-    rows = (
-        select(*(value.label(name) for name, value in values.items()))
-        .select_from(_guests(queue, step, match, slots))
-        .where(match.c.run_id == queue.run, match.c.rule_id == queue.rule_row, match.c.verdict == "act")
-        .where(in_branches(match.c.customer_id, step))
-        .order_by(match.c.id)
-    )
-    conn.execute(insert(dispatches).from_select(list(values), rows))
-
-
-def _times(queue: Queue, match: Any, slots: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    due: ColumnElement[int] = slots.c.due
-    if queue.rule.send.spread is not None:
-        due = due + bucket(match.c.customer_id, f"spread {queue.rule.id}") * slots.c.spread // 10_000
-    closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
-    return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
 
 
 def _begin_trails(conn: Connection, queue: Queue) -> None:
     """Write down what begins as held: else its trail would not miss the row of who let it go."""
-    d = dispatches.c
-    rows = (
-        select(
-            literal(int(queue.as_of.timestamp()), BigInteger),
-            literal("evaluation"),
-            literal("begin"),
-            d.id,
-            d.lease_token,
-            d.state,
-            d.reason,
-        )
-        .join(matches, matches.c.id == d.match_id)
-        .where(matches.c.run_id == queue.run, matches.c.rule_id == queue.rule_row, d.state == "held")
-        .order_by(d.id)
-    )
-    columns = ["at", "actor", "action", "dispatch_id", "token", "after", "subject"]
-    conn.execute(insert(audit).from_select(columns, rows))
-
-
-def _text(value: str | None) -> ColumnElement[Any]:
-    return cast(null(), String) if value is None else literal(value)
+    conn.execute(beginning(), {"run": queue.run, "rule_row": queue.rule_row, "now": queue.as_of})
 
 
 def _write_coupons(conn: Connection, queue: Queue, step: Step) -> None:
-    terms = offer_terms(queue.offers[step.settings.offer], step.settings)
-    rows = (
-        select(
-            dispatches.c.id,
-            dispatches.c.customer_id,
-            literal(step.settings.offer),
-            literal(terms, coupons.c.terms.type),
-            literal(queue.offers[step.settings.offer].worth, BigInteger),
-        )
-        .select_from(dispatches.join(matches, matches.c.id == dispatches.c.match_id))
-        .where(
-            matches.c.run_id == queue.run,
-            matches.c.rule_id == queue.rule_row,
-            dispatches.c.step == step.number,
-            dispatches.c.state.in_(("pending", "held")),
-        )
-        .order_by(dispatches.c.id)
+    offer = queue.offers[step.settings.offer]
+    conn.execute(
+        issuing(),
+        {
+            "run": queue.run,
+            "rule_row": queue.rule_row,
+            "number": step.number,
+            "its_offer": step.settings.offer,
+            "its_terms": offer_terms(offer, step.settings),
+            "its_worth": offer.worth,
+        },
     )
-    conn.execute(insert(coupons).from_select(["dispatch_id", "customer_id", "offer", "terms", "worth"], rows))
 
 
 def offer_terms(offer: Offer, settings: Coupon) -> dict[str, Any]:

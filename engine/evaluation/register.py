@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
-from engine.database.sql import upsert
+from engine.database.sql import EpochSeconds, Id, upsert
 from engine.database.tables import contents, rule_versions, rules, zones
 from engine.language.rule import Rule
 from engine.language.templates import Template
@@ -20,6 +20,25 @@ from engine.vocabulary.scope import Zone
 
 #: What a version keeps of its home besides the rule itself: names under which it stands in ``body``.
 KEPT: Final = ("segments", "attributes")
+
+_CONTENTS: Final = select(contents.c.id, contents.c.template, contents.c.hash).where(
+    contents.c.hash.in_(bindparam("hashes", expanding=True))
+)
+_MARK: Final = rules.c.watermark
+_AS_OF: Final = bindparam("as_of", type_=EpochSeconds)
+_MARKED: Final = (
+    update(rules)
+    .where(rules.c.id == bindparam("rule_row", type_=Id))
+    .where(or_(_MARK.is_(None), _MARK < _AS_OF, bindparam("latest", type_=EpochSeconds) < _MARK))
+    .values(watermark=_AS_OF)
+)
+
+
+class Version(NamedTuple):
+    """A version of a rule as it is written down."""
+
+    id: int
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,16 +58,19 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
     taken for gone. Gives the registered rules by id.
     """
     today = business_day(as_of, home.config.business.timezone, home.config.day_starts)
-    for rule in home.rules:
-        values = {"path": rule.path, "content_hash": rule.content_hash, "active": rule.active.on(today)}
-        conn.execute(
-            upsert(conn, rules)
-            .values(rule=rule.id, **values)
-            .on_conflict_do_update(index_elements=["rule"], set_=values)
-        )
+    rows = _known(conn)
+    written: list[dict[str, Any]] = [
+        {"rule": rule.id, "path": rule.path, "content_hash": rule.content_hash, "active": rule.active.on(today)}
+        for rule in home.rules
+    ]
+    changed = [values for values in written if not _stands(rows.get(values["rule"]), values)]
+    if changed:
+        made = upsert(conn, rules)
+        anew = {name: made.excluded[name] for name in ("path", "content_hash", "active")}
+        conn.execute(made.on_conflict_do_update(index_elements=["rule"], set_=anew), changed)
+        rows = _known(conn)
     known = {rule.id for rule in home.rules}
-    rows = conn.execute(select(rules)).all()
-    gone = [row.id for row in rows if row.rule not in known and row.active]
+    gone = [row.id for row in rows.values() if row.rule not in known and row.active]
     # A file that cannot be read may be any rule's, renamed; and no file at all is a folder that is not there now.
     if gone and known and not home.broken:
         conn.execute(update(rules).where(rules.c.id.in_(gone)).values(active=False))
@@ -56,29 +78,50 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
         row.rule: Registered(
             row.id, row.watermark, row.approved_hash is not None, row.approved_hash == row.content_hash
         )
-        for row in rows
+        for row in rows.values()
     }
 
 
-def version_row(conn: Connection, rule: Rule, rule_row: int, as_of: datetime, home: Home) -> int:
+def _known(conn: Connection) -> dict[str, Row[*tuple[Any, ...]]]:
+    return {row.rule: row for row in conn.execute(select(rules))}
+
+
+def _stands(row: Row[*tuple[Any, ...]] | None, values: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is to be written: on most days no file has changed."""
+    return row is not None and all(getattr(row, name) == value for name, value in values.items())
+
+
+def versions_at_hand(conn: Connection, home: Home) -> dict[tuple[int, bytes], Version]:
+    """Give the versions that are written down of the home's rules as they stand, by the rule's row and hash."""
+    v = rule_versions.c
+    asked = select(v.rule_id, v.content_hash, v.id, v.body).where(
+        v.content_hash.in_([rule.version_hash for rule in home.rules])
+    )
+    return {(rule, hashed): Version(number, body) for rule, hashed, number, body in conn.execute(asked)}
+
+
+def version_row(
+    conn: Connection, rule: Rule, rule_row: int, as_of: datetime, home: Home, *, at_hand: Version | None = None
+) -> int:
     """Give the row of this version of the rule; a journey under way keeps it.
 
     With it, under the names ``KEPT``, stands what it means in this home: the conditions of its segments as they are
-    written, and of which types the owner's own columns are, as the rule was evaluated with last.
+    written, and of which types the owner's own columns are, as the rule was evaluated with last. ``at_hand`` is what is
+    known to be written down.
     """
-    found = select(rule_versions.c.id, rule_versions.c.body).where(
-        rule_versions.c.rule_id == rule_row, rule_versions.c.content_hash == rule.version_hash
-    )
     around = {"segments": dict(home.segment_data), "attributes": dict(home.config.attributes)}
     body = {**rule.body, **{name: around[name] for name in KEPT if around[name]}}
-    known = conn.execute(found).one_or_none()
+    known = at_hand
     if known is None:
+        found = select(rule_versions.c.id, rule_versions.c.body).where(
+            rule_versions.c.rule_id == rule_row, rule_versions.c.content_hash == rule.version_hash
+        )
         conn.execute(
             upsert(conn, rule_versions)
             .values(rule_id=rule_row, content_hash=rule.version_hash, body=body, first_at=as_of)
             .on_conflict_do_nothing(index_elements=["rule_id", "content_hash"])
         )
-        known = conn.execute(found).one()
+        known = Version(*conn.execute(found).one())
     if known.body != body:
         conn.execute(update(rule_versions).where(rule_versions.c.id == known.id).values(body=body))
     return int(known.id)
@@ -86,24 +129,25 @@ def version_row(conn: Connection, rule: Rule, rule_row: int, as_of: datetime, ho
 
 def content_rows(conn: Connection, rule: Rule, templates: Mapping[str, Template]) -> dict[str, int]:
     """Give the rows of the templates' versions that the rule's steps use, by template name."""
-    rows: dict[str, int] = {}
-    for step in rule.steps:
-        name = getattr(step.settings, "template", None)
-        if name is None or name in rows:
-            continue
-        template = templates[name]
-        found = select(contents.c.id).where(contents.c.hash == template.hash, contents.c.template == name)
-        row = conn.scalar(found)
-        if row is None:
-            conn.execute(
-                upsert(conn, contents)
-                .values(hash=template.hash, template=name, files=dict(template.files))
-                .on_conflict_do_nothing(index_elements=["hash", "template"])
-            )
-            row = conn.scalar(found)
-        assert row is not None
-        rows[name] = int(row)
+    named = (getattr(step.settings, "template", None) for step in rule.steps)
+    used = {name: templates[name] for name in named if name is not None}
+    rows = _contents(conn, used)
+    missing = [
+        {"hash": template.hash, "template": name, "files": dict(template.files)}
+        for name, template in used.items()
+        if name not in rows
+    ]
+    if missing:
+        made = upsert(conn, contents).on_conflict_do_nothing(index_elements=["hash", "template"])
+        conn.execute(made, missing)
+        rows = _contents(conn, used)
     return rows
+
+
+def _contents(conn: Connection, used: Mapping[str, Template]) -> dict[str, int]:
+    hashes = [template.hash for template in used.values()]
+    found = conn.execute(_CONTENTS, {"hashes": hashes}) if used else ()
+    return {name: int(row) for row, name, hashed in found if name in used and hashed == used[name].hash}
 
 
 def zones_in_use(conn: Connection) -> list[Zone]:
@@ -113,6 +157,4 @@ def zones_in_use(conn: Connection) -> list[Zone]:
 
 def remember_watermark(conn: Connection, rule_row: int, as_of: datetime, *, latest: datetime) -> None:
     """Note that the rule was evaluated at ``as_of``; the watermark never goes back, but for one beyond ``latest``."""
-    mark = rules.c.watermark
-    moves = or_(mark.is_(None), mark < as_of, mark > latest)
-    conn.execute(update(rules).where(rules.c.id == rule_row, moves).values(watermark=as_of))
+    conn.execute(_MARKED, {"rule_row": rule_row, "as_of": as_of, "latest": latest})

@@ -47,7 +47,6 @@ class RunResult:
     as_of: datetime
     dry_run: bool
     rules: tuple[RuleResult, ...]
-    reachable: Mapping[str, int]
     newest_order: datetime | None
     notice: str | None = None  #: why nothing was evaluated
 

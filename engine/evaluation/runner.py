@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, literal, not_, or_, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
-from engine.database.tables import dispatches, matches, orders, runs
+from engine.database.tables import orders, runs
 from engine.database.tiers import TierPlan, plan_of
 from engine.evaluation import clock
+from engine.evaluation.balance import Balance, Judged
 from engine.evaluation.compiler import Rows, write_matches
-from engine.evaluation.permission import implied_terms, in_branches, reachable
+from engine.evaluation.permission import implied_terms, reaches
 from engine.evaluation.queue import Queue, write_dispatches
 from engine.evaluation.register import (
     Registered,
+    Version,
     content_rows,
     register,
     remember_watermark,
     version_row,
+    versions_at_hand,
     zones_in_use,
 )
 from engine.evaluation.results import RuleResult, RunResult
 from engine.intake.own_dates import follow_declared
 from engine.language.compliance import ImpliedTerms
-from engine.language.rule import Rule, Step
+from engine.language.rule import Rule
 from engine.language.times import business_day
 from engine.vocabulary.actions import Coupon
 from engine.vocabulary.home import Home
@@ -85,12 +89,13 @@ class _Evaluation:
     watch: clock.Watch | None = None
     jumped: datetime | None = None  #: since when nothing vouches for the clock
     run: int = 0
-    reach: Mapping[str, int] = field(default_factory=dict)
+    reach: int = 0  #: so many guests are known to be reachable
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)
     newest: datetime | None = None
     plan: TierPlan | None = None
     zones: Sequence[Zone] = ()
     registered: Mapping[str, Registered] = field(default_factory=dict)
+    versions: Mapping[tuple[int, bytes], Version] = field(default_factory=dict)
 
     def dry(self, conn: Connection, look: Look | None) -> RunResult:
         self._prepare(conn)
@@ -123,9 +128,9 @@ class _Evaluation:
         bring_to(conn, self.as_of)
         follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)
+        self.versions = versions_at_hand(conn, self.home)
         self.zones = zones_in_use(conn)
         self.implied = implied_terms(self.home.config, self.as_of)
-        self.reach = reachable(conn, self.implied)
         self.newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= self.as_of))
         known = None if self.watch is None else self.watch.uptime
         if self.watch is not None:
@@ -153,7 +158,7 @@ class _Evaluation:
         return [rule for rule in self.home.rules if self.only is None or rule.id == self.only]
 
     def _result(self, results: Sequence[RuleResult], run: int | None) -> RunResult:
-        return RunResult(run, self.as_of, run is None, tuple(results), self.reach, self.newest)
+        return RunResult(run, self.as_of, run is None, tuple(results), self.newest)
 
     def _guarded(self, rule: Rule, transaction: AbstractContextManager[Connection]) -> RuleResult:
         """Evaluate one rule; what fails in it stays its own problem, what ails the database is everybody's."""
@@ -219,8 +224,8 @@ class _Evaluation:
 
     def _evaluate(self, conn: Connection, rule: Rule, row: Registered) -> RuleResult:
         home = self.home
-        contents = content_rows(conn, rule, home.templates)
-        rows = Rows(rule=row.id, version=version_row(conn, rule, row.id, self.as_of, home), run=self.run)
+        at_hand = self.versions.get((row.id, rule.version_hash))
+        version = version_row(conn, rule, row.id, self.as_of, home, at_hand=at_hand)
         scope = Scope(
             moment=self.as_of,
             zones=self.zones,
@@ -231,10 +236,38 @@ class _Evaluation:
             plan=self.plan,
             implied=self.implied,
         )
+        rows = Rows(rule=row.id, version=version, run=self.run)
         write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
-        verdicts = self._verdicts(conn, row.id)
-        act = sum(count for verdict, _, count in verdicts if verdict == "act")
-        held = self._brake(rule, row, act)
+        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK)
+        balance = Balance(conn, self.run, row.id)
+        judged = balance.judged()
+        if not judged:  # as on most days of most rules
+            return RuleResult(rule.id, rule.path, due=True)
+        counts = Counter[str]()
+        refused = Counter[str]()
+        for each in judged:
+            counts[each.verdict] += each.count
+            if each.verdict == "refused":
+                refused[str(each.reason)] += each.count
+        held = self._brake(conn, rule, row, counts["act"]) if counts["act"] else None
+        if counts["act"]:
+            self._queue(conn, rule, row, judged, held)
+        queued = balance.queued()
+        return RuleResult(
+            rule=rule.id,
+            path=rule.path,
+            due=True,
+            matched=balance.matched(),
+            act=counts["act"],
+            control=counts["control"],
+            refused=refused,
+            queued=queued,
+            held=held,
+            balanced=balance.holds(judged, queued, rule.steps),
+        )
+
+    def _queue(self, conn: Connection, rule: Rule, row: Registered, judged: Sequence[Judged], held: str | None) -> None:
+        home = self.home
         queue = Queue(
             rule=rule,
             rule_row=row.id,
@@ -242,82 +275,15 @@ class _Evaluation:
             as_of=self.as_of,
             zones=self.zones,
             config=home.config,
-            contents=contents,
+            guests={(each.zone_id, each.country) for each in judged if each.verdict == "act"},
+            contents=content_rows(conn, rule, home.templates),
             offers=home.offers,
-            held=held if act else None,
+            held=held,
             key=home.key,
         )
         write_dispatches(conn, queue)
-        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK)
-        queued = self._queued(conn, row.id)
-        return RuleResult(
-            rule=rule.id,
-            path=rule.path,
-            due=True,
-            matched=self._matched(conn, row.id),
-            act=act,
-            control=sum(count for verdict, _, count in verdicts if verdict == "control"),
-            refused={str(reason): count for verdict, reason, count in verdicts if verdict == "refused"},
-            queued=queued,
-            held=held if act else None,
-            balanced=self._adds_up(conn, row.id, verdicts, queued, rule.steps),
-        )
 
-    def _matched(self, conn: Connection, rule_row: int) -> int:
-        counted = select(func.count()).where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
-        return int(conn.scalar(counted) or 0)
-
-    def _adds_up(
-        self,
-        conn: Connection,
-        rule_row: int,
-        verdicts: Sequence[tuple[str, str | None, int]],
-        queued: Mapping[str, int],
-        steps: Sequence[Step],
-    ) -> bool:
-        """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
-
-        How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
-        """
-        m, of_rule = matches.c, (matches.c.run_id == self.run, matches.c.rule_id == rule_row)
-        always = sum(not step.branches for step in steps)
-        branched = [(step, in_branches(m.customer_id, step)) for step in steps if step.branches]
-        parts = sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(always))
-        rows = select(func.count()).where(dispatches.c.match_id == m.id).correlate(matches).scalar_subquery()
-        uneven = select(m.id).where(*of_rule, m.verdict == "act", rows != parts).limit(1)
-        strays = [
-            select(m.id)
-            .join(dispatches, dispatches.c.match_id == m.id)
-            .where(*of_rule, dispatches.c.step == number, not_(ours))
-            for number, ours in _owners(branched).items()
-        ]
-        due = select(func.coalesce(func.sum(parts), 0)).where(*of_rule, m.verdict == "act")
-        return (
-            sum(count for _, _, count in verdicts) == self._matched(conn, rule_row)
-            and all((verdict == "refused") == (reason is not None) for verdict, reason, _ in verdicts)
-            and sum(queued.values()) == conn.scalar(due)
-            and conn.scalar(uneven) is None
-            and all(conn.scalar(stray.limit(1)) is None for stray in strays)
-        )
-
-    def _verdicts(self, conn: Connection, rule_row: int) -> list[tuple[str, str | None, int]]:
-        counted = (
-            select(matches.c.verdict, matches.c.reason, func.count())
-            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
-            .group_by(matches.c.verdict, matches.c.reason)
-        )
-        return [(verdict, reason, int(count)) for verdict, reason, count in conn.execute(counted)]
-
-    def _queued(self, conn: Connection, rule_row: int) -> dict[str, int]:
-        counted = (
-            select(dispatches.c.state, func.count())
-            .select_from(dispatches.join(matches, matches.c.id == dispatches.c.match_id))
-            .where(matches.c.run_id == self.run, matches.c.rule_id == rule_row)
-            .group_by(dispatches.c.state)
-        )
-        return {state: int(count) for state, count in conn.execute(counted.order_by(dispatches.c.state))}
-
-    def _brake(self, rule: Rule, row: Registered, act: int) -> str | None:
+    def _brake(self, conn: Connection, rule: Rule, row: Registered, act: int) -> str | None:
         """Say why a person must approve before anything of this run goes out, or None."""
         config = self.home.config
         if not row.approved:
@@ -328,14 +294,19 @@ class _Evaluation:
             return "clock"
         if rule.limits.max_matches is not None and act > rule.limits.max_matches:
             return "max_matches"
-        if act > max(BLAST_FLOOR, self.reach["any"] * config.limits.blast_bp // 10_000):
-            return "blast"
-        return None
+        return "blast" if self._is_too_many(conn, act) else None
 
+    def _is_too_many(self, conn: Connection, act: int) -> bool:
+        """Tell whether these are more than the share of the reachable who may be written to at once.
 
-def _owners(branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> dict[int, ColumnElement[bool]]:
-    """SQL, by the number of a step in branches: the guest is one of those whose it is."""
-    found: dict[int, ColumnElement[bool]] = {}
-    for step, mine in branched:
-        found[step.number] = or_(found[step.number], mine) if step.number in found else mine
-    return found
+        So many who may be reached are looked for as make them less than the share, not all who may.
+        """
+        share = self.home.config.limits.blast_bp
+        if act <= BLAST_FLOOR:
+            return False
+        if share == 0:
+            return True
+        enough = -(-act * 10_000 // share)
+        if enough > self.reach and reaches(conn, self.implied, enough):
+            self.reach = enough
+        return enough > self.reach

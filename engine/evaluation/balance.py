@@ -1,0 +1,130 @@
+"""What one rule's run has written, counted again: each guest one verdict, and each who is acted on every step once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
+
+from engine.database.sql import Id
+from engine.database.tables import customer_facts, dispatches, matches
+from engine.evaluation.permission import in_branches
+from engine.language.rule import Step
+
+_M, _D = matches.c, dispatches.c
+_OF_RULE = (_M.run_id == bindparam("run", type_=Id), _M.rule_id == bindparam("rule_row", type_=Id))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """So many matches have that verdict, of guests in that zone and country (NULL: not known)."""
+
+    verdict: str
+    reason: str | None
+    zone_id: int | None
+    country: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Counts the rows of one rule in one run."""
+
+    conn: Connection
+    run: int
+    rule_row: int
+
+    @property
+    def _asked(self) -> dict[str, int]:
+        return {"run": self.run, "rule_row": self.rule_row}
+
+    def judged(self) -> list[Judged]:
+        """Count the matches by verdict and reason, and by where their guests are."""
+        return [Judged(*row) for row in self.conn.execute(_judged(), self._asked)]
+
+    def matched(self) -> int:
+        """Count the matches."""
+        return int(self.conn.scalar(_matched(), self._asked) or 0)
+
+    def queued(self) -> dict[str, int]:
+        """Count the dispatches by state."""
+        return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked)}
+
+    def holds(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
+        """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
+
+        How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
+        """
+        return (
+            sum(each.count for each in judged) == self.matched()
+            and all((each.verdict == "refused") == (each.reason is not None) for each in judged)
+            and self._is_even(judged, queued, steps)
+        )
+
+    def _is_even(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
+        always = sum(not step.branches for step in steps)
+        branched = [(step, in_branches(_M.customer_id, step)) for step in steps if step.branches]
+        if not branched:
+            due = always * sum(each.count for each in judged if each.verdict == "act")
+            return sum(queued.values()) == due and self.conn.scalar(_uneven(), {**self._asked, "parts": always}) is None
+        parts = sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(always))
+        strays = (
+            select(_M.id).join(dispatches, _D.match_id == _M.id).where(*_OF_RULE, _D.step == number, not_(ours))
+            for number, ours in _owners(branched).items()
+        )
+        asked: Iterable[Select[Any]] = (_other_than(parts), *(stray.limit(1) for stray in strays))
+        return all(self.conn.scalar(each, self._asked) is None for each in asked)
+
+
+@cache
+def _judged() -> Select[Any]:
+    f = customer_facts.c
+    whose = matches.outerjoin(customer_facts, f.customer_id == _M.customer_id)
+    columns = (_M.verdict, _M.reason, f.zone_id, f.country)
+    return select(*columns, func.count()).select_from(whose).where(*_OF_RULE).group_by(*columns)
+
+
+@cache
+def _matched() -> Select[Any]:
+    return select(func.count()).select_from(matches).where(*_OF_RULE)
+
+
+@cache
+def _queued() -> Select[Any]:
+    of_run = dispatches.join(matches, _M.id == _D.match_id)
+    counted = select(_D.state, func.count()).select_from(of_run).where(*_OF_RULE)
+    return counted.group_by(_D.state).order_by(_D.state)
+
+
+@cache
+def _uneven() -> Select[Any]:
+    return _other_than(bindparam("parts", type_=Id))
+
+
+def _other_than(parts: ColumnElement[int]) -> Select[Any]:
+    """SQL: a match that has not so many dispatches, or one that is not acted on and has any."""
+    rows = select(func.count()).where(_D.match_id == _M.id).correlate(matches).scalar_subquery()
+    due = case((_M.verdict == "act", parts), else_=0)
+    return select(_M.id).where(*_OF_RULE, rows != due).limit(1)
+
+
+def _owners(branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> dict[int, ColumnElement[bool]]:
+    """SQL, by the number of a step in branches: the guest is one of those whose it is."""
+    found: dict[int, ColumnElement[bool]] = {}
+    for step, mine in branched:
+        found[step.number] = or_(found[step.number], mine) if step.number in found else mine
+    return found

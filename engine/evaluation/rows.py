@@ -1,0 +1,183 @@
+"""The statements that fill the outbox from matches, one for each shape of a step: put together once, used by all rules.
+
+What one step has and another has not, such as its number, its template and its slots, travels in binds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Insert,
+    Integer,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    type_coerce,
+)
+
+from engine.database.sql import EpochSeconds, Id, packed_cte, spelled_in
+from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
+from engine.evaluation.permission import bucket, within
+from engine.language.contacts import Channel
+from engine.language.rule import Branch
+
+SLOT_COLUMNS: Final = ("zone_id", "country", "due", "spread", "waited", "latest", "shut")
+#: Why nothing can go out by a slot, in its column ``shut``; 0: it can.
+SHUT: Final = ("never_open", "no_refusal_number")
+
+_OPEN: Final = ("pending", "held")
+_RUN, _RULE = bindparam("run", type_=Id), bindparam("rule_row", type_=Id)
+_NUMBER = bindparam("number", type_=Integer)
+_NOW = bindparam("now", type_=EpochSeconds)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What makes the statement of one step another than that of the next."""
+
+    channel: Channel | None  #: None: staff, or the database itself
+    countries: tuple[str, ...] = ()  #: with slots of their own, numbered from 1; 0: all others
+    shuts: bool = False  #: some slots let nothing out
+    spread: str = ""  #: the salt by which due times are spread
+    branches: tuple[Branch, ...] = ()
+    coupon: bool = False  #: issued with the first later message that can go, and no longer after the last
+    alone: bool = False  #: but this coupon needs no message
+
+
+@lru_cache(maxsize=500)
+def inserting(shape: Shape) -> Insert:
+    """SQL: a row of ``dispatches`` for each match of ``:run`` and ``:rule_row`` that is acted on, in their order.
+
+    Its other binds: ``slots`` (``packed`` rows of ``SLOT_COLUMNS``), ``number``, ``carried``, ``kind`` (the purpose),
+    ``body``, ``rank`` (the priority), ``opened`` (the state of what is open), ``why`` (its reason) and ``now``.
+    """
+    match, slots = matches.alias("m"), packed_cte("slots", SLOT_COLUMNS, bindparam("slots", type_=Text))
+    due, expires = _times(shape, match, slots)
+    block: ColumnElement[Any] = cast(null(), String) if shape.channel is None else match.c[f"{shape.channel}_block"]
+    if shape.coupon and not shape.alone:
+        due = func.coalesce(_of_messages(match, func.min(dispatches.c.due_at)), due)
+        expires = func.coalesce(_of_messages(match, func.max(dispatches.c.expires_at)), expires)
+        block = _why_none_goes(match)
+    if shape.shuts:
+        whens = ((slots.c.shut == number, reason) for number, reason in enumerate(SHUT, start=1))
+        block = func.coalesce(block, case(*whens, else_=null()))
+    values = _row(shape, match, due=due, expires=expires, block=block)
+    rows = (
+        select(*(value.label(name) for name, value in values.items()))
+        .select_from(_guests(shape, match, slots))
+        .where(match.c.run_id == _RUN, match.c.rule_id == _RULE, match.c.verdict == "act")
+        .where(within(match.c.customer_id, shape.branches))
+        .order_by(match.c.id)
+    )
+    return insert(dispatches).from_select(list(values), rows)
+
+
+def _times(shape: Shape, match: Any, slots: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    due: ColumnElement[int] = slots.c.due
+    if shape.spread:
+        due = due + bucket(match.c.customer_id, shape.spread) * slots.c.spread // 10_000
+    closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
+    return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
+
+
+def _later_messages(match: Any) -> tuple[ColumnElement[bool], ...]:
+    return (
+        dispatches.c.match_id == match.c.id,
+        dispatches.c.step > _NUMBER,
+        spelled_in(dispatches.c.channel, ("email", "sms", "webhook")),
+    )
+
+
+def _of_messages(match: Any, aggregate: ColumnElement[Any]) -> ColumnElement[Any]:
+    """SQL: an aggregate over the later messages of the match that can go; NULL where none can."""
+    can_go = spelled_in(dispatches.c.state, _OPEN)
+    found = select(type_coerce(aggregate, BigInteger)).where(*_later_messages(match), can_go)
+    return found.correlate(match).scalar_subquery()
+
+
+def _why_none_goes(match: Any) -> ColumnElement[Any]:
+    """SQL: the first later message's reason where none of them can go, else NULL."""
+    can_go = select(dispatches.c.id).where(*_later_messages(match), spelled_in(dispatches.c.state, _OPEN))
+    first = select(dispatches.c.reason).where(*_later_messages(match)).order_by(dispatches.c.step).limit(1)
+    reason = func.coalesce(first.correlate(match).scalar_subquery(), "no_message")
+    return case((~can_go.correlate(match).exists(), reason), else_=null())
+
+
+def _row(
+    shape: Shape, match: Any, *, due: ColumnElement[Any], expires: ColumnElement[Any], block: Any
+) -> dict[str, ColumnElement[Any]]:
+    """Give the columns of a dispatch: blocked and why, expired before it began, held for a person, or pending."""
+    too_late = due >= expires
+    state = case((block.is_not(None), "blocked"), (too_late, "expired"), else_=bindparam("opened", type_=String))
+    why = bindparam("why", type_=String)
+    return {
+        "match_id": match.c.id,
+        "step": _NUMBER,
+        "part": literal(0),
+        "rule_id": match.c.rule_id,
+        "customer_id": match.c.customer_id,
+        "channel": bindparam("carried", type_=String),
+        "purpose": bindparam("kind", type_=String),
+        "endpoint_id": cast(null(), BigInteger) if shape.channel is None else match.c[f"{shape.channel}_id"],
+        "content_id": bindparam("body", type_=BigInteger),
+        "priority": bindparam("rank", type_=Integer),
+        "state": state,
+        "reason": case((block.is_not(None), block), (too_late, "too_late"), else_=why),
+        "due_at": due,
+        "expires_at": expires,
+        "finished_at": case((block.is_not(None), _NOW), (too_late, _NOW)),
+    }
+
+
+def _guests(shape: Shape, match: Any, slots: CTE) -> FromClause:
+    """SQL: the matches, each with the slot of its guest's zone and country."""
+    facts = customer_facts.alias("f")
+    its = [slots.c.zone_id == facts.c.zone_id]
+    if shape.countries:  # else there is one slot a zone
+        whens = ((facts.c.country == country, number) for number, country in enumerate(shape.countries, start=1))
+        its.append(slots.c.country == case(*whens, else_=0))
+    found: FromClause = match.join(facts, facts.c.customer_id == match.c.customer_id).join(slots, and_(*its))
+    return found
+
+
+def _of_run() -> Select[Any]:
+    m = matches.c
+    joined = select().select_from(dispatches.join(matches, m.id == dispatches.c.match_id))
+    return joined.where(m.run_id == _RUN, m.rule_id == _RULE).order_by(dispatches.c.id)
+
+
+@cache
+def issuing() -> Insert:
+    """SQL: a coupon for each dispatch of the step ``:number`` that is open, of ``:its_offer`` on ``:its_terms``."""
+    d, c = dispatches.c, coupons.c
+    its = {
+        name: bindparam(f"its_{name}", type_=kind)
+        for name, kind in (("offer", String()), ("terms", c.terms.type), ("worth", BigInteger()))
+    }
+    rows = _of_run().add_columns(d.id, d.customer_id, *its.values()).where(d.step == _NUMBER)
+    return insert(coupons).from_select(["dispatch_id", "customer_id", *its], rows.where(spelled_in(d.state, _OPEN)))
+
+
+@cache
+def beginning() -> Insert:
+    """SQL: a row of the trail for each dispatch that begins as held."""
+    d = dispatches.c
+    told = (_NOW, literal("evaluation"), literal("begin"), d.id, d.lease_token, d.state, d.reason)
+    columns = ["at", "actor", "action", "dispatch_id", "token", "after", "subject"]
+    return insert(audit).from_select(columns, _of_run().add_columns(*told).where(d.state == "held"))
