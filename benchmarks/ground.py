@@ -140,10 +140,10 @@ class Ground:
             making = file.with_suffix(".making")
             for old in self.keep.glob(f"{making.name}*"):
                 old.unlink()
-            world = self._opened("sqlite", size, f"sqlite:///{making}")
-            migrate(world.db)
-            crowd.fill(world.db, world.home, size)
-            world.db.dispose()
+            db = open_db(f"sqlite:///{making}")
+            migrate(db)
+            db.dispose()
+            crowd.fill(making, size)
             loading.settle(making)
             making.rename(file)
         return f"sqlite:///{file}"
