@@ -8,17 +8,19 @@ permission is gone: stop, send nothing, and return ``Outcome("not_now", "fence")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Kind = Literal["sent", "not_now", "no", "unknown"]
 EndpointVerdict = Literal["ok", "hard", "soft", "unusable", "opted_out"]
 ChannelVerdict = Literal["ok", "slow", "failure", "breaker", "stop"]
 
 Handoff = Callable[[], bool]
+#: Is given the places (in a list of messages) of those that stand just before leaving; gives those that may leave.
+Handoffs = Callable[[Sequence[int]], Container[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +85,23 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """End what is kept open. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """A connector that can bring several messages to just before their leaving, and let them go together."""
+
+    most: int  #: so many at once, at least 1; it may change from group to group
+
+    def send_group(
+        self, messages: Sequence[Message], handoff: Handoffs, upcoming: Sequence[Message] = ()
+    ) -> list[Outcome]:
+        """Send up to ``most`` messages; give what became of each, in their order.
+
+        ``handoff`` is called at most once, when all that can be ready are; not at all where none is. Those that it does
+        not give end with ``Outcome("not_now", "fence")``. What it raises passes through, and nothing has left.
+        ``upcoming`` may be the messages of the next group, as the same objects, for what can be said of them already.
+        One message that fails harms no other. Never raises for what a network or a provider does.
+        """
         ...

@@ -24,3 +24,7 @@ class Deadline:
     def passed(self) -> bool:
         """Tell whether it is over."""
         return time.monotonic() >= self._until
+
+    def rest(self) -> float:
+        """Give the seconds that are left, 0 when there are none."""
+        return max(0.0, self._until - time.monotonic())

@@ -1,46 +1,64 @@
 """Email over SMTP: one message, one recipient, and the fence just before the final dot.
 
 Everything up to the dot can be given up without a trace on the other side. So the connector writes the whole body but
-its last line break, asks ``handoff()``, and only then writes CR LF, dot, CR LF.
+its last line break, asks the fence, and only then writes CR LF, dot, CR LF. Several messages may stand there at once,
+each on a connection of its own, and be let go together.
 """
 
 from __future__ import annotations
 
-import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.base import Handoff, Message, Outcome
+from connectors.base import Handoff, Handoffs, Message, Outcome
 from connectors.deadline import Deadline
-from connectors.domains import domain_in_ascii
-from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnfitError, UnsafeError, of_fault, of_reply
-from connectors.smtp_session import Session, Tls
+from connectors.smtp_attempt import Attempt
+from connectors.smtp_letter import Letter
+from connectors.smtp_replies import FaultError, Phase, RefusedError, UnfitError, UnsafeError, of_fault, of_reply
+from connectors.smtp_session import Session, Tls, drive
 
 #: So many messages go over one connection, and it is not used again after so many seconds without one.
-MOST = 100
+PER_CONNECTION = 100
 IDLE = 30.0
+#: So many seconds do those that stand before the fence wait for a slower one of their group: servers wait no longer.
+PATIENCE = 15.0
 
-_CLOSING_DOWN = 421
-_YES = range(200, 300)  # RFC 5321, 4.3.2: a client goes by the first digit
-_STARTS_WITH_DOT = re.compile(rb"^\.", re.MULTILINE)
-_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
-_QUEUED_AS = re.compile(r"queued(?: mail for delivery)? as[ :]+([A-Za-z0-9._-]{4,80})(?![\w@.-])", re.IGNORECASE)
-_ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
-_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
-#: What looks like an id of a server: a long word of letters and digits, as no name and no number of a guest has.
-_ID = re.compile(r"(?<![\w@.+-])(?=[\w.-]*[A-Za-z])(?=(?:[A-Za-z_.-]*\d){2})[\w.-]{8,80}(?![\w@.-])", re.ASCII)
+#: After the server did not let us have another connection, none more is asked for so many seconds.
+_REST = 600.0
+_FENCED = Outcome("not_now", "fence", counts_attempt=False)
+
+
+@dataclass
+class _Lane:
+    """A kept connection. ``ahead`` is what it has been told of already, with the dot of the message before."""
+
+    session: Session
+    stale: Deadline
+    ahead: Letter | None = None
+
+
+@dataclass
+class _Try:
+    """One message of a group on its way."""
+
+    message: Message
+    letter: Letter | None = None
+    attempt: Attempt | None = None
+    outcome: Outcome | None = None
+    ahead: Letter | None = None  #: of the next message on its connection
 
 
 class SmtpConnector:
-    """Sends through one mail server and keeps the connection between messages.
+    """Sends through one mail server and keeps its connections between messages.
 
     ``tls`` is ``starttls`` (never falls back to plaintext), ``tls`` (from the first byte) or ``none``. ``context`` is
     by default one that verifies: against the system's certificates, or those of ``ca_file`` instead. ``deadlines`` are
     seconds by phase, for those that shall differ. ``local_hostname`` is what EHLO says: by default the address of this
-    end, which needs no look-up. A connection is used for ``most`` messages, and not after ``idle`` seconds of silence:
-    many servers set such limits of their own, and a refusal would cost more than a new connection.
+    end, which needs no look-up. A connection is used for ``per_connection`` messages, and not after ``idle`` seconds of
+    silence: many servers set such limits of their own, and a refusal would cost more than a new connection.
+    ``connections`` is how many there may be at once; fewer where the server lets us have fewer.
     """
 
     def __init__(
@@ -55,8 +73,10 @@ class SmtpConnector:
         local_hostname: str | None = None,
         context: ssl.SSLContext | None = None,
         deadlines: Mapping[Phase, float] | None = None,
-        most: int = MOST,
+        per_connection: int = PER_CONNECTION,
         idle: float = IDLE,
+        connections: int = 1,
+        patience: float = PATIENCE,
     ) -> None:
         self._host = host
         self._port = port
@@ -67,73 +87,203 @@ class SmtpConnector:
         self._ca_file = ca_file
         self._context = context
         self._deadlines = deadlines or {}
-        self._most = most
+        self._per_connection = per_connection
         self._idle = idle
-        self._kept: Session | None = None
-        self._stale = Deadline(0)  #: of the kept one
+        self._patience = patience
+        self._connections = connections
+        self._pipelining = True  #: until a server that offers it has lost its place
+        self._lanes: list[_Lane] = []
+        self._written: dict[int, tuple[Message, Letter | UnfitError]] = {}  #: what is told of ahead is written once
+        self._enough = Deadline(0)  #: until then no more connections are asked for
+        self.most = 1  #: so many messages may go in one group now: it grows with what goes well
 
     def send(self, message: Message, handoff: Handoff) -> Outcome:
         """Send one message. The outcome follows the table in ``smtp_replies``; nothing that a server does raises."""
+        return self.send_group([message], lambda places: places if handoff() else ())[0]
+
+    def send_group(
+        self, messages: Sequence[Message], handoff: Handoffs, upcoming: Sequence[Message] = ()
+    ) -> list[Outcome]:
+        """Send up to ``most`` messages, each on a connection of its own; all stand before the fence when it is asked.
+
+        ``handoff`` is given the places of those that do, and gives those that may leave; it is not asked when there are
+        none. ``upcoming`` are the next group's messages, as the same objects: where the server offers PIPELINING it is
+        told of them already. One that fails harms no other.
+        """
+        tries = [_Try(message) for message in messages]
+        letters = self._write(tries, upcoming)
+        self._sit_down(tries)
         try:
-            letter = _Letter(message)
-        except UnfitError as unfit:
-            return Outcome("no", unfit.code)
-        return self._attempt(letter, handoff)
+            self._prepare(tries)
+            ready = [place for place, each in enumerate(tries) if each.outcome is None]
+            if ready:
+                self._pass(tries, ready, handoff, letters)
+        finally:
+            for each in tries:
+                self._keep(each)
+        outcomes = [each.outcome or _FENCED for each in tries]
+        self._grow(tries)
+        return outcomes
 
     def close(self) -> None:
-        """Say QUIT on a kept connection and close it; what the server makes of it is of no interest."""
-        if self._kept is not None:
-            self._kept.hang_up(politely=True)
-            self._kept = None
+        """Say QUIT on the kept connections and close them; what the server makes of it is of no interest."""
+        for lane in self._lanes:
+            lane.session.hang_up(politely=lane.ahead is None)
+        self._lanes.clear()
 
-    def _attempt(self, letter: _Letter, handoff: Handoff) -> Outcome:
-        session, self._kept = self._usable(), None
-        stale = session is not None  # perhaps: only the server knows until MAIL is answered
-        session = session or Session(self._host, self._port, self._local_hostname, self._deadlines)
-        clean = False  # whether the conversation stands where a next message can begin
+    # -- the group ----------------------------------------------------------------------------------------------------
+
+    def _write(self, tries: Sequence[_Try], upcoming: Sequence[Message]) -> list[Letter]:
+        """Make the letters of a group, and give those of the next one: each is made once."""
+        made, self._written = self._written, {}
+        for each in tries:
+            letter = _letter(each.message, made)
+            if isinstance(letter, Letter):
+                each.letter = letter
+            else:
+                each.outcome = Outcome("no", letter.code)
+        for message in upcoming:
+            self._written[id(message)] = (message, _letter(message, made))
+        return [letter for _, letter in self._written.values() if isinstance(letter, Letter)]
+
+    def _sit_down(self, tries: Sequence[_Try]) -> None:
+        """Give each message that a server was told of its own connection; the others get what is left, or a new one."""
+        told = {id(lane.ahead): lane for lane in self._lanes if lane.ahead is not None}
+        self._lanes = [lane for lane in self._lanes if lane.ahead is None]
+        for each in tries:
+            lane = told.pop(id(each.letter), None)
+            if lane is None or each.letter is None:
+                continue
+            if lane.stale.passed():
+                lane.session.hang_up()
+            else:
+                each.attempt = Attempt(lane.session, each.letter, pipelined=True, kept=True, begun=True)
+        for lane in told.values():  # the server waits for a message that does not come
+            lane.session.hang_up()
+        for each in tries:
+            if each.letter is not None and each.attempt is None and (session := self._usable()) is not None:
+                each.attempt = Attempt(session, each.letter, pipelined=self._pipelining, kept=True)
+        self._connect([each for each in tries if each.letter is not None and each.attempt is None])
+
+    def _connect(self, tries: Sequence[_Try]) -> None:
+        """Open a connection for each. Where one cannot be opened, those after it share its outcome."""
+        for number, each in enumerate(tries):
+            session, failed = self._opened()
+            if failed is not None:
+                self._have_fewer(len(tries) - number)
+                for other in tries[number:]:
+                    other.outcome = failed
+                return
+            assert each.letter is not None, "a message without a letter has its outcome"
+            each.attempt = Attempt(session, each.letter, pipelined=self._pipelining, kept=False)
+
+    def _prepare(self, tries: Sequence[_Try]) -> None:
+        """Bring all to just before the dot; a kept connection that turns out to be gone is replaced, once."""
+        self._say(tries)
+        again = [each for each in tries if each.attempt is not None and each.attempt.gone]
+        if again:
+            for each in again:
+                assert each.attempt is not None, "chosen by it"
+                each.attempt.session.hang_up()
+                each.attempt = each.outcome = None
+            self._connect(again)
+            self._say(again)
+        waiting = [(each, each.attempt) for each in tries if each.attempt is not None and each.outcome is None]
+        looked = drive([(attempt.session, attempt.still_ready()) for _, attempt in waiting])
+        for (each, _), outcome in zip(waiting, looked, strict=True):
+            each.outcome = outcome
+
+    def _say(self, tries: Sequence[_Try]) -> None:
+        going = [(each, each.attempt) for each in tries if each.attempt is not None]
+        said = drive([(attempt.session, attempt.up_to_the_fence()) for _, attempt in going], self._patience)
+        for (each, attempt), outcome in zip(going, said, strict=True):
+            each.outcome = outcome
+            self._pipelining = self._pipelining and not attempt.lost
+
+    def _pass(self, tries: Sequence[_Try], ready: Sequence[int], handoff: Handoffs, letters: Sequence[Letter]) -> None:
+        """Ask the fence, and end those messages that may leave: all dots first, then the replies as they come."""
+        allowed = handoff(ready)
+        following = iter(letters)
+        talks = []
+        for each, attempt in [(tries[place], tries[place].attempt) for place in ready if place in allowed]:
+            assert attempt is not None, "ready on a connection"
+            talks.append((each, attempt, self._ahead(each, attempt, following)))
+        replies = drive([(attempt.session, attempt.dot(ahead)) for _, attempt, ahead in talks])
+        for (each, _, _), outcome in zip(talks, replies, strict=True):
+            each.outcome = outcome
+
+    def _ahead(self, each: _Try, attempt: Attempt, following: Iterator[Letter]) -> bytes:
+        """Give what the server is told of the next message in the same breath; nothing where it must come later."""
+        session = attempt.session
+        if not (self._pipelining and attempt.pipelined) or session.served + 1 >= self._per_connection:
+            return b""
+        letter = next(following, None)
         try:
-            if not stale:
-                session.open(self._tls, self._verifying(), self._user, self._password)
-            outcome = _hand_over(session, letter, handoff)
-            clean = outcome.code != "fence" and outcome.kind != "unknown"
+            said = b"" if letter is None else b"".join(letter.envelope(session.esmtp_features))
+        except UnfitError:
+            return b""
+        each.ahead = letter
+        return said
+
+    # -- the connections ----------------------------------------------------------------------------------------------
+
+    def _opened(self) -> tuple[Session, Outcome | None]:
+        """Open a connection; where it cannot be, say what that is for a message."""
+        session = Session(self._host, self._port, self._local_hostname, self._deadlines)
+        try:
+            session.open(self._tls, self._verifying(), self._user, self._password)
         except RefusedError as refused:
             outcome = of_reply(session.phase, refused.reply)
-            stale = stale and refused.reply.code == _CLOSING_DOWN
-            clean = refused.reply.code != _CLOSING_DOWN and _reset(session)
         except FaultError as fault:
             outcome = of_fault(session.phase, fault.what)
-            stale = stale and fault.what == "dropped"
         except UnsafeError as unsafe:
             outcome = Outcome("not_now", unsafe.what, channel="stop", counts_attempt=False)
-        except UnfitError as unfit:
-            outcome, clean = Outcome("no", unfit.code), True
-        finally:
-            self._keep(session, clean=clean)
-        if stale and not clean and session.phase == "MAIL":
-            return self._attempt(letter, handoff)  # the kept connection was gone; nothing had been said on it
-        return outcome
+        else:
+            return session, None
+        session.hang_up()
+        return session, outcome
 
-    def _keep(self, session: Session, *, clean: bool) -> None:
+    def _keep(self, each: _Try) -> None:
         """Keep the connection for the next message where both ends stand at the beginning of one."""
+        if each.attempt is None:
+            return
+        session, clean = each.attempt.session, each.attempt.clean
         session.served += 1
-        if clean and session.served < self._most:
-            self._kept, self._stale = session, Deadline(self._idle)
+        if clean and session.served < self._per_connection:
+            self._lanes.append(_Lane(session, Deadline(self._idle), each.ahead))
         else:
             session.hang_up(politely=clean)
 
     def _usable(self) -> Session | None:
-        """Give the kept connection unless it is old, or the server has hung up or spoken in the meantime."""
-        kept = self._kept
-        if kept is None:
-            return None
-        old = self._stale.passed()
-        try:
-            if not old and not kept.spoke_out_of_turn():
-                return kept
-        except FaultError:
-            pass
-        kept.hang_up(politely=old)
+        """Give a kept connection; one that is old, or whose server hung up or spoke in the meantime, is let go."""
+        while self._lanes:
+            lane = self._lanes.pop()
+            old = lane.stale.passed()
+            try:
+                if not old and not lane.session.spoke_out_of_turn():
+                    return lane.session
+            except FaultError:
+                pass
+            lane.session.hang_up(politely=old)
         return None
+
+    def _grow(self, tries: Sequence[_Try]) -> None:
+        """After a group that filled all and went well, have twice as many connections for the next."""
+        well = all(each.outcome is not None and each.outcome.kind == "sent" for each in tries)
+        if not well or len(tries) < self.most or self.most >= self._connections or not self._enough.passed():
+            return
+        wanted = min(2 * self.most, self._connections)
+        while len(self._lanes) < wanted:
+            session, failed = self._opened()
+            if failed is not None:
+                self._enough = Deadline(_REST)
+                return
+            self._lanes.append(_Lane(session, Deadline(self._idle)))
+        self.most = wanted
+
+    def _have_fewer(self, missing: int) -> None:
+        self.most = max(1, self.most - missing)
+        self._enough = Deadline(_REST)
 
     def _verifying(self) -> ssl.SSLContext | None:
         if self._context is None and self._tls != "none":
@@ -145,94 +295,10 @@ class SmtpConnector:
         return self._context
 
 
-class _Letter:
-    """Envelope and body as they go over the wire. Raises ``UnfitError`` for what no server may be given."""
-
-    def __init__(self, message: Message) -> None:
-        self.sender = _envelope(message.sender)
-        self.recipient = _envelope(message.recipient)
-        body = message.body if isinstance(message.body, bytes) else message.body.encode()
-        if _BARE_LINE_END.search(body):
-            raise UnfitError(
-                "bare line end"
-            )  # servers that take one for a line end could be made to see a second message
-        head = body.partition(b"\r\n\r\n")[0]  # an address in other letters stands there as it is (RFC 6532)
-        self.utf8 = not (self.sender.isascii() and self.recipient.isascii() and head.isascii())
-        self.size = len(body)
-        self.eight_bit = not body.isascii()
-        self.body = _STARTS_WITH_DOT.sub(b"..", body).removesuffix(b"\r\n")
-
-
-def _envelope(address: str) -> str:
-    if _UNFIT_FOR_ENVELOPE.search(address) or address.count("@") != 1:
-        raise UnfitError("bad address")
-    local, _, domain = address.partition("@")
+def _letter(message: Message, made: Mapping[int, tuple[Message, Letter | UnfitError]]) -> Letter | UnfitError:
+    if id(message) in made:
+        return made[id(message)][1]
     try:
-        return f"{local}@{domain_in_ascii(domain)}"
-    except UnicodeError:
-        raise UnfitError("bad address") from None
-
-
-def _hand_over(session: Session, letter: _Letter, handoff: Handoff) -> Outcome:
-    options = _options(session, letter)
-    session.command_encoding = "utf-8" if letter.utf8 else "ascii"
-    session.command("MAIL", f"MAIL FROM:<{letter.sender}>{options}", *_YES)
-    session.command("RCPT", f"RCPT TO:<{letter.recipient}>", *_YES)
-    session.command("DATA", "DATA", 354)
-    session.enter("body")
-    try:
-        session.send(letter.body)
-    finally:
-        # A reply before its time is a refusal, perhaps followed by a closed line; it must not be taken for the dot's.
-        if session.spoke_out_of_turn():
-            raise RefusedError(session.reply())
-    if not handoff():
-        return Outcome("not_now", "fence", counts_attempt=False)
-    session.enter("dot")
-    session.send(b"\r\n.\r\n")
-    reply = session.reply()
-    outcome = of_reply("dot", reply)
-    if outcome.kind != "sent":
-        return outcome
-    return Outcome("sent", outcome.code, provider_id=_provider_id(reply))
-
-
-def _options(session: Session, letter: _Letter) -> str:
-    """Give the parameters of MAIL that this letter needs and this server has."""
-    offered: dict[str, str] = session.esmtp_features
-    if letter.eight_bit and "8bitmime" not in offered:
-        raise UnfitError("no 8BITMIME")
-    if letter.utf8 and "smtputf8" not in offered:
-        raise UnfitError("no SMTPUTF8")
-    limit = offered.get("size", "")
-    if limit.isdecimal() and 0 < int(limit) < letter.size:
-        raise UnfitError("552 5.3.4")
-    return "".join(
-        option
-        for option, wanted in (
-            (f" SIZE={letter.size}", "size" in offered),
-            (" BODY=8BITMIME", letter.eight_bit),
-            (" SMTPUTF8", letter.utf8),
-        )
-        if wanted
-    )
-
-
-def _reset(session: Session) -> bool:
-    """Take back a transaction that was refused; tell whether the connection can be kept."""
-    if session.phase not in {"MAIL", "RCPT", "DATA"}:
-        return False
-    try:
-        session.command(session.phase, "RSET", *_YES)
-    except (FaultError, RefusedError):
-        return False
-    return True
-
-
-def _provider_id(reply: Reply) -> str | None:
-    """Give the queue id, else the first word that looks like one: free words may speak of the guest."""
-    queued = _QUEUED_AS.search(reply.text)
-    if queued and any(sign.isdigit() for sign in queued[1]):
-        return queued[1]
-    found = _ID.search(_STATUS.sub(" ", _ADDRESS.sub(" ", reply.text[:2_000])))
-    return None if found is None else found[0]
+        return Letter(message)
+    except UnfitError as unfit:
+        return unfit

@@ -46,6 +46,12 @@ _POLICY = re.compile(
     re.IGNORECASE,
 )
 
+_QUEUED_AS = re.compile(r"queued(?: mail for delivery)? as[ :]+([A-Za-z0-9._-]{4,80})(?![\w@.-])", re.IGNORECASE)
+_ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
+_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+#: What looks like an id of a server: a long word of letters and digits, as no name and no number of a guest has.
+_ID = re.compile(r"(?<![\w@.+-])(?=[\w.-]*[A-Za-z])(?=(?:[A-Za-z_.-]*\d){2})[\w.-]{8,80}(?![\w@.-])", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -153,7 +159,7 @@ class UnfitError(Exception):
 
 
 class RefusedError(Exception):
-    """The server answered, and not with the code that the next step needs."""
+    """The server answered while a connection was opened, and not with the code that the next step needs."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.shown)
@@ -177,3 +183,12 @@ def of_reply(phase: Phase, reply: Reply) -> Outcome:
 def of_fault(phase: Phase, what: str) -> Outcome:
     """Judge a break: before the fence nothing was delivered, after it nobody knows."""
     return Outcome("unknown" if phase == "dot" else "not_now", f"{what} at {phase}", channel="failure")
+
+
+def queue_id(reply: Reply) -> str | None:
+    """Give the queue id, else the first word that looks like one: free words may speak of the guest."""
+    queued = _QUEUED_AS.search(reply.text)
+    if queued and any(sign.isdigit() for sign in queued[1]):
+        return queued[1]
+    found = _ID.search(_STATUS.sub(" ", _ADDRESS.sub(" ", reply.text[:2_000])))
+    return None if found is None else found[0]

@@ -2,24 +2,32 @@
 
 ``smtplib`` alone reports a drop before and after the dot alike, does not verify certificates in ``starttls()``, takes
 any line for a reply, and its timeouts do not bound a server that drips.
+
+What is said once a connection is open is written as steps: generators that yield where they would have to wait, so that
+several conversations go on side by side (``drive``). Opening one waits by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hmac
+import math
 import re
 import smtplib
 import socket
 import ssl
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import Mapping
-from typing import Any, Literal, NoReturn
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from connectors.deadline import Deadline
 from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnsafeError
+from connectors.smtp_wire import Wire, wait
 
+Result = TypeVar("Result")
+#: A conversation, or a part of one; it yields where it waits for its server.
+Steps = Generator[None, None, Result]
 Tls = Literal["starttls", "tls", "none"]
 
 #: Seconds for each phase; all of them together stay below the 15 minutes of a lease.
@@ -56,15 +64,17 @@ class Session(smtplib.SMTP):
         self._own_name = local_hostname
         self._address = (host, port)
         self._deadlines = {**DEADLINES, **deadlines}
-        self._unread = bytearray()
         self.served = 0  #: messages that were tried on it
+        self._wire: Wire | None = None
+        self._lines: list[bytes] = []  # of a reply that has not wholly arrived
+        self._size = 0  # of that reply, in bytes
         self.phase: Phase = "connect"
-        self._deadline = Deadline(self._deadlines["connect"])
+        self.deadline = Deadline(self._deadlines["connect"])
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase: its deadline starts now."""
         self.phase = phase
-        self._deadline = Deadline(self._deadlines[phase])
+        self.deadline = Deadline(self._deadlines[phase])
 
     def open(self, tls: Tls, context: ssl.SSLContext | None, user: str, password: str) -> None:
         """Connect, secure the line as asked (never less; ``context`` is for that), and sign in when there is a user."""
@@ -79,61 +89,59 @@ class Session(smtplib.SMTP):
         if user:
             self._sign_in(user, password, secured=tls != "none")
 
-    def command(self, phase: Phase, line: str, *wanted: int) -> Reply:
-        """Say one line and read the reply; ``RefusedError`` unless its code is one of those wanted."""
-        self.enter(phase)
-        self.putcmd(line)
-        return self._need(self.getreply(), *wanted)
+    @property
+    def wire(self) -> Wire:
+        """The open line."""
+        if self._wire is None:
+            raise FaultError("dropped")
+        return self._wire
 
-    def reply(self) -> Reply:
-        """Read one reply in the present phase."""
-        code, text = self.getreply()
-        return Reply(code, text.decode("ascii", "replace"))
+    def say(self, data: bytes) -> None:
+        """Write; what does not leave at once leaves while ``drive`` waits."""
+        self.wire.write(data)
+
+    def replied(self, phase: Phase) -> Steps[Reply]:
+        """Begin a phase, and wait for one reply."""
+        self.enter(phase)
+        while (reply := self._whole_reply()) is None:
+            if self.wire.broken:
+                raise FaultError("dropped")
+            yield
+        return Reply(reply[0], reply[1].decode("ascii", "replace"))
+
+    def written(self, phase: Phase) -> Steps[None]:
+        """Begin a phase, and wait until all has left, or the server says something meanwhile."""
+        self.enter(phase)
+        while self.wire.sending and not self.wire.arrived:
+            yield
 
     def spoke_out_of_turn(self) -> bool:
         """Tell whether bytes of the server lie unread, or it hung up, although it was not asked anything.
 
-        The bytes are kept for ``reply``; a closed line raises ``FaultError``.
+        The bytes are kept for ``replied``; a closed line raises ``FaultError``.
         """
-        if self._unread:
+        self.wire.look()
+        if self.wire.arrived or self._lines:
             return True
-        sock = self._line()
-        try:
-            sock.setblocking(False)
-            self._unread += sock.recv(4096) or self._dropped()
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return False
-        except OSError:
-            self._dropped()
-        return True
+        if self.wire.broken:
+            raise FaultError("dropped")
+        return False
 
     def send(self, s: Any) -> None:
-        """Write all bytes within the phase's deadline (``smtplib`` calls this too)."""
-        data = s.encode(self.command_encoding) if isinstance(s, str) else bytes(s)
-        sock = self._line()
-        view = memoryview(data)
-        try:
-            while view:
-                sock.settimeout(self._deadline.left())
-                view = view[sock.send(view) :]
-        except TimeoutError:
-            raise FaultError("timeout") from None
-        except OSError:
-            self._dropped()
+        """Write all bytes within the phase's deadline: ``smtplib`` calls this."""
+        self.say(s.encode(self.command_encoding) if isinstance(s, str) else bytes(s))
+        while self.wire.sending:
+            self._pause()
+        if self.wire.broken:
+            raise FaultError("dropped")
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read one whole reply, however many lines it has, and no byte more than a sane reply can have."""
-        code, lines, size = b"", [], 0
-        while True:
-            line = self._read_line()
-            size += len(line)
-            parts = _LINE.fullmatch(line)
-            if parts is None or (code and parts[1] != code) or size > _LONGEST_REPLY:
-                raise FaultError("nonsense")
-            code = parts[1]
-            lines.append((parts[3] or b"").strip())
-            if parts[2] != b"-":
-                return int(code), b"\n".join(lines)
+        """Wait for one whole reply: ``smtplib`` calls this."""
+        while (reply := self._whole_reply()) is None:
+            if self.wire.broken:
+                raise FaultError("dropped")
+            self._pause()
+        return reply
 
     def auth(self, mechanism: str, authobject: Any, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """Sign in by one mechanism. As in ``smtplib``, but a password may hold any letter (RFC 4616)."""
@@ -159,7 +167,7 @@ class Session(smtplib.SMTP):
         """Close the line; what happens on QUIT is of no interest. Never raises."""
         if politely and self.sock is not None:
             with contextlib.suppress(FaultError):
-                self._deadline = Deadline(min(1.0, self._deadlines["MAIL"]))
+                self.deadline = Deadline(min(1.0, self._deadlines["MAIL"]))
                 self.putcmd("QUIT")
                 self.getreply()
         with contextlib.suppress(OSError):
@@ -176,7 +184,7 @@ class Session(smtplib.SMTP):
         for family, kind, protocol, _, address in found:
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(self._deadline.left())
+                sock.settimeout(self.deadline.left())
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -184,7 +192,7 @@ class Session(smtplib.SMTP):
                 continue
             # Body and dot are two small writes: with Nagle's algorithm the second waits 40 ms (measured).
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock = sock
+            self.sock, self._wire = sock, Wire(sock)
             if self._own_name is None:
                 here = sock.getsockname()[0]
                 self.local_hostname = f"[IPv6:{here}]" if family == socket.AF_INET6 else f"[{here}]"
@@ -201,8 +209,10 @@ class Session(smtplib.SMTP):
     def _start_tls(self, context: ssl.SSLContext | None) -> None:
         if not self.has_extn("starttls"):
             raise UnsafeError("no STARTTLS")
-        self.command("STARTTLS", "STARTTLS", 220)
-        if self._unread:
+        self.enter("STARTTLS")
+        self.putcmd("STARTTLS")
+        self._need(self.getreply(), 220)
+        if self.wire.arrived:
             raise UnsafeError("plaintext after STARTTLS")  # somebody in between wants it read as if it were protected
         self._secure(context)
         self.esmtp_features = {}
@@ -212,10 +222,11 @@ class Session(smtplib.SMTP):
 
     def _secure(self, context: ssl.SSLContext | None) -> None:
         self.enter("TLS")
-        sock = self._line()
+        sock = self.wire.sock
         try:
-            sock.settimeout(self._deadline.left())
+            sock.settimeout(self.deadline.left())
             self.sock = (context or ssl.create_default_context()).wrap_socket(sock, server_hostname=self._address[0])
+            self._wire = Wire(self.sock)
         except ssl.SSLCertVerificationError:
             raise UnsafeError("bad certificate") from None
         except TimeoutError:
@@ -240,7 +251,7 @@ class Session(smtplib.SMTP):
             raise FaultError("nonsense") from None
 
     def _is_loopback(self) -> bool:
-        here = str(self._line().getpeername()[0])
+        here = str(self.wire.sock.getpeername()[0])
         return here.startswith("127.") or here in {"::1", "::ffff:127.0.0.1"}
 
     def _need(self, got: tuple[int, bytes], *wanted: int) -> Reply:
@@ -249,28 +260,65 @@ class Session(smtplib.SMTP):
             raise RefusedError(reply)
         return reply
 
-    def _read_line(self) -> bytes:
-        while (end := self._unread.find(b"\n")) < 0:
-            if len(self._unread) > _LONGEST_LINE:
+    def _whole_reply(self) -> tuple[int, bytes] | None:
+        """Take one whole reply, however many lines it has, and no byte more than a sane reply can have."""
+        arrived = self.wire.arrived
+        while (end := arrived.find(b"\n")) >= 0:
+            line = bytes(arrived[:end]).removesuffix(b"\r")
+            del arrived[: end + 1]
+            self._size += len(line)
+            parts = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
+            if (
+                parts is None
+                or not parts[1].startswith(self._lines[0] if self._lines else b"")
+                or self._size > _LONGEST_REPLY
+            ):
                 raise FaultError("nonsense")
-            sock = self._line()
-            try:
-                sock.settimeout(self._deadline.left())
-                self._unread += sock.recv(4096) or self._dropped()
-            except TimeoutError:
-                raise FaultError("timeout") from None
-            except OSError:
-                self._dropped()
-        line = bytes(self._unread[:end])
-        del self._unread[: end + 1]
-        if len(line) > _LONGEST_LINE:
+            self._lines = self._lines or [parts[1]]
+            self._lines.append((parts[3] or b"").strip())
+            if parts[2] != b"-":
+                code, *lines = self._lines
+                self._lines, self._size = [], 0
+                return int(code), b"\n".join(lines)
+        if len(arrived) > _LONGEST_LINE:
             raise FaultError("nonsense")
-        return line.removesuffix(b"\r")
+        return None
 
-    def _line(self) -> socket.socket:
-        if self.sock is None:
-            raise FaultError("dropped")
-        return self.sock
+    def _pause(self) -> None:
+        rest = self.deadline.rest()
+        if not rest:
+            raise FaultError("timeout")
+        wait([self.wire], rest)
 
-    def _dropped(self) -> NoReturn:
-        raise FaultError("dropped") from None
+
+def drive(talks: Sequence[tuple[Session, Steps[Result]]], patience: float = math.inf) -> list[Result]:
+    """Let these conversations go on side by side to their ends, each within its own deadlines; give their results.
+
+    Once one is at its end the others have so many seconds of ``patience``. A deadline that passes is thrown into the
+    steps as a ``FaultError``; they must not raise.
+    """
+    results: dict[int, Result] = {}
+    under_way = dict(enumerate(talks))
+    until: Deadline | None = None
+
+    def go_on(number: int, fault: FaultError | None = None) -> None:
+        steps = talks[number][1]
+        try:
+            next(steps) if fault is None else steps.throw(fault)
+        except StopIteration as end:
+            results[number] = end.value
+            del under_way[number]
+
+    for number in list(under_way):
+        go_on(number)
+    while under_way:
+        if results and until is None and patience < math.inf:
+            until = Deadline(patience)
+        rest = min(session.deadline.rest() for session, _ in under_way.values())
+        wait([session.wire for session, _ in under_way.values()], rest if until is None else min(rest, until.rest()))
+        for number, (session, _) in list(under_way.items()):
+            go_on(number)
+            late = session.deadline.passed() or (until is not None and until.passed())
+            if late and number in under_way:
+                go_on(number, FaultError("timeout"))
+    return [results[number] for number in range(len(talks))]

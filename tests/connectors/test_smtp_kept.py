@@ -19,7 +19,7 @@ OFFERS_TLS = {"EHLO": [b"250-localhost\r\n250 STARTTLS\r\n", GOOD["EHLO"]]}
 def test_a_connection_carries_so_many_messages_and_is_then_ended_politely(letter):
     with ScriptedSmtp() as server:
         server.fence_open.set()
-        carrier = connector(server, most=3)
+        carrier = connector(server, per_connection=3)
         assert [carrier.send(letter, lambda: True).kind for _ in range(7)] == ["sent"] * 7
         assert server.connections == 3
         assert server.commands.count("QUIT") == 2
@@ -29,7 +29,7 @@ def test_a_connection_carries_so_many_messages_and_is_then_ended_politely(letter
 def test_refusals_count_too(letter):
     with ScriptedSmtp({"RCPT": [b"550 5.1.1 no\r\n"] * 4}) as server:
         server.fence_open.set()
-        carrier = connector(server, most=2)
+        carrier = connector(server, per_connection=2)
         assert [carrier.send(letter, lambda: True).kind for _ in range(5)] == ["no"] * 4 + ["sent"]
         carrier.close()
         assert server.connections == 3

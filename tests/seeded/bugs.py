@@ -12,17 +12,13 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the fence is asked after the dot",
         "connectors/smtp.py",
-        """    if not handoff():
-        return Outcome("not_now", "fence", counts_attempt=False)
-    session.enter("dot")
-    session.send(b"\\r\\n.\\r\\n")
-    reply = session.reply()
+        """        allowed = handoff(ready)
+        following = iter(letters)
 """,
-        """    session.enter("dot")
-    session.send(b"\\r\\n.\\r\\n")
-    reply = session.reply()
-    if not handoff():
-        return Outcome("not_now", "fence", counts_attempt=False)
+        """        allowed, following = ready, iter(letters)
+        ended = [attempt.dot() for attempt in (tries[place].attempt for place in ready) if attempt is not None]
+        next(ended[0])
+        handoff(ready)
 """,
         ("tests/connectors/test_smtp.py",),
     ),
@@ -254,9 +250,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a line of the body that begins with a dot ends the message",
-        "connectors/smtp.py",
-        """self.body = _STARTS_WITH_DOT.sub(b"..", body).removesuffix(b"\\r\\n")""",
-        """self.body = body.removesuffix(b"\\r\\n")""",
+        "connectors/smtp_letter.py",
+        """    return dotted.removesuffix(b"\\r\\n")\n""",
+        """    return body.removesuffix(b"\\r\\n")\n""",
         ("tests/connectors/test_smtp.py",),
     ),
     Bug(

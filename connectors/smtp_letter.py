@@ -1,0 +1,68 @@
+"""One message as it goes over the wire: envelope, parameters, and the body with its dots doubled, made once."""
+
+from __future__ import annotations
+
+import re
+
+from connectors.base import Message
+from connectors.domains import domain_in_ascii
+from connectors.smtp_replies import UnfitError
+
+_UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
+
+
+class Letter:
+    """Envelope and body of a message. Raises ``UnfitError`` for what no server may be given."""
+
+    def __init__(self, message: Message) -> None:
+        self.sender = _address(message.sender)
+        self.recipient = _address(message.recipient)
+        body = message.body if isinstance(message.body, bytes) else message.body.encode()
+        ends = body.count(b"\r\n")
+        if body.count(b"\r") != ends or body.count(b"\n") != ends:
+            # Servers that take one for a line end could be made to see a second message.
+            raise UnfitError("bare line end")
+        self.size = len(body)
+        self.eight_bit = not body.isascii()
+        # An address in other letters stands in the head as it is (RFC 6532).
+        head = body.partition(b"\r\n\r\n")[0] if self.eight_bit else b""
+        self.utf8 = not (self.sender.isascii() and self.recipient.isascii() and head.isascii())
+        self.body = _without_its_end(body)
+
+    def envelope(self, offered: dict[str, str]) -> tuple[bytes, bytes, bytes]:
+        """Give the lines of MAIL, RCPT and DATA for a server that offers these extensions.
+
+        Raises ``UnfitError`` where it cannot carry the message.
+        """
+        encoding = "utf-8" if self.utf8 else "ascii"
+        mail = f"MAIL FROM:<{self.sender}>{self._parameters(offered)}\r\n"
+        return mail.encode(encoding), f"RCPT TO:<{self.recipient}>\r\n".encode(encoding), b"DATA\r\n"
+
+    def _parameters(self, offered: dict[str, str]) -> str:
+        """Give the parameters of MAIL that this letter needs and this server has."""
+        if self.eight_bit and "8bitmime" not in offered:
+            raise UnfitError("no 8BITMIME")
+        if self.utf8 and "smtputf8" not in offered:
+            raise UnfitError("no SMTPUTF8")
+        size = offered.get("size")
+        if size is not None and size.isdecimal() and 0 < int(size) < self.size:
+            raise UnfitError("552 5.3.4")
+        said = "" if size is None else f" SIZE={self.size}"
+        return f"{said}{' BODY=8BITMIME' if self.eight_bit else ''}{' SMTPUTF8' if self.utf8 else ''}"
+
+
+def _without_its_end(body: bytes) -> bytes:
+    """Double the dots that begin a line, and leave the last line break out: it goes with the dot."""
+    dotted = body.replace(b"\n.", b"\n..")
+    dotted = b"." + dotted if dotted.startswith(b".") else dotted
+    return dotted.removesuffix(b"\r\n")
+
+
+def _address(address: str) -> str:
+    if _UNFIT_FOR_ENVELOPE.search(address) or address.count("@") != 1:
+        raise UnfitError("bad address")
+    local, _, domain = address.partition("@")
+    try:
+        return f"{local}@{domain_in_ascii(domain)}"
+    except UnicodeError:
+        raise UnfitError("bad address") from None
