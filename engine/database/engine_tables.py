@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from engine.database.metadata import id_column, metadata
+from engine.database.months import BY_MONTH, of_its_moment, with_default
 from engine.database.sql import EpochSeconds, Id
 
 rules = Table(
@@ -143,6 +144,7 @@ dispatches = Table(
     "dispatches",
     metadata,
     id_column(),
+    Column("month", Integer, nullable=False, comment="of its match, in UTC: 202611; the ledger is kept by it"),
     Column("match_id", ForeignKey("matches.id"), nullable=False),
     Column("step", Integer, nullable=False, comment="1-based place in the rule's actions"),
     Column("part", Integer, nullable=False, server_default="0"),
@@ -176,7 +178,7 @@ dispatches = Table(
     Column("provider_id", Text),
     Column("provider_reply", Text, comment="code and text of the provider, without addresses"),
     Column("content_hash", LargeBinary(32), comment="of the bytes that were handed over"),
-    UniqueConstraint("match_id", "step", "part"),
+    UniqueConstraint("match_id", "step", "part", "month"),
     CheckConstraint(
         "state IN ('held', 'pending', 'claimed', 'handoff', 'sent', 'uncertain', 'rejected', 'blocked', 'expired', "
         "'cancelled', 'dead')",
@@ -201,13 +203,14 @@ dispatches = Table(
     Index("ix_dispatches_endpoint_day", "endpoint_id", "handed_day"),
     Index("ix_dispatches_rule_handed", "rule_id", "channel", "handed_at"),
     sqlite_autoincrement=True,
+    **BY_MONTH,
 )
 
 #: Values that a message was rendered with, read at the claim; gone with erasure or 30 days after the final state.
 payloads = Table(
     "payloads",
     metadata,
-    Column("dispatch_id", ForeignKey("dispatches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("dispatch_id", Id, primary_key=True, autoincrement=False),
     Column("values", JSON, nullable=False),
     Column("at", EpochSeconds, nullable=False),
     Index(None, "at"),
@@ -217,7 +220,7 @@ coupons = Table(
     "coupons",
     metadata,
     id_column(),
-    Column("dispatch_id", ForeignKey("dispatches.id"), nullable=False, unique=True),
+    Column("dispatch_id", Id, nullable=False, unique=True, comment="no foreign key: a promise outlives its month"),
     Column("customer_id", ForeignKey("customers.id"), nullable=False),
     Column("offer", String(100), nullable=False, comment="key in config/offers.yaml"),
     Column("terms", JSON, nullable=False, comment="the offer as it was when the coupon was decided"),
@@ -282,6 +285,7 @@ audit = Table(
     "audit",
     metadata,
     id_column(),
+    Column("month", Integer, nullable=False, default=of_its_moment, comment="of its dispatch, else of at"),
     Column("at", EpochSeconds, nullable=False),
     Column("actor", Text, nullable=False, comment="a person's name or the part of the engine"),
     Column("who", String(10), comment="of a move: worker, holder, anyone, staff, engine, reconciler"),
@@ -294,6 +298,7 @@ audit = Table(
     Column("detail", JSON),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
+    **BY_MONTH,
 )
 
 #: What a provider told later, beside the state: in any order, each once.
@@ -301,15 +306,29 @@ delivery_events = Table(
     "delivery_events",
     metadata,
     id_column(),
-    Column("dispatch_id", ForeignKey("dispatches.id"), nullable=False),
+    Column("month", Integer, nullable=False, comment="of its dispatch"),
+    Column("dispatch_id", Id, nullable=False),
     Column("at", EpochSeconds, nullable=False, comment="when it was taken in"),
     Column("kind", String(12), nullable=False, comment="delivered, undelivered, delayed, bounced, complained"),
     Column("code", Text, comment="the provider's, without addresses"),
     Column("source", String(12), nullable=False, comment="twilio, dsn, arf"),
     Column("key", String(200), nullable=False, comment="what makes it the same event: the provider's id and status"),
-    UniqueConstraint("source", "key"),
+    UniqueConstraint("source", "key", "month"),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
+    **BY_MONTH,
+)
+
+for _table in (dispatches, audit, delivery_events):
+    with_default(_table)
+
+#: What is no longer there, on purpose: `data: keep` in the config.
+forgotten_months = Table(
+    "forgotten_months",
+    metadata,
+    Column("month", Integer, primary_key=True, autoincrement=False, comment="whose ledger was dropped"),
+    Column("at", EpochSeconds, nullable=False, comment="when"),
+    Column("dispatches", BigInteger, nullable=False, comment="how many there were"),
 )
 
 #: One row: which database this is, and where it lives. Another place means that it was copied.

@@ -219,7 +219,7 @@ class _Judge:
             d = dispatches.c
             handed = exists().where(audit.c.dispatch_id == d.id, audit.c.action == "move", audit.c.after == "handoff")
             chosen = (
-                select(d.id, d.state, d.handed_at, d.endpoint_id, endpoints.c.hash)
+                select(d.id, d.month, d.state, d.handed_at, d.endpoint_id, endpoints.c.hash)
                 .outerjoin(endpoints, endpoints.c.id == d.endpoint_id)
                 .where(d.id == number, or_(endpoints.c.channel == "email", d.channel == "alert"))
                 .where(or_(d.handed_at.is_not(None), handed))
@@ -248,9 +248,9 @@ class _Judge:
 
     def _event(self, sent: Row[*tuple[Any, ...]], kind: str, code: str, *, source: str) -> bool:
         """Write it down, once; False where it is known."""
-        row = {"dispatch_id": sent.id, "at": self._now, "kind": kind, "code": code or None, "source": source}
+        row = {"month": sent.month, "dispatch_id": sent.id, "at": self._now, "kind": kind, "code": code or None}
         key = " ".join([str(sent.id), kind, code]).strip()
-        new = upsert(self._conn, delivery_events).values(**row, key=key).on_conflict_do_nothing()
+        new = upsert(self._conn, delivery_events).values(**row, source=source, key=key).on_conflict_do_nothing()
         return self._conn.scalar(new.returning(delivery_events.c.id)) is not None
 
     def _suppressed(self, endpoint_id: int) -> bool:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, not_, or_, select, update
 
 from engine.database.consent import Purpose
+from engine.database.months import is_month
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
@@ -49,6 +50,7 @@ class Claim:
     """A dispatch that this worker holds, with what every stage needs of its match. ``token`` proves the lease."""
 
     id: int
+    month: int  #: of its match: where the ledger keeps it
     token: int
     match_id: int
     rule_id: int
@@ -84,7 +86,11 @@ class Claim:
 
     def mine(self) -> ColumnElement[bool]:
         """SQL: the row is this dispatch and the lease is still ours."""
-        return and_(dispatches.c.id == self.id, dispatches.c.lease_token == self.token)
+        return and_(self.itself(), dispatches.c.lease_token == self.token)
+
+    def itself(self) -> ColumnElement[bool]:
+        """SQL: the row is this dispatch."""
+        return and_(is_month(dispatches.c.month, self.month), dispatches.c.id == self.id)
 
 
 def claimable(now: datetime, usable: Sequence[str]) -> list[ColumnElement[bool]]:
@@ -212,8 +218,8 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
     d, m = dispatches.c, matches.c
     rows = conn.execute(
         select(
-            d.id, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
-            d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
+            d.id, d.month, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id,
+            d.step, d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
             m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id, d.part, rules.c.rule,
             _ENDPOINT.label("endpoint_hash"), customers.c.source, customers.c.external_id,
             zones.c.name.label("zone"), _COUNTRY.label("country"),

@@ -50,6 +50,7 @@ def earlier_step_open() -> ColumnElement[bool]:
     earlier = dispatches.alias("earlier")
     return exists().where(
         earlier.c.match_id == dispatches.c.match_id,
+        earlier.c.month == dispatches.c.month,
         earlier.c.step < dispatches.c.step,
         or_(
             and_(earlier.c.channel.in_(INSIDE), earlier.c.state.in_(OPEN)),

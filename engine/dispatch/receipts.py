@@ -106,8 +106,8 @@ def _read(form: Mapping[str, str]) -> _Told | None:
 def _take(conn: Connection, home: Home, number: int, told: _Told, now: datetime) -> Receipt:
     d = dispatches.c
     mine: Select[Any] = select(
-        d.id, d.channel, d.state, d.provider_id, d.endpoint_id, d.customer_id, d.step, d.content_hash, d.handed_at,
-        matches.c.version_id, matches.c.run_id,
+        d.id, d.month, d.channel, d.state, d.provider_id, d.endpoint_id, d.customer_id, d.step, d.content_hash,
+        d.handed_at, matches.c.version_id, matches.c.run_id,
     ).join(matches, matches.c.id == d.match_id).where(d.id == number, d.channel.in_((SMS, "alert")))  # fmt: skip
     first = conn.execute(mine).one_or_none()
     if first is None:
@@ -121,7 +121,7 @@ def _take(conn: Connection, home: Home, number: int, told: _Told, now: datetime)
     settled = _settle(conn, home, row, told.sid, now)
     kind = _KINDS.get(told.status)
     code = told.code if kind == "undelivered" else None
-    new = kind is not None and _note(conn, row.id, kind, told, now)
+    new = kind is not None and _note(conn, row, kind, told, now)
     if new and code is not None:
         _act_on(conn, row, code, now)
     return Receipt(dispatch_id=row.id, status=told.status, kind=kind, code=code, new=new or settled, settled=settled)
@@ -174,10 +174,11 @@ def _together(conn: Connection, home: Home, row: Row[Any]) -> list[int]:
     return list(conn.scalars(same))
 
 
-def _note(conn: Connection, dispatch_id: int, kind: Kind, told: _Told, now: datetime) -> bool:
+def _note(conn: Connection, row: Row[Any], kind: Kind, told: _Told, now: datetime) -> bool:
     """Write the event down; False where it was known."""
     event = {
-        "dispatch_id": dispatch_id,
+        "month": row.month,
+        "dispatch_id": row.id,
         "at": now,
         "kind": kind,
         "code": None if told.code is None else str(told.code),
@@ -199,6 +200,12 @@ def _act_on(conn: Connection, row: Row[Any], code: int, now: datetime) -> None:
         health.note(conn, SMS, held_back, now=now, customer_id=row.customer_id)
         conn.execute(
             insert(audit).values(
-                at=now, actor=SOURCE, action="alarm", dispatch_id=row.id, subject=SMS, after=f"filtered {code}"
+                at=now,
+                actor=SOURCE,
+                action="alarm",
+                dispatch_id=row.id,
+                month=row.month,
+                subject=SMS,
+                after=f"filtered {code}",
             )
         )

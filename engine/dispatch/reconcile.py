@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, insert, select, update
 
+from engine.database.months import month_of
 from engine.database.places import never_reuse, place_of
 from engine.database.sql import upsert
 from engine.database.tables import (
@@ -210,6 +211,7 @@ def _settle(
             insert(audit).values(
                 at=now, actor=name, who="reconciler", action=SETTLED, after=after, subject=record.key,
                 dispatch_id=record.dispatch_id if mine else None, token=record.token if mine else None,
+                month=month_of(now) if row is None else row.month,
             )
         )  # fmt: skip
         done.uncertain += after == "uncertain"
@@ -221,7 +223,9 @@ def _settle(
 def _rows(conn: Connection, ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     d = dispatches.c
     rows = conn.execute(
-        select(d.id, rules.c.rule, d.step, d.part, d.channel, d.lease_token, d.expires_at, _hash().label("hash"))
+        select(
+            d.id, d.month, rules.c.rule, d.step, d.part, d.channel, d.lease_token, d.expires_at, _hash().label("hash")
+        )
         .add_columns(zones.c.name.label("zone"))
         .join(rules, rules.c.id == d.rule_id)
         .join(customers, customers.c.id == d.customer_id)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, not_, select, update
 
+from engine.database.months import is_month
 from engine.database.sql import json_text
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
@@ -154,18 +155,19 @@ def move(
         update(dispatches)
         .where(dispatches.c.state == before, *where)
         .values(changes)
-        .returning(dispatches.c.id, dispatches.c.lease_token)
+        .returning(dispatches.c.id, dispatches.c.lease_token, dispatches.c.month)
     ).all()
     moved = [row.id for row in rows]
     if rows:
         trail = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
-        each_of = [{"dispatch_id": row.id, "token": row.lease_token} for row in rows]
+        each_of = [{"dispatch_id": row.id, "token": row.lease_token, "month": row.month} for row in rows]
         conn.execute(insert(audit), [{**trail, "subject": reason, **row} for row in each_of])
     if before not in COUNTED and after in COUNTED and moved:
-        tallies.change(conn, tallies.counted_ones(conn, dispatches.c.id.in_(moved)), 1)
+        its_months = is_month(dispatches.c.month, *(row.month for row in rows))
+        tallies.change(conn, tallies.counted_ones(conn, its_months, dispatches.c.id.in_(moved)), 1)
     tallies.change(conn, [each for each in gone if each.id in moved], -1)
     if after in UNSEEN and moved:
-        _take_coupons_back(conn, moved, now)
+        _take_coupons_back(conn, moved, [row.month for row in rows], now)
     return moved
 
 
@@ -178,16 +180,18 @@ def _counted_until_now(
     return tallies.counted_ones(conn, dispatches.c.state == before, *where)
 
 
-def _take_coupons_back(conn: Connection, ended: Sequence[int], now: datetime) -> None:
+def _take_coupons_back(conn: Connection, ended: Sequence[int], months: Sequence[int], now: datetime) -> None:
     """Revoke each issued coupon that no message of its match can show any more, unless it goes out ``always``."""
     step, message, later = (dispatches.alias(name) for name in ("coupon_step", "ended", "later"))
     concerned = (
         select(step.c.id)
         .join(message, and_(message.c.match_id == step.c.match_id, message.c.step > step.c.step))
         .where(message.c.id.in_(ended), step.c.channel == "coupon")
+        .where(*(is_month(each.c.month, *months) for each in (step, message)))
         .where(
             not_(
                 exists().where(
+                    is_month(later.c.month, *months),
                     later.c.match_id == step.c.match_id,
                     later.c.step > step.c.step,
                     later.c.channel.in_(CARRIED),

@@ -20,12 +20,14 @@ from sqlalchemy import (
     select,
 )
 
+from engine.database.months import the_month
 from engine.database.sql import Id
 from engine.database.tables import customer_facts, dispatches, matches
 from engine.evaluation.permission import in_branches
 from engine.language.rule import Step
 
 _M, _D = matches.c, dispatches.c
+_OF_MONTH = _D.month == the_month()
 _OF_RULE = (_M.run_id == bindparam("run", type_=Id), _M.rule_id == bindparam("rule_row", type_=Id))
 
 
@@ -47,10 +49,15 @@ class Balance:
     conn: Connection
     run: int
     rule_row: int
+    month: int  #: in which the ledger keeps the run
 
     @property
     def _asked(self) -> dict[str, int]:
         return {"run": self.run, "rule_row": self.rule_row}
+
+    @property
+    def _asked_of_ledger(self) -> dict[str, int]:
+        return {**self._asked, "month": self.month}
 
     def judged(self) -> list[Judged]:
         """Count the matches by verdict and reason, and by where their guests are."""
@@ -62,7 +69,7 @@ class Balance:
 
     def queued(self) -> dict[str, int]:
         """Count the dispatches by state."""
-        return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked)}
+        return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked_of_ledger)}
 
     def holds(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
         """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
@@ -80,14 +87,19 @@ class Balance:
         branched = [(step, in_branches(_M.customer_id, step)) for step in steps if step.branches]
         if not branched:
             due = always * sum(each.count for each in judged if each.verdict == "act")
-            return sum(queued.values()) == due and self.conn.scalar(_uneven(), {**self._asked, "parts": always}) is None
+            return sum(queued.values()) == due and self._finds_none(_uneven(), parts=always)
         parts = sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(always))
         strays = (
-            select(_M.id).join(dispatches, _D.match_id == _M.id).where(*_OF_RULE, _D.step == number, not_(ours))
+            select(_M.id)
+            .join(dispatches, _D.match_id == _M.id)
+            .where(*_OF_RULE, _OF_MONTH, _D.step == number, not_(ours))
             for number, ours in _owners(branched).items()
         )
         asked: Iterable[Select[Any]] = (_other_than(parts), *(stray.limit(1) for stray in strays))
-        return all(self.conn.scalar(each, self._asked) is None for each in asked)
+        return all(self._finds_none(each) for each in asked)
+
+    def _finds_none(self, asked: Select[Any], **more: int) -> bool:
+        return self.conn.scalar(asked, {**self._asked_of_ledger, **more}) is None
 
 
 @cache
@@ -106,7 +118,7 @@ def _matched() -> Select[Any]:
 @cache
 def _queued() -> Select[Any]:
     of_run = dispatches.join(matches, _M.id == _D.match_id)
-    counted = select(_D.state, func.count()).select_from(of_run).where(*_OF_RULE)
+    counted = select(_D.state, func.count()).select_from(of_run).where(*_OF_RULE, _OF_MONTH)
     return counted.group_by(_D.state).order_by(_D.state)
 
 
@@ -117,7 +129,7 @@ def _uneven() -> Select[Any]:
 
 def _other_than(parts: ColumnElement[int]) -> Select[Any]:
     """SQL: a match that has not so many dispatches, or one that is not acted on and has any."""
-    rows = select(func.count()).where(_D.match_id == _M.id).correlate(matches).scalar_subquery()
+    rows = select(func.count()).where(_OF_MONTH, _D.match_id == _M.id).correlate(matches).scalar_subquery()
     due = case((_M.verdict == "act", parts), else_=0)
     return select(_M.id).where(*_OF_RULE, rows != due).limit(1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from engine.database.months import month_of
 from engine.database.sql import packed
 from engine.evaluation.lost import hold_lost
 from engine.evaluation.rows import SHUT, Shape, beginning, inserting, issuing
@@ -182,13 +183,15 @@ def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
             "opened": "held" if queue.held else "pending",
             "why": queue.held,
             "now": queue.as_of,
+            "month": month_of(queue.as_of),
         },
     )
 
 
 def _begin_trails(conn: Connection, queue: Queue) -> None:
     """Write down what begins as held: else its trail would not miss the row of who let it go."""
-    conn.execute(beginning(), {"run": queue.run, "rule_row": queue.rule_row, "now": queue.as_of})
+    its = {"run": queue.run, "rule_row": queue.rule_row, "now": queue.as_of, "month": month_of(queue.as_of)}
+    conn.execute(beginning(), its)
 
 
 def _write_coupons(conn: Connection, queue: Queue, step: Step) -> None:
@@ -202,6 +205,7 @@ def _write_coupons(conn: Connection, queue: Queue, step: Step) -> None:
             "its_offer": step.settings.offer,
             "its_terms": offer_terms(offer, step.settings),
             "its_worth": offer.worth,
+            "month": month_of(queue.as_of),
         },
     )
 

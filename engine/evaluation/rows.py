@@ -31,6 +31,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from engine.database.months import the_month
 from engine.database.sql import EpochSeconds, Id, packed_cte, spelled_in
 from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
 from engine.evaluation.permission import bucket, within
@@ -45,6 +46,8 @@ _OPEN: Final = ("pending", "held")
 _RUN, _RULE = bindparam("run", type_=Id), bindparam("rule_row", type_=Id)
 _NUMBER = bindparam("number", type_=Integer)
 _NOW = bindparam("now", type_=EpochSeconds)
+#: In which all matches of the run are kept.
+_MONTH = the_month()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def inserting(shape: Shape) -> Insert:
     """SQL: a row of ``dispatches`` for each match of ``:run`` and ``:rule_row`` that is acted on, in their order.
 
     Its other binds: ``slots`` (``packed`` rows of ``SLOT_COLUMNS``), ``number``, ``carried``, ``kind`` (the purpose),
-    ``body``, ``rank`` (the priority), ``opened`` (the state of what is open), ``why`` (its reason) and ``now``.
+    ``body``, ``rank`` (the priority), ``opened`` (the state of what is open), ``why`` (its reason), ``now`` and
+    ``month``, in which ``now`` lies.
     """
     match, slots = matches.alias("m"), packed_cte("slots", SLOT_COLUMNS, bindparam("slots", type_=Text))
     due, expires = _times(shape, match, slots)
@@ -98,6 +102,7 @@ def _times(shape: Shape, match: Any, slots: Any) -> tuple[ColumnElement[int], Co
 
 def _later_messages(match: Any) -> tuple[ColumnElement[bool], ...]:
     return (
+        dispatches.c.month == _MONTH,
         dispatches.c.match_id == match.c.id,
         dispatches.c.step > _NUMBER,
         spelled_in(dispatches.c.channel, ("email", "sms", "webhook")),
@@ -127,6 +132,7 @@ def _row(
     state = case((block.is_not(None), "blocked"), (too_late, "expired"), else_=bindparam("opened", type_=String))
     why = bindparam("why", type_=String)
     return {
+        "month": _MONTH,
         "match_id": match.c.id,
         "step": _NUMBER,
         "part": literal(0),
@@ -159,7 +165,8 @@ def _guests(shape: Shape, match: Any, slots: CTE) -> FromClause:
 def _of_run() -> Select[Any]:
     m = matches.c
     joined = select().select_from(dispatches.join(matches, m.id == dispatches.c.match_id))
-    return joined.where(m.run_id == _RUN, m.rule_id == _RULE).order_by(dispatches.c.id)
+    its = (dispatches.c.month == _MONTH, m.run_id == _RUN, m.rule_id == _RULE)
+    return joined.where(*its).order_by(dispatches.c.id)
 
 
 @cache
@@ -178,6 +185,6 @@ def issuing() -> Insert:
 def beginning() -> Insert:
     """SQL: a row of the trail for each dispatch that begins as held."""
     d = dispatches.c
-    told = (_NOW, literal("evaluation"), literal("begin"), d.id, d.lease_token, d.state, d.reason)
-    columns = ["at", "actor", "action", "dispatch_id", "token", "after", "subject"]
+    told = (_NOW, literal("evaluation"), literal("begin"), d.month, d.id, d.lease_token, d.state, d.reason)
+    columns = ["at", "actor", "action", "month", "dispatch_id", "token", "after", "subject"]
     return insert(audit).from_select(columns, _of_run().add_columns(*told).where(d.state == "held"))

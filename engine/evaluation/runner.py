@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
+from engine.database.months import month_of
 from engine.database.tables import orders, runs
 from engine.database.tiers import TierPlan, plan_of
 from engine.evaluation import clock
@@ -239,7 +240,7 @@ class _Evaluation:
         rows = Rows(rule=row.id, version=version, run=self.run)
         write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
         remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK)
-        balance = Balance(conn, self.run, row.id)
+        balance = Balance(conn, self.run, row.id, month_of(self.as_of))
         judged = balance.judged()
         if not judged:  # as on most days of most rules
             return RuleResult(rule.id, rule.path, due=True)

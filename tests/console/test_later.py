@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 
 from engine.database.consent import suppress
 from engine.database.engines import open_db
+from engine.database.months import month_of
 from engine.database.tables import customers, delivery_events
 from engine.vocabulary.home import load_home
 
@@ -31,7 +32,13 @@ def test_what_came_back_is_told_by_the_log_the_guest_and_the_doctor(regulars: Re
     db = open_db(load_home(either_home, os.environ).config.database_url)
     with db.begin() as conn:
         for kind, at_moment in (("delivered", NOW), ("complained", NOW), ("complained", NOW - timedelta(days=31))):
-            told = {"kind": kind, "source": "arf", "key": f"{kind} {at_moment}", "at": at_moment}
+            told = {
+                "month": month_of(NOW),
+                "kind": kind,
+                "source": "arf",
+                "key": f"{kind} {at_moment}",
+                "at": at_moment,
+            }
             conn.execute(insert(delivery_events).values(dispatch_id=number, code="abuse", **told))
         guests = conn.execute(select(customers).order_by(customers.c.external_id)).all()
         moments = [NOW - timedelta(days=31), NOW, NOW, NOW]

@@ -88,7 +88,7 @@ def test_an_alert_says_who_of_the_staff_it_is_for(ran: Regulars):
 def tell(database: Engine, number: int, *events: tuple[str, str | None]) -> None:
     with database.begin() as conn:
         for kind, code in events:
-            told = {"kind": kind, "code": code, "source": "dsn", "key": f"{number} {kind}", "at": NOW}
+            told = {"kind": kind, "code": code, "source": "dsn", "key": f"{number} {kind}", "at": NOW, "month": 202605}
             conn.execute(insert(delivery_events).values(dispatch_id=number, **told))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Engine, Inspector, Text, column, insert, inspect,
 from engine.database import migrations
 from engine.database.engines import DatabaseUnavailable, open_db, without_foreign_keys
 from engine.database.migrations import REVISIONS, VERSION_TABLE, migrate, schema_is_current
+from engine.database.months import is_partition
 from engine.database.tables import metadata, stores, zones
 
 FOLDER = Path(migrations.__file__).parent
@@ -51,6 +52,7 @@ def test_the_migrations_make_what_the_tables_say(db: Engine):
     """The failure prints the operations that a new migration needs."""
     with db.connect() as conn:
         options = {"version_table": VERSION_TABLE, "render_as_batch": True, "target_metadata": metadata}
+        options["include_name"] = lambda name, kind, _: not (kind == "table" and is_partition(name))
         context = MigrationContext.configure(conn, opts=options)
         missing = produce_migrations(context, metadata).upgrade_ops
         assert isinstance(missing, UpgradeOps)
@@ -63,7 +65,7 @@ def test_nothing_differs_that_alembic_does_not_compare(empty_db: Engine):
     expected = described(inspect(empty_db))
     metadata.drop_all(empty_db)
     migrate(empty_db)
-    assert len(expected) == len(metadata.tables)
+    assert len([name for name in expected if not is_partition(name)]) == len(metadata.tables)
     assert described(inspect(empty_db)) == expected
 
 
@@ -83,10 +85,12 @@ def test_every_migration_stands_in_the_list_of_revisions():
 
 def test_a_migration_stays_what_it_was_when_the_tables_change():
     """None of them takes a table, a type or a constant from the code that lives on."""
-    for file in [*FOLDER.glob("versions/*.py"), *FOLDER.glob("first/*.py")]:
+    ours = {f"engine.database.migrations.{each}" for each in ("first", "growth")}
+    parts = [*FOLDER.glob("first/*.py"), *FOLDER.glob("growth/*.py")]
+    for file in [*FOLDER.glob("versions/*.py"), *parts]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom):
-                assert node.module in {"__future__", "alembic", "engine.database.migrations.first"}, file
+                assert node.module in {"__future__", "alembic", "collections.abc", "typing", *ours}, file
 
 
 def test_an_empty_database_is_not_current_until_it_is_migrated(empty_db: Engine):

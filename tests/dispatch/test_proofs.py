@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 
 from connectors.base import Outcome
 from engine.database.engines import integrity, snapshot
+from engine.database.months import month_of
 from engine.database.tables import audit, budget_uses, channels, coupons, delivery_events, dispatches, matches, runs
 from engine.dispatch.approve import cancel
 from engine.dispatch.fence import UnreadableRuleError
@@ -292,7 +293,7 @@ def test_a_report_about_what_was_never_handed_over_is_named(sound):
     gone = ids(sound, dispatches.c.state == "sent", dispatches.c.channel == "email")[0]
     with sound.db.begin() as conn:
         for number in (waiting, gone):
-            told = {"at": NOW, "kind": "delivered", "source": "twilio", "key": f"SM{number}"}
+            told = {"month": month_of(NOW), "at": NOW, "kind": "delivered", "source": "twilio", "key": f"SM{number}"}
             conn.execute(insert(delivery_events).values(dispatch_id=number, **told))
     said = "a provider calls it delivered, and it was never handed over"
     assert wrong(sound)["events"] == [("I2", waiting, said)]

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
 
 from connectors.base import Handoff, Message, Outcome
 from engine.database.consent import record_consent
+from engine.database.months import month_of
 from engine.database.tables import (
     audit,
     consents,
@@ -222,6 +223,7 @@ class Cafe:
             self.the_content = self.the_content or self.content()
             values["content_id"] = self.the_content
         given = {
+            "month": month_of(match.matched_at),
             "match_id": match_id,
             "step": 1,
             "rule_id": match.rule_id,
@@ -236,7 +238,12 @@ class Cafe:
         row = given | values
         number = self._insert(dispatches, **row)
         if row["state"] != "pending":  # or its history would begin in the middle
-            begun = {"dispatch_id": number, "token": row.get("lease_token", 0), "after": row["state"]}
+            begun = {
+                "month": row["month"],
+                "dispatch_id": number,
+                "token": row.get("lease_token", 0),
+                "after": row["state"],
+            }
             self._insert(audit, at=NOW, actor="test", action="begin", **begun)
         return number
 

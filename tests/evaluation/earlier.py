@@ -9,6 +9,7 @@ from typing import Any
 from small_world import Cafe
 from sqlalchemy import select
 
+from engine.database.months import month_of
 from engine.database.tables import coupons, dispatches, events, matches, rule_versions, rules, runs
 
 _NUMBERS = count(1)
@@ -34,7 +35,15 @@ def sent(cafe: Cafe, guest: int, channel: str, when: datetime, *, rule: str = "e
     match = cafe._insert(matches, **both, occasion=number, **decided)
     endpoint = cafe.endpoint(channel, f"{guest}@{channel}") if channel in {"email", "sms"} else None
     moments = {"due_at": when, "expires_at": when, "handed_at": when, "finished_at": when}
-    handed = {"step": 1, "purpose": "marketing", "state": "sent", "endpoint_id": endpoint, **moments, **values}
+    handed = {
+        "month": month_of(when),
+        "step": 1,
+        "purpose": "marketing",
+        "state": "sent",
+        "endpoint_id": endpoint,
+        **moments,
+        **values,
+    }
     return cafe._insert(dispatches, **both, match_id=match, channel=channel, **handed)
 
 

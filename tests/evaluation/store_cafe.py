@@ -11,6 +11,7 @@ from small_world import LONG_AGO
 from sqlalchemy import Connection, Table, insert, update
 
 from engine.database.ledger import settle
+from engine.database.months import month_of
 from engine.database.tables import (
     consents,
     coupons,
@@ -166,8 +167,8 @@ def _store_past(conn: Connection, world: World) -> None:
         for n, (guest, rule, _, _, at) in enumerate(sent, 900)
     ])  # fmt: skip
     _insert(conn, dispatches, [
-        {"id": n, "match_id": n, "step": 1, "rule_id": rule, "customer_id": guest, "channel": channel, "state": state,
-         "purpose": "marketing", "due_at": at, "expires_at": at, "handed_at": at if state == "sent" else None,
+        {"id": n, "month": month_of(at), "match_id": n, "step": 1, "rule_id": rule, "customer_id": guest,
+         "channel": channel, "state": state, "purpose": "marketing", "due_at": at, "expires_at": at, "handed_at": at if state == "sent" else None,
          "finished_at": None if state == "pending" else at, "endpoint_id": 1}
         for n, (guest, rule, channel, state, at) in enumerate(sent, 900)
     ])  # fmt: skip

@@ -11,6 +11,7 @@ from sqlalchemy import insert, update
 
 from engine.database.facts import rebuild
 from engine.database.ledger import settle
+from engine.database.months import month_of
 from engine.database.tables import coupons, dispatches
 from engine.evaluation.expiring import what_expires
 from engine.evaluation.stop import why_stopped
@@ -54,8 +55,8 @@ def _step_of(cafe: Cafe, guest: int) -> dict[str, Any]:
     match = next(row for row in cafe.matches if row.customer_id == guest)
     taken = [row.step for row in cafe.dispatches if row.match_id == match.id]
     return {
-        "match_id": match.id, "step": max(taken, default=0) + 1, "rule_id": match.rule_id, "customer_id": guest,
-        "channel": "coupon", "purpose": "marketing", "state": "sent", "due_at": NOW, "expires_at": NOW,
+        "month": month_of(match.matched_at), "match_id": match.id, "step": max(taken, default=0) + 1,
+        "rule_id": match.rule_id, "customer_id": guest, "channel": "coupon", "purpose": "marketing", "state": "sent", "due_at": NOW, "expires_at": NOW,
     }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def issue(home: Home) -> Callable[..., str]:
             )  # fmt: skip
             conn.execute(
                 insert(dispatches).values(
-                    id=number, match_id=number, step=1, rule_id=1, customer_id=who, channel="coupon",
+                    id=number, month=202605, match_id=number, step=1, rule_id=1, customer_id=who, channel="coupon",
                     purpose="marketing", state="sent", due_at=issued, expires_at=now,
                 )
             )  # fmt: skip

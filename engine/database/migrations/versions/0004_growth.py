@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from engine.database.migrations.growth import ledger
+
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
     """Change the tables step by step."""
+    ledger.upgrade()
