@@ -13,7 +13,7 @@ from engine.dispatch.states import INITIAL, State
 
 ROOT = Path(__file__).parents[2]
 FILES = [file for file in sorted((ROOT / "engine").rglob("*.py")) if "migrations" not in file.parts]
-MOVES, BEGINS = ROOT / "engine" / "dispatch" / "states.py", ROOT / "engine" / "evaluation" / "queue.py"
+MOVES, BEGINS = ROOT / "engine" / "dispatch" / "states.py", ROOT / "engine" / "evaluation" / "rows.py"
 #: What evaluation has just written is held before its trail begins.
 HOLDS = ROOT / "engine" / "evaluation" / "lost.py"
 #: What only a move may write.

@@ -25,8 +25,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a late holder's move changes what another one holds",
         "engine/dispatch/claims.py",
-        "return and_(dispatches.c.id == self.id, dispatches.c.lease_token == self.token)",
-        "return and_(dispatches.c.id == self.id)",
+        "return and_(self.itself(), dispatches.c.lease_token == self.token)",
+        "return self.itself()",
         ("tests/dispatch/test_outbox.py", "tests/dispatch/test_stages.py"),
     ),
     Bug(
