@@ -20,6 +20,7 @@ _YES: Final = range(200, 300)  # RFC 5321, 4.3.2: a client goes by the first dig
 _CLOSING_DOWN: Final = 421
 _OUT_OF_ORDER: Final = 503
 _GO_ON: Final = 354
+_REFUSALS: Final = 400  #: and above
 #: The phases of an envelope, and the replies with which each goes on.
 _ENVELOPE: Final[tuple[tuple[Phase, Container[int]], ...]] = (("MAIL", _YES), ("RCPT", _YES), ("DATA", (_GO_ON,)))
 
@@ -91,6 +92,9 @@ class Attempt:
     def _refused(self, phase: Phase, reply: Reply) -> Steps[Outcome]:
         """Bring the connection back to where a message can begin, or leave it unclean."""
         outcome = of_reply(phase, reply)
+        if reply.code < _REFUSALS:  # an answer to something else: it is not where we think it is
+            self.lost = self.pipelined
+            return outcome
         if reply.code == _CLOSING_DOWN:
             self.gone = self._kept and phase == "MAIL"
             return outcome
@@ -102,8 +106,8 @@ class Attempt:
                 return outcome
             self.session.say(b"RSET\r\n")
             self.clean = (yield from self.session.replied(phase)).code in _YES
-        except FaultError:
-            self.clean = False
+        except FaultError as fault:
+            self.lost = self.pipelined and fault.what != "dropped"
         return outcome
 
     def _heard_out(self, refused: Phase) -> Steps[bool]:

@@ -12,7 +12,9 @@ import threading
 from connectors.base import Outcome
 from connectors.smtp import SmtpConnector
 
-CLOSE, RESET, STALL, DRIP, GO_PLAIN = "close", "reset", "stall", "drip", "go plain"
+PIPELINING = b"250-localhost\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 100000000\r\n250 SMTPUTF8\r\n"
+
+CLOSE, RESET, STALL, DRIP, DEAF, GO_PLAIN = "close", "reset", "stall", "drip", "deaf", "go plain"
 
 GOOD = {
     "greeting": b"220 ready\r\n",
@@ -30,13 +32,17 @@ GOOD = {
 
 
 class ScriptedSmtp:
-    """Answers each phase as ``script`` says, well by default. ``script[phase]`` is bytes, an action, or a list of them."""
+    """Answers each phase as ``script`` says, well by default. ``script[phase]`` is bytes, an action, or a list of them.
+
+    It may be a function too: of the recipient that the connection was told of.
+    """
 
     def __init__(self, script=None, *, context: ssl.SSLContext | None = None, implicit_tls=False):
         self.script = {phase: list(what) if isinstance(what, list) else what for phase, what in (script or {}).items()}
         self.context = context
         self.implicit_tls = implicit_tls
         self.commands: list[str] = []
+        self.with_mail: list[bytes] = []  # what had come together with each MAIL
         self.accepted: list[bytes] = []  # bodies answered with 2xx after the dot
         self.dots: list[bytes] = []  # bodies whose dot arrived, whatever the answer
         self.connections = 0
@@ -94,6 +100,10 @@ class ScriptedSmtp:
             self.commands.append(text)
             word = text.split(" ")[0].split(":")[0].upper()
             phase = {"HELO": "EHLO"}.get(word, word)
+            if phase == "MAIL":
+                self.with_mail.append(line.unread)
+            if phase == "RCPT":
+                line.recipient = text.partition("<")[2].partition(">")[0]
             if not self._answer(line, phase):
                 return
             if phase == "QUIT":
@@ -109,7 +119,7 @@ class ScriptedSmtp:
         body = b""
         with self._body_so_far:
             self._body = b""
-        while not body.endswith(b"\r\n.\r\n"):
+        while b"\r\n.\r\n" not in body[-80_000:]:
             more = line.read_some()
             if not more:
                 return False
@@ -117,6 +127,8 @@ class ScriptedSmtp:
             with self._body_so_far:
                 self._body = body
                 self._body_so_far.notify_all()
+        body, dot, line.unread = body.partition(b"\r\n.\r\n")
+        body += dot
         self.dot_before_fence |= not self.fence_open.is_set()
         self.dots.append(body)
         if not self._answer(line, "dot"):
@@ -127,6 +139,9 @@ class ScriptedSmtp:
 
     def _answer(self, line, phase):
         what = self.script.get(phase, GOOD.get(phase, b"500 5.5.1 what?\r\n"))
+        if callable(what):
+            told = what(line.recipient)
+            what = GOOD[phase] if told is None else told
         if isinstance(what, list):
             what = what.pop(0) if what else GOOD[phase]
         if isinstance(what, bytes):
@@ -136,6 +151,8 @@ class ScriptedSmtp:
             line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif what == STALL:
             line.wait_until_closed()
+        elif what == DEAF:  # reads no more
+            self._gone.wait(5)
         elif what == DRIP:
             with contextlib.suppress(OSError):
                 line.write(b"250-")
@@ -150,6 +167,7 @@ class _Line:
         self.sock.settimeout(5)
         self.unread = b""
         self.last = b""
+        self.recipient = ""
 
     def secure(self, context):
         self.sock = context.wrap_socket(self.sock, server_side=True)
