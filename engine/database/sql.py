@@ -121,6 +121,11 @@ def spelled_in(column: ColumnElement[Any], values: Sequence[str]) -> ColumnEleme
     return or_(*(column == each for each in values))
 
 
+def row_by_row(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """SQL: the same condition, for which no index is read: it holds for many more rows than those at hand."""
+    return case((condition, 1), else_=0) == 1
+
+
 def json_text(document: ColumnElement[Any], key: str) -> ColumnElement[str]:
     """Give the value at ``key`` of a JSON object as text: booleans ``true`` and ``false``, NULL where there is none.
 

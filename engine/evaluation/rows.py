@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from engine.database.months import the_month
-from engine.database.sql import EpochSeconds, Id, packed_cte, spelled_in
+from engine.database.sql import EpochSeconds, Id, packed_cte, row_by_row, spelled_in
 from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
 from engine.evaluation.permission import bucket, within
 from engine.language.contacts import Channel
@@ -42,7 +42,6 @@ SLOT_COLUMNS: Final = ("zone_id", "country", "due", "spread", "waited", "latest"
 #: Why nothing can go out by a slot, in its column ``shut``; 0: it can.
 SHUT: Final = ("never_open", "no_refusal_number")
 
-_OPEN: Final = ("pending", "held")
 _RUN, _RULE = bindparam("run", type_=Id), bindparam("rule_row", type_=Id)
 _NUMBER = bindparam("number", type_=Integer)
 _NOW = bindparam("now", type_=EpochSeconds)
@@ -100,6 +99,10 @@ def _times(shape: Shape, match: Any, slots: Any) -> tuple[ColumnElement[int], Co
     return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
 
 
+def _is_open() -> ColumnElement[bool]:
+    return row_by_row(spelled_in(dispatches.c.state, ("pending", "held")))
+
+
 def _later_messages(match: Any) -> tuple[ColumnElement[bool], ...]:
     return (
         dispatches.c.month == _MONTH,
@@ -111,14 +114,13 @@ def _later_messages(match: Any) -> tuple[ColumnElement[bool], ...]:
 
 def _of_messages(match: Any, aggregate: ColumnElement[Any]) -> ColumnElement[Any]:
     """SQL: an aggregate over the later messages of the match that can go; NULL where none can."""
-    can_go = spelled_in(dispatches.c.state, _OPEN)
-    found = select(type_coerce(aggregate, BigInteger)).where(*_later_messages(match), can_go)
+    found = select(type_coerce(aggregate, BigInteger)).where(*_later_messages(match), _is_open())
     return found.correlate(match).scalar_subquery()
 
 
 def _why_none_goes(match: Any) -> ColumnElement[Any]:
     """SQL: the first later message's reason where none of them can go, else NULL."""
-    can_go = select(dispatches.c.id).where(*_later_messages(match), spelled_in(dispatches.c.state, _OPEN))
+    can_go = select(dispatches.c.id).where(*_later_messages(match), _is_open())
     first = select(dispatches.c.reason).where(*_later_messages(match)).order_by(dispatches.c.step).limit(1)
     reason = func.coalesce(first.correlate(match).scalar_subquery(), "no_message")
     return case((~can_go.correlate(match).exists(), reason), else_=null())
@@ -178,7 +180,7 @@ def issuing() -> Insert:
         for name, kind in (("offer", String()), ("terms", c.terms.type), ("worth", BigInteger()))
     }
     rows = _of_run().add_columns(d.id, d.customer_id, *its.values()).where(d.step == _NUMBER)
-    return insert(coupons).from_select(["dispatch_id", "customer_id", *its], rows.where(spelled_in(d.state, _OPEN)))
+    return insert(coupons).from_select(["dispatch_id", "customer_id", *its], rows.where(_is_open()))
 
 
 @cache
@@ -187,4 +189,4 @@ def beginning() -> Insert:
     d = dispatches.c
     told = (_NOW, literal("evaluation"), literal("begin"), d.month, d.id, d.lease_token, d.state, d.reason)
     columns = ["at", "actor", "action", "month", "dispatch_id", "token", "after", "subject"]
-    return insert(audit).from_select(columns, _of_run().add_columns(*told).where(d.state == "held"))
+    return insert(audit).from_select(columns, _of_run().add_columns(*told).where(row_by_row(d.state == "held")))
