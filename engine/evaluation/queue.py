@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from engine.database.months import month_of
-from engine.database.planning import by_index
 from engine.database.sql import packed
 from engine.evaluation.lost import hold_lost
 from engine.evaluation.rows import SHUT, Shape, beginning, inserting, issuing
@@ -50,16 +49,15 @@ def write_dispatches(conn: Connection, queue: Queue) -> None:
 
     Coupon steps come last: they follow the rows of the messages that will show the code.
     """
-    with by_index(conn):
-        for step in queue.rule.steps:
-            if not isinstance(step.settings, Coupon):
-                _write_step(conn, queue, step)
-        for step in queue.rule.steps:
-            if isinstance(step.settings, Coupon):
-                _write_step(conn, queue, step)
-        for step in once_each(queue.rule.steps):
-            if isinstance(step.settings, Coupon):
-                _write_coupons(conn, queue, step)
+    for step in queue.rule.steps:
+        if not isinstance(step.settings, Coupon):
+            _write_step(conn, queue, step)
+    for step in queue.rule.steps:
+        if isinstance(step.settings, Coupon):
+            _write_step(conn, queue, step)
+    for step in once_each(queue.rule.steps):
+        if isinstance(step.settings, Coupon):
+            _write_coupons(conn, queue, step)
     forgotten = hold_lost(
         conn, rule=queue.rule.id, rule_row=queue.rule_row, run=queue.run, as_of=queue.as_of, key=queue.key
     )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.months import month_of
+from engine.database.planning import by_index
 from engine.database.tables import orders, runs
 from engine.database.tiers import TierPlan, plan_of
 from engine.evaluation import clock
@@ -244,6 +245,13 @@ class _Evaluation:
         judged = balance.judged()
         if not judged:  # as on most days of most rules
             return RuleResult(rule.id, rule.path, due=True)
+        with by_index(conn):
+            return self._decided(conn, rule, row, balance, judged)
+
+    def _decided(
+        self, conn: Connection, rule: Rule, row: Registered, balance: Balance, judged: Sequence[Judged]
+    ) -> RuleResult:
+        """Queue what the matches ask for, and count whether it adds up."""
         counts = Counter[str]()
         refused = Counter[str]()
         for each in judged:

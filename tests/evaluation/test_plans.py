@@ -19,8 +19,10 @@ from engine.database.tables import (
     coupons,
     customer_facts,
     customers,
+    dispatches,
     endpoints,
     events,
+    matches,
     order_items,
     orders,
     points,
@@ -34,7 +36,7 @@ from engine.vocabulary.reference import sections
 NOW = at("2026-05-04 10:00")
 LARGE = (
     customer_facts, customers, endpoints, orders, order_items, refunds, points, points_uses, ratings, events,
-    coupons, tier_changes,
+    coupons, tier_changes, matches, dispatches,
 )  # fmt: skip
 #: Triggers that fire for all guests alike, so that all are read; and one that asks who belongs to a segment.
 OF_EVERYBODY = {"festival", "on_date", "every", "enters"}
@@ -55,10 +57,10 @@ GUESTS = 1_000
 
 
 class Asked:
-    """The statement that finds the guests, and how the database goes about it."""
+    """The statement that finds the guests, or those that hold ``wanted``, and how the database goes about them."""
 
-    def __init__(self, db: Engine) -> None:
-        self._db = db
+    def __init__(self, db: Engine, wanted: str = "INSERT INTO matches") -> None:
+        self._db, self._wanted = db, wanted
         self.statements: list[tuple[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -69,7 +71,7 @@ class Asked:
         event.remove(self._db, "before_cursor_execute", self._seen)
 
     def _seen(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:
-        if "INSERT INTO matches" in statement:
+        if self._wanted in statement:
             self.statements.append((statement, parameters))
 
     def read_whole(self, statement: str, parameters: Any) -> list[str]:
