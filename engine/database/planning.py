@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, func, select, true
+
+_NAME: Final = "enable_seqscan"
+_ASKED: Final = select(func.current_setting(_NAME))
+_SET: Final = select(func.set_config(_NAME, bindparam("value"), true()))  # true: for this transaction
 
 
 @contextmanager
@@ -18,6 +23,7 @@ def by_index(conn: Connection) -> Iterator[None]:
     if conn.dialect.name != "postgresql":
         yield
         return
-    conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    before = conn.scalar(_ASKED)
+    conn.execute(_SET, {"value": "off"})
     yield  # after an error the transaction is rolled back, and this with it
-    conn.exec_driver_sql("SET LOCAL enable_seqscan TO DEFAULT")
+    conn.execute(_SET, {"value": before})
