@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -22,6 +22,7 @@ from benchmarks.postgres import NoServerError, Server, serving
 from engine.database.engines import open_db
 from engine.database.migrations import REVISIONS, migrate
 from engine.database.tables import metadata
+from engine.language.keys import KEY_FILE
 from engine.starter.home import HomeAnswers, create_home
 from engine.vocabulary.home import Home, load_home
 
@@ -60,6 +61,7 @@ class Ground:
     _open: dict[tuple[str, int], World] = field(default_factory=dict)
     _numbers: int = 0
     _stack: ExitStack = field(default_factory=ExitStack)
+    _shared: dict[tuple[str, ...], World] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self.keep.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,13 @@ class Ground:
             return f"none ({self.missing or 'not asked for'})"
         return self._server.version()
 
+    def shared(self, what: str, world: World, made: Callable[[World], AbstractContextManager[World]]) -> World:
+        """Give a world that several measures use, made when first asked for; each leaves it as it was."""
+        key = (what, world.name, str(world.size))
+        if key not in self._shared:
+            self._shared[key] = self._stack.enter_context(made(world))
+        return self._shared[key]
+
     @contextmanager
     def copied(self, world: World) -> Iterator[World]:
         """Copy a world's database; see ``World.copy``."""
@@ -128,6 +137,7 @@ class Ground:
         written = config.read_text(encoding="utf-8")
         line = next(line for line in written.splitlines() if line.startswith("database:"))
         config.write_text(written.replace(line, f"database: {url}"), encoding="utf-8")
+        (root / KEY_FILE).write_text(f"{crowd.KEY.hex()}\n", encoding="ascii")
         return World(name, size, url, root, load_home(root, os.environ), open_db(url), self)
 
     def _key(self, size: int) -> str:

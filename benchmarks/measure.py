@@ -26,11 +26,12 @@ class Skipped(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Bar:
-    """What ours is held to. ``plus`` is granted on top, in the measure's unit, whatever the opponent takes."""
+    """What ours is held to. ``plus`` is granted on top; what stays below ``over`` meets it. Both in the measure's unit."""
 
     kind: Literal["at most", "faster", "grows"]
     value: float
     plus: float = 0.0
+    over: float = 0.0
 
     def figure(self, ours: float, opponent: float) -> float:
         """Give what is compared with the bar, of one round."""
@@ -47,6 +48,8 @@ class Bar:
             return statistics.median(self.figure(*pair) for pair in pairs) >= self.value
         if self.kind == "grows":
             return statistics.median(self.figure(*pair) for pair in pairs) <= self.value
+        if statistics.median(ours) < self.over:
+            return True
         return statistics.median(mine - self.plus - self.value * other for mine, other in pairs) <= 0
 
     def said(self, unit: str) -> str:
@@ -55,15 +58,19 @@ class Bar:
             return f">= {self.value:g}x as fast"
         if self.kind == "grows":
             return f"exponent <= {self.value:g}"
-        amount = f"{self.plus * 1000:.0f} ms" if unit == "s" and self.plus < 1 else f"{self.plus:g} {unit}"
         if not self.value:
-            return f"<= {amount}"
-        return f"<= {self.value:g}x" + (f" + {amount}" if self.plus else "")
+            return f"<= {_amount(self.plus, unit)}"
+        plus = f" + {_amount(self.plus, unit)}" if self.plus else ""
+        return f"<= {self.value:g}x{plus}" + (f" over {_amount(self.over, unit)}" if self.over else "")
 
 
-def at_most(value: float, *, plus: float = 0.0) -> Bar:
-    """Ours takes at most so many times what the opponent takes, and ``plus`` (seconds, or the measure's unit)."""
-    return Bar("at most", value, plus)
+def _amount(value: float, unit: str) -> str:
+    return f"{value * 1000:.0f} ms" if unit == "s" and value < 1 else f"{value:g} {unit}"
+
+
+def at_most(value: float, *, plus: float = 0.0, over: float = 0.0) -> Bar:
+    """Ours takes at most so many times what the opponent takes, and ``plus``; less than ``over`` is never too much."""
+    return Bar("at most", value, plus, over)
 
 
 def faster(value: float) -> Bar:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import evaluation, pieces
+from benchmarks import evaluation, handmade, pieces
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
 SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "evaluation": evaluation.measures,
+    "handmade": handmade.measures,
     "pieces": pieces.measures,
 }
 
