@@ -32,11 +32,11 @@ def dispatches_sql(
                 f"CASE WHEN {channel}_state <> 'held' THEN {moment.at} END{end} FROM a"
             )
     if rule.alert:
+        late = f"CASE WHEN {moment.at} >= closes THEN"
         parts.append(
             f"SELECT id, {rule.alert[0]}, 0, {common}, 'alert', 'service', CAST(NULL AS BIGINT), "
-            f"{contents[rule.alert[1]]}, {rule.priority}, CASE WHEN {moment.at} >= closes THEN 'expired' ELSE 'held' END, "
-            f"CASE WHEN {moment.at} >= closes THEN 'too_late' ELSE 'first_approval' END, {moment.at}, closes, "
-            f"CASE WHEN {moment.at} >= closes THEN {moment.at} END{end} FROM a"
+            f"{contents[rule.alert[1]]}, {rule.priority}, {late} 'expired' ELSE 'held' END, {late} 'too_late' ELSE "
+            f"'first_approval' END, {moment.at}, closes, {late} {moment.at} END{end} FROM a"
         )
     if rule.coupon:
         parts.append(_coupon_part(rule, moment, common, end))

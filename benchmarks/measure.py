@@ -26,7 +26,7 @@ class Skipped(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Bar:
-    """What ours is held to. ``plus`` is granted on top; what stays below ``over`` meets it. Both in the measure's unit."""
+    """What ours is held to. ``plus`` is granted on top; what stays below ``over`` meets it. In the unit's own."""
 
     kind: Literal["at most", "faster", "grows"]
     value: float
