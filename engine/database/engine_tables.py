@@ -35,6 +35,8 @@ rules = Table(
     Column("approved_at", EpochSeconds),
     Column("active", Boolean, nullable=False, server_default=text("true"), comment="read again at the fence"),
     Column("watermark", EpochSeconds, comment="as_of of the last evaluation"),
+    Column("seen_hash", LargeBinary(32), comment="what was evaluated then: trigger, conditions, and what they rest on"),
+    Column("seen_tick", BigInteger, comment="of whose facts were written by then: see touched"),
     sqlite_autoincrement=True,
 )
 

@@ -55,6 +55,7 @@ from engine.database.counting import (
 from engine.database.sql import EpochSeconds, Id, greatest_of, least_of, upsert
 from engine.database.tables import customer_facts, customers, orders, points, refunds, tier_changes
 from engine.database.tiers import TierPlan, above_least, edges, plan_of, remember, stale, standing, write_changes
+from engine.database.touched import touch, touch_everybody, touch_selected
 
 __all__ = [
     "bring_to",
@@ -208,7 +209,8 @@ def facts_select(
     h = history.c
     last_day = h.last_day
     past = greatest_of(func.coalesce(h.past, 0), func.coalesce(purse.c.past, 0))
-    coming = least_of(func.coalesce(h.coming, _FAR), func.coalesce(purse.c.coming, _FAR))
+    joins = case((c.c.joined_at > at(as_of), c.c.joined_at), else_=literal(_FAR, BigInteger))
+    coming = least_of(func.coalesce(h.coming, _FAR), func.coalesce(purse.c.coming, _FAR), joins)
     columns: dict[str, Any] = {
         "customer_id": c.c.id,
         "zone_id": c.c.zone_id,
@@ -255,6 +257,7 @@ def recompute(conn: Connection, ids: Iterable[int], as_of: datetime) -> None:
     plan, rest = plan_of(conn), iter(ids)
     asked = {"as_of": as_of, **edges(conn, plan, as_of)}
     while chunk := list(islice(rest, _CHUNK)):
+        touch(conn, chunk)
         _make_anew(conn, _these(plan), {"ids": chunk, **asked})
         if plan is not None:
             write_changes(conn, plan, chunk, as_of)
@@ -276,6 +279,7 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
         return found
     found = conn.execute(stale.customers.with_only_columns(func.count()), asked).scalar_one()
     if found:
+        touch_selected(conn, stale.customers, asked)
         _make_anew(conn, stale, asked)
     return int(found)
 
@@ -283,6 +287,7 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
 def rebuild(conn: Connection, as_of: datetime) -> None:
     """Throw all facts away and make them anew."""
     plan = plan_of(conn)
+    touch_everybody(conn)
     conn.execute(delete(customer_facts))
     conn.execute(customer_facts.insert().from_select(_NAMES, facts_select(as_of, plan=plan)), edges(conn, plan, as_of))
     if plan is not None:

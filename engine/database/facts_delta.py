@@ -30,6 +30,7 @@ from engine.database.facts import recompute
 from engine.database.sql import EpochSeconds, Id, greatest_of
 from engine.database.tables import customer_facts, customers, orders
 from engine.database.tiers import plan_of
+from engine.database.touched import touch_selected
 
 
 def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:
@@ -43,15 +44,16 @@ def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:
         recompute(conn, conn.scalars(added.distinct()).all(), as_of)
         return
     asked = {"after_id": after_id, "as_of": as_of}
-    others, delta = _statements()
+    others, delta, added_to = _statements()
+    touch_selected(conn, added_to, asked)
     # Recomputed rows end with their newest order, so that the delta below passes over them.
     recompute(conn, conn.scalars(others, asked).all(), as_of)
     conn.execute(delta, asked)
 
 
 @cache
-def _statements() -> tuple[Select[Any], Update]:
-    """Who is to be recomputed, and the delta for all others: built once."""
+def _statements() -> tuple[Select[Any], Update, Select[Any]]:
+    """Who is to be recomputed, the delta for all others, and whom it is for: built once."""
     as_of = bindparam("as_of", type_=EpochSeconds)
     f, added = customer_facts, _added(bindparam("after_id", type_=Id))
     others = select(added.c.customer_id).outerjoin(f, f.c.customer_id == added.c.customer_id)
@@ -61,7 +63,10 @@ def _statements() -> tuple[Select[Any], Update]:
         .where(f.c.customer_id == added.c.customer_id, customers.c.id == f.c.customer_id, plain)
         .values(_grown(added, as_of))
     )
-    return others.where(not_(plain)), delta
+    o = orders.alias("newly")
+    these = (o.c.id > bindparam("after_id", type_=Id), o.c.customer_id.is_not(None))
+    added_to = select(o.c.customer_id).distinct().where(*these)
+    return others.where(not_(plain)), delta, added_to
 
 
 def _added(after_id: ColumnElement[int]) -> Subquery:

@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from engine.database.metadata import metadata
+from engine.database.metadata import id_column, metadata
 from engine.database.sql import EpochSeconds, Id
 
 #: One wide row a customer; ``engine/database/facts.py`` is its only definition. A row is right for every ``as_of`` with
@@ -65,7 +65,10 @@ customer_facts = Table(
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
     Index(None, "store_id"),
-    Index(None, "last_order_day"),
+    # The columns beside the day spare at_risk a look at the row of everybody who has not been in for two months.
+    Index(
+        "ix_customer_facts_absence", "last_order_day", "zone_id", "gap_days", "gaps", postgresql_include=["customer_id"]
+    ),
     Index(None, "birthday_md"),
     Index(None, "joined_day"),
     Index(None, "refresh_at"),
@@ -81,4 +84,16 @@ customer_facts = Table(
         )
         for name in ("tier_rests_on", "tier_fell_with")
     ),
+)
+
+#: Whose facts were written when, so that a rule need not look at everybody again: see ``engine/database/touched.py``.
+touched = Table(
+    "touched",
+    metadata,
+    id_column(),
+    Column("tick", BigInteger, nullable=False, comment="of who wrote them: grows, and is no time"),
+    Column("guests", Integer, nullable=False, comment="how many"),
+    Column("customers", Text, comment="their ids, as JSON; NULL: everybody"),
+    Index(None, "tick"),
+    sqlite_autoincrement=True,
 )

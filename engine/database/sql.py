@@ -5,14 +5,11 @@ An unknown dialect raises: a wrong guess about a date or a lock would be silent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
-    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -20,16 +17,12 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    Values,
     and_,
     case,
     cast,
-    column,
-    false,
     func,
     literal,
     literal_column,
-    null,
     or_,
     select,
 )
@@ -40,11 +33,7 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
-
-#: PostgreSQL takes 65,535 binds a statement, SQLite 32,766, and the rest of the statement needs some too.
-_MOST_BINDS = 10_000
 
 #: SQLite gives rowid semantics (and AUTOINCREMENT) to INTEGER primary keys only.
 Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -76,34 +65,6 @@ class EpochSeconds(TypeDecorator[datetime]):
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 (SQLAlchemy's signature)
         """Compare with an instant as an instant, with a number as seconds."""
         return BigInteger() if isinstance(value, int) else self
-
-
-def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> CTE:
-    """A small table of whole numbers that travels in the statement: ``name(column, ...) AS (VALUES (...), ...)``.
-
-    Every number is a bind of type BIGINT; where they are too many for binds, all travel in one as JSON. No rows make an
-    empty table of the same columns. Raises ``ValueError`` where a row has not one number for each column.
-    """
-    if any(len(row) != len(columns) for row in rows):
-        raise ValueError(f"each row of {name!r} needs {len(columns)} numbers: {', '.join(columns)}")
-    if not rows:
-        return select(*(cast(null(), BigInteger).label(each) for each in columns)).where(false()).cte(name)
-    if len(rows) * len(columns) > _MOST_BINDS:
-        return packed_cte(name, columns, literal(packed(rows), Text))
-    return _Numbers(name, columns, rows).cte(name)
-
-
-def packed(rows: Sequence[Sequence[int]]) -> str:
-    """Pack rows of whole numbers into one text, for ``packed_cte``."""
-    return json.dumps([list(row) for row in rows])
-
-
-def packed_cte(name: str, columns: Sequence[str], rows: ColumnElement[str]) -> CTE:
-    """The same table out of one text (``packed``): a bind that each execution may give anew."""
-    one = _JsonRows(rows, type_=Text()).table_valued("value", name=f"{name}_packed")
-    cells = (_JsonCell(one.c.value, literal_column(str(at)), type_=BigInteger()) for at in range(len(columns)))
-    unpacked = select(*(cell.label(each) for cell, each in zip(cells, columns, strict=True)))
-    return unpacked.cte(name).prefix_with("MATERIALIZED")
 
 
 def least_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> ColumnElement[Any]:
@@ -154,30 +115,17 @@ def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> Colu
     return value if isinstance(value, ColumnElement) else literal(value, like.type)
 
 
-class _Numbers(Values):
-    """``VALUES`` of whole numbers whose statement is compiled once: SQLAlchemy itself keeps none that holds plain data.
-
-    The numbers are binds of the cache's key, so that the next statement of this shape only brings its own.
-    """
-
-    _traverse_internals = [  # noqa: RUF012 (SQLAlchemy's own way to say what a statement is made of)
-        ("_column_args", InternalTraversal.dp_clauseelement_list),
-        ("_numbers", InternalTraversal.dp_clauseelement_list),
-        ("name", InternalTraversal.dp_string),
-    ]
-
-    def __init__(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
-        super().__init__(*(column(each, BigInteger) for each in columns), name=name)
-        self._numbers = [literal(number, BigInteger) for row in rows for number in row]
-
-    @property
-    def _data(self) -> Any:  # type: ignore[override]  # read there, and written by Values.data only
-        """The rows, as the compiler of ``Values`` wants them."""
-        wide = len(self._column_args)
-        return ([tuple(self._numbers[at : at + wide]) for at in range(0, len(self._numbers), wide)],)
+def writer(last_run: ColumnElement[int]) -> ColumnElement[int]:
+    """SQL: who writes: the number of the transaction (PostgreSQL); the last run where there is one writer (SQLite)."""
+    return _Writer(last_run, type_=BigInteger())
 
 
-class _Ours(FunctionElement[Any]):
+def oldest_under_way(last_run: ColumnElement[int]) -> ColumnElement[int]:
+    """SQL: the lowest ``writer`` whose changes this transaction may not see yet."""
+    return _OldestUnderWay(last_run, type_=BigInteger())
+
+
+class PerDialect(FunctionElement[Any]):
     """A function that each dialect spells in its own way, below."""
 
     word: str
@@ -188,42 +136,38 @@ class _Ours(FunctionElement[Any]):
         self.type = type_
 
 
-class _Least(_Ours):
+class _Least(PerDialect):
     word = "least_of"
     inherit_cache = True
 
 
-class _Greatest(_Ours):
+class _Greatest(PerDialect):
     word = "greatest_of"
     inherit_cache = True
 
 
-class _JsonText(_Ours):
+class _JsonText(PerDialect):
     word = "json_text"
     inherit_cache = True
 
 
-class _JsonNumber(_Ours):
+class _JsonNumber(PerDialect):
     word = "json_number"
     inherit_cache = True
 
 
-class _JsonRows(_Ours):
-    """The elements of a JSON list, as rows of one column ``value``."""
-
-    word = "json_rows"
+class _Writer(PerDialect):
+    word = "writer"
     inherit_cache = True
 
 
-class _JsonCell(_Ours):
-    """The whole number at a place of a JSON list."""
-
-    word = "json_cell"
+class _OldestUnderWay(PerDialect):
+    word = "oldest_under_way"
     inherit_cache = True
 
 
-@compiles(_Ours)
-def _unknown_dialect(element: _Ours, compiler: SQLCompiler, **_: Any) -> str:
+@compiles(PerDialect)
+def _unknown_dialect(element: PerDialect, compiler: SQLCompiler, **_: Any) -> str:
     raise CompileError(f"{element.word} is not spelled out for {compiler.dialect.name}: see engine/database/sql.py")
 
 
@@ -237,7 +181,7 @@ def _greatest_sqlite(element: _Greatest, compiler: SQLCompiler, **options: Any) 
     return compiler.process(func.max(*element.clauses), **options)
 
 
-def _if_all_known(element: _Ours, result: ColumnElement[Any]) -> ColumnElement[Any]:
+def _if_all_known(element: PerDialect, result: ColumnElement[Any]) -> ColumnElement[Any]:
     """PostgreSQL's GREATEST and LEAST pass over NULL; SQLite's max and min do not."""
     return case((and_(*(each.is_not(None) for each in element.clauses)), result))
 
@@ -283,27 +227,22 @@ def _json_number_postgresql(element: _JsonNumber, compiler: SQLCompiler, **optio
     return compiler.process(case((number, cast(document.op("->>")(key), Double))), **options)
 
 
-@compiles(_JsonRows, "sqlite")
-def _json_rows_sqlite(element: _JsonRows, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(func.json_each(*element.clauses), **options)
+@compiles(_Writer, "sqlite")
+@compiles(_OldestUnderWay, "sqlite")
+def _tick_sqlite(element: PerDialect, compiler: SQLCompiler, **options: Any) -> str:
+    (last_run,) = element.clauses
+    return compiler.process(last_run, **options)
 
 
-@compiles(_JsonRows, "postgresql")
-def _json_rows_postgresql(element: _JsonRows, compiler: SQLCompiler, **options: Any) -> str:
-    (rows,) = element.clauses
-    return compiler.process(func.json_array_elements(cast(rows, JSON)), **options)
+@compiles(_Writer, "postgresql")
+def _writer_postgresql(_: _Writer, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(cast(cast(func.pg_current_xact_id(), Text), BigInteger), **options)
 
 
-@compiles(_JsonCell, "sqlite")
-def _json_cell_sqlite(element: _JsonCell, compiler: SQLCompiler, **options: Any) -> str:
-    row, at = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({row}, '$[{at}]')"
-
-
-@compiles(_JsonCell, "postgresql")
-def _json_cell_postgresql(element: _JsonCell, compiler: SQLCompiler, **options: Any) -> str:
-    row, at = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"CAST({row} ->> {at} AS BIGINT)"
+@compiles(_OldestUnderWay, "postgresql")
+def _oldest_postgresql(_: _OldestUnderWay, compiler: SQLCompiler, **options: Any) -> str:
+    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
+    return compiler.process(cast(cast(oldest, Text), BigInteger), **options)
 
 
 def upsert(conn: Connection, table: Table) -> Any:

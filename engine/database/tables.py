@@ -57,7 +57,7 @@ from engine.database.engine_tables import (
     senders,
     switch,
 )
-from engine.database.facts_tables import customer_facts
+from engine.database.facts_tables import customer_facts, touched
 from engine.database.metadata import metadata
 
 __all__ = [
@@ -100,5 +100,6 @@ __all__ = [
     "tags",
     "tier_changes",
     "tier_plan",
+    "touched",
     "zones",
 ]

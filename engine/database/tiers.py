@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 
 from engine.database.counting import AsOf, counts, net_total
-from engine.database.sql import packed, packed_cte
+from engine.database.packed import packed, packed_cte
 from engine.database.tables import customer_facts, customers, orders, tier_changes, tier_plan, zones
 from engine.language.times import Duration, business_day
 

@@ -21,18 +21,22 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    column,
     func,
     literal,
     null,
     or_,
     select,
+    table,
     true,
     type_coerce,
+    union,
 )
 
 from engine.database.consent import block_reason
 from engine.database.sql import upsert
 from engine.database.tables import matches, stores
+from engine.database.touched import touched_since
 from engine.evaluation.permission import bucket, in_branches, too_soon
 from engine.language.compliance import ImpliedTerms
 from engine.language.rule import Rule, Step
@@ -40,6 +44,7 @@ from engine.vocabulary.actions import ACTIONS
 from engine.vocabulary.conditions import Condition, all_hold
 from engine.vocabulary.occasions import Candidates
 from engine.vocabulary.scope import Scope
+from engine.vocabulary.steady import turn
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def compile_rule(
     ``exclude`` are the conditions of the config under which a guest never gets marketing; ``holdout`` is the share, in
     hundredths of a percent, of the guests who get none so that all rules can be compared with none.
     """
-    found = rule.trigger.candidates(scope)
+    found = _found(rule, scope)
     excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
     judged = _judged(rule, _ranked(rule, _permission(rule, scope, _candidates(rule, scope, rows, found, excluded))))
     controls = [(judged.c.bucket < rule.holdout, "control")]
@@ -148,7 +153,32 @@ def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, exclude
             all_hold(rule.conditions, scope) if rule.conditions else true(),
         )
     )
-    return chosen.add_cte(scope.days_table()).cte("candidates")
+    return chosen.add_cte(scope.days_table(), *_moved(scope, found)).cte("candidates")
+
+
+def _found(rule: Rule, scope: Scope) -> Candidates:
+    """Give the trigger's candidates: of all guests, or of those alone who can have become one since the last time.
+
+    For all others the trigger had opened by then, and the conditions, which turn by nothing but what is written of a
+    guest, were what they are now: they were matched then, or are no candidates now. So the matches are the same.
+    """
+    found: Candidates
+    if scope.seen_tick is not None and not turn(rule.conditions, scope.segments, to=True):
+        scope.moved = table("moved", column("customer_id", BigInteger))
+        found = rule.trigger.candidates(scope)
+        if found.newly is not None:
+            return found
+        scope.moved = None
+    found = rule.trigger.candidates(scope)
+    return found
+
+
+def _moved(scope: Scope, found: Candidates) -> list[CTE]:
+    """The table ``moved`` where there is one: for whom the trigger has opened since, and whose facts were written."""
+    if scope.moved is None or found.newly is None:
+        return []
+    moved = union(found.newly, touched_since(literal(scope.seen_tick, BigInteger)))
+    return [moved.cte("moved").prefix_with("MATERIALIZED")]
 
 
 def _is_there(scope: Scope) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from engine.database.months import month_of
-from engine.database.sql import packed
+from engine.database.packed import packed
 from engine.evaluation.lost import hold_lost
 from engine.evaluation.rows import SHUT, Shape, beginning, inserting, issuing
 from engine.language.config import Config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,8 @@ from engine.language.times import business_day
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Zone
 
+#: To be raised when a word comes to find other guests than before: then every rule looks at everybody once.
+_FORM: Final = 1
 #: What a version keeps of its home besides the rule itself: names under which it stands in ``body``.
 KEPT: Final = ("segments", "attributes")
 
@@ -30,8 +34,15 @@ _MARKED: Final = (
     update(rules)
     .where(rules.c.id == bindparam("rule_row", type_=Id))
     .where(or_(_MARK.is_(None), _MARK < _AS_OF, bindparam("latest", type_=EpochSeconds) < _MARK))
-    .values(watermark=_AS_OF)
+    .values(watermark=_AS_OF, seen_hash=bindparam("hash"), seen_tick=bindparam("tick"))
 )
+
+
+class Seen(NamedTuple):
+    """What an evaluation knows: the hash of what it looks for, and the tick up to which it has seen the facts."""
+
+    hash: bytes | None
+    tick: int | None
 
 
 class Version(NamedTuple):
@@ -43,10 +54,11 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True)
 class Registered:
-    """A rule's row. ``watermark`` is the ``as_of`` of its last evaluation."""
+    """A rule's row. ``watermark`` is the ``as_of`` of its last evaluation, ``seen`` what that knew."""
 
     id: int
     watermark: datetime | None
+    seen: Seen
     approved: bool  #: approved at least once
     approved_now: bool  #: approved as it stands now
 
@@ -76,7 +88,11 @@ def register(conn: Connection, home: Home, as_of: datetime) -> dict[str, Registe
         conn.execute(update(rules).where(rules.c.id.in_(gone)).values(active=False))
     return {
         row.rule: Registered(
-            row.id, row.watermark, row.approved_hash is not None, row.approved_hash == row.content_hash
+            row.id,
+            row.watermark,
+            Seen(row.seen_hash, row.seen_tick),
+            row.approved_hash is not None,
+            row.approved_hash == row.content_hash,
         )
         for row in rows.values()
     }
@@ -155,6 +171,20 @@ def zones_in_use(conn: Connection) -> list[Zone]:
     return [Zone(row.id, ZoneInfo(row.name)) for row in conn.execute(select(zones).order_by(zones.c.id))]
 
 
-def remember_watermark(conn: Connection, rule_row: int, as_of: datetime, *, latest: datetime) -> None:
+def looked_for(rule: Rule, home: Home) -> bytes:
+    """Give the hash of all that says whom the rule's trigger and conditions find, beside the data and the time."""
+    rests_on = {
+        "form": _FORM,
+        "rule": {key: rule.body[key] for key in ("trigger", "conditions") if key in rule.body},
+        "segments": dict(home.segment_data),
+        "attributes": dict(home.config.attributes),
+        "day_starts": str(home.config.day_starts),
+        "tiers": repr(home.tier_plan),
+    }
+    return hashlib.sha256(json.dumps(rests_on, sort_keys=True, ensure_ascii=False).encode()).digest()
+
+
+def remember_watermark(conn: Connection, rule_row: int, as_of: datetime, *, latest: datetime, seen: Seen) -> None:
     """Note that the rule was evaluated at ``as_of``; the watermark never goes back, but for one beyond ``latest``."""
-    conn.execute(_MARKED, {"rule_row": rule_row, "as_of": as_of, "latest": latest})
+    asked = {"rule_row": rule_row, "as_of": as_of, "latest": latest}
+    conn.execute(_MARKED, {**asked, "hash": seen.hash, "tick": seen.tick})

@@ -32,7 +32,8 @@ from sqlalchemy import (
 )
 
 from engine.database.months import the_month
-from engine.database.sql import EpochSeconds, Id, packed_cte, row_by_row, spelled_in
+from engine.database.packed import packed_cte
+from engine.database.sql import EpochSeconds, Id, row_by_row, spelled_in
 from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
 from engine.evaluation.permission import bucket, within
 from engine.language.contacts import Channel

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
@@ -18,6 +19,7 @@ from engine.database.months import month_of
 from engine.database.planning import by_index
 from engine.database.tables import orders, runs
 from engine.database.tiers import TierPlan, plan_of
+from engine.database.touched import Log, read_log
 from engine.evaluation import clock
 from engine.evaluation.balance import Balance, Judged
 from engine.evaluation.compiler import Rows, write_matches
@@ -25,8 +27,10 @@ from engine.evaluation.permission import implied_terms, reaches
 from engine.evaluation.queue import Queue, write_dispatches
 from engine.evaluation.register import (
     Registered,
+    Seen,
     Version,
     content_rows,
+    looked_for,
     register,
     remember_watermark,
     version_row,
@@ -44,6 +48,9 @@ from engine.vocabulary.scope import Scope, Zone
 
 #: However small the base, this many matches of one rule need no brake.
 BLAST_FLOOR = 50
+
+#: A rule that was not evaluated for so long looks at everybody, and nothing is kept for it.
+_FORGOTTEN: Final = timedelta(days=35)
 
 #: Called inside the transaction, before a dry run is rolled back: (connection, run id, results).
 Look = Callable[[Connection, int, Sequence[RuleResult]], None]
@@ -95,6 +102,7 @@ class _Evaluation:
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)
     newest: datetime | None = None
     plan: TierPlan | None = None
+    log: Log = field(default_factory=Log)
     zones: Sequence[Zone] = ()
     registered: Mapping[str, Registered] = field(default_factory=dict)
     versions: Mapping[tuple[int, bytes], Version] = field(default_factory=dict)
@@ -150,6 +158,7 @@ class _Evaluation:
         )
         assert made.inserted_primary_key is not None
         self.run = int(made.inserted_primary_key[0])
+        self.log = read_log(conn, [row.seen.tick for row in self.registered.values() if self._is_fresh(row)])
 
     def _doubt(self, results: Sequence[RuleResult]) -> str | None:
         if self.jumped is None or not any(each.held == "clock" for each in results):
@@ -183,6 +192,15 @@ class _Evaluation:
         """A watermark ahead of the clock was set by a trial at a later time: it hides nothing from real runs."""
         ahead = row.watermark is not None and row.watermark > max(self.as_of, self.started_at + clock.SLACK)
         return replace(row, watermark=None) if ahead else row
+
+    def _is_fresh(self, row: Registered) -> bool:
+        """Tell whether the rule was evaluated lately, and before this time."""
+        return row.watermark is not None and self.as_of - _FORGOTTEN <= row.watermark <= self.as_of
+
+    def _seen_tick(self, row: Registered, seen: Seen) -> int | None:
+        """Give the tick of the rule's last evaluation, if only those who have moved since need be looked at."""
+        same = row.seen.hash == seen.hash and self._is_fresh(row)
+        return row.seen.tick if same and self.log.is_short(row.seen.tick) else None
 
     def _is_due(self, rule: Rule, row: Registered) -> bool:
         config = self.home.config
@@ -228,6 +246,7 @@ class _Evaluation:
         home = self.home
         at_hand = self.versions.get((row.id, rule.version_hash))
         version = version_row(conn, rule, row.id, self.as_of, home, at_hand=at_hand)
+        seen = Seen(looked_for(rule, home), self.log.tick)
         scope = Scope(
             moment=self.as_of,
             zones=self.zones,
@@ -235,12 +254,13 @@ class _Evaluation:
             segments=home.segments,
             topic=rule.topic,
             watermark=row.watermark,
+            seen_tick=self._seen_tick(row, seen),
             plan=self.plan,
             implied=self.implied,
         )
         rows = Rows(rule=row.id, version=version, run=self.run)
         write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
-        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK)
+        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK, seen=seen)
         balance = Balance(conn, self.run, row.id, month_of(self.as_of))
         judged = balance.judged()
         if not judged:  # as on most days of most rules

@@ -76,7 +76,7 @@ class Lapsed:
         closes = self.up_to.after if self.up_to else then(self.after, _LAPSED_STAYS_OPEN)
         days = open_days(scope, opens=self.after.after, first=self.after.latest, closes=closes)
         if not self.filters:
-            return _on_last_order(scope, days)
+            return _on_last_order(scope, days, days.c.fresh == 1)
         return _on_last_of_kind(scope, days, self.filters)
 
     def ended(self, scope: Scope) -> ColumnElement[bool]:
@@ -163,7 +163,10 @@ class AtRisk:
 
         # What has closed is judged on its last open day, and only if it opened after the rule's last evaluation.
         newly = or_(days.c.expired == 0, days.c.fresh == 1, not_(beyond(days.c.seen)))
-        return _on_last_order(scope, days).narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
+        # Whose rhythm has opened it since is found by days and gaps alone, which one index holds.
+        opened = or_(days.c.fresh == 1, and_(beyond(days.c.judged), not_(beyond(days.c.seen))))
+        found = _on_last_order(scope, days, opened)
+        return found.narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
 
     def ended(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: an order is known that the match did not know of, or was placed after it."""
@@ -204,15 +207,18 @@ def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnE
     return select(order.c.id).where(*of_guest(filters, scope, order), since).correlate(scope.facts, scope.days).exists()
 
 
-def _on_last_order(scope: Scope, days: OpenDays) -> Candidates:
+def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) -> Candidates:
+    """``opened``: it opened since the watermark."""
     facts = scope.facts
-    same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
+    of_zone = days.c.zone_id == facts.c.zone_id
+    same = and_(of_zone, days.c.key == facts.c.last_order_day)
     return Candidates(
-        source=scope.guest().join(days.table, same),
+        source=scope.guest().join(days.table, and_(of_zone, days.c.key == scope.due(facts.c.last_order_day))),
         where=(),
         occasion=facts.c.last_order_id,
         closes=days.c.closes,
         expired=days.c.expired,
+        newly=select(facts.c.customer_id).select_from(facts.join(days.table, same)).where(opened),
     )
 
 

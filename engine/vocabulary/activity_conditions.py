@@ -200,6 +200,11 @@ class Points(Happened):
             return scope.facts.c.points
         return points_balance(scope.facts.c.customer_id, scope.as_of, self.ledger)
 
+    def turns(self, *, to: bool) -> bool:
+        """Tell whether it may turn by itself; the balance stands in the facts, which are written when points expire."""
+        del to
+        return bool(self.period) or self.ledger != _DEFAULT_LEDGER
+
     def sentence(self) -> Phrase:
         """Say it in English."""
         number, which = self.test.sentence(), self.period.sentence()

@@ -119,6 +119,11 @@ class Attribute:
         asked = select(said).where(who.c.id == scope.facts.c.customer_id).correlate(scope.facts)
         return self.test.sql(asked.scalar_subquery())
 
+    def turns(self, *, to: bool) -> bool:
+        """Tell that it turns only when something is written of the guest."""
+        del to
+        return False
+
     def sentence(self) -> Phrase:
         """Say it in English."""
         return phrase('has as "{name}" {test}', name=self.name, test=self.test.sentence())

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sqlalchemy import CTE
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.language.lunar import lunar_day
 from engine.language.times import Duration
 from engine.vocabulary.occasions import firing_days

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from sqlalchemy import CTE
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.language.times import business_day
 from engine.vocabulary.scope import Scope
 

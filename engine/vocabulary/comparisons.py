@@ -136,6 +136,10 @@ class NumberTest:
         from_below = (min(bounds) for word, bounds in self.tests if word in _FROM_BELOW)
         return max(from_below, default=Decimal(0))
 
+    def only_from_below(self) -> bool:
+        """Tell whether a number that passes still passes when it grows."""
+        return all(word in {"at_least", "more_than"} for word, _ in self.tests)
+
     def is_any(self) -> bool:
         """Tell whether exactly the numbers from 1 on pass."""
         return self.tests in {(("at_least", (Decimal(1),)),), (("more_than", (Decimal(0),)),)}

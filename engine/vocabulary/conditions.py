@@ -44,6 +44,8 @@ class Condition(Protocol):
         """SQL: the condition holds for the guest of ``scope``. NULL counts as no."""
         ...
 
+    # And where it cannot turn true or false by itself ``turns(to)``: see ``steady``.
+
     def sentence(self) -> Phrase:
         """Say it in English, to follow 'the guest'."""
         ...

@@ -23,7 +23,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from engine.database.sql import EpochSeconds, values_cte
+from engine.database.packed import values_cte
+from engine.database.sql import EpochSeconds
 from engine.database.tables import customer_facts, tier_changes
 from engine.language.loyalty import Tiers
 from engine.language.phrases import Phrase, phrase

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Self
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, select
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.database.tables import stores
 from engine.language.calendarfile import Calendar
 from engine.language.festivals import ELSEWHERE, FESTIVALS

@@ -277,6 +277,11 @@ class OrderFilters:
         return self.period.before is None and self == OrderFilters(self.period, minor_units=self.minor_units)
 
     @property
+    def of_others(self) -> bool:
+        """Tell whether the filters look at more than the guest's orders: at what stores and products are called."""
+        return self.of_items or self.store is not None
+
+    @property
     def of_items(self) -> bool:
         """Tell whether the filters look at what an order holds: then an order without items says nothing."""
         return self.product is not None or self.category is not None

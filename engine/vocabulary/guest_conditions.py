@@ -58,6 +58,11 @@ class Tier(_Text):
         """Compare the key of the tier in the facts."""
         return self.test.sql(scope.facts.c.tier_key)
 
+    def turns(self, *, to: bool) -> bool:
+        """Tell that it turns only when something is written of the guest."""
+        del to
+        return False
+
 
 class City(_Text):
     """The city the guest lives in."""
@@ -71,6 +76,11 @@ class City(_Text):
         """Compare the city's key."""
         return self.test.sql(scope.of_customer("city_key"))
 
+    def turns(self, *, to: bool) -> bool:
+        """Tell that it turns only when something is written of the guest."""
+        del to
+        return False
+
 
 class Gender(_Text):
     """The guest's gender."""
@@ -83,6 +93,11 @@ class Gender(_Text):
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Compare the gender's key."""
         return self.test.sql(scope.of_customer("gender_key"))
+
+    def turns(self, *, to: bool) -> bool:
+        """Tell that it turns only when something is written of the guest."""
+        del to
+        return False
 
 
 class Language(_Text):
@@ -108,6 +123,11 @@ class Language(_Text):
     def sql(self, scope: Scope) -> ColumnElement[bool]:
         """Compare the language tag, case-folded; tags are ASCII."""
         return self.test.sql(func.lower(scope.of_customer("language")))
+
+    def turns(self, *, to: bool) -> bool:
+        """Tell that it turns only when something is written of the guest."""
+        del to
+        return False
 
     def sentence(self) -> Phrase:
         """Say it in English."""

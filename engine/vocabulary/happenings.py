@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from sqlalchemy import CTE, ColumnElement, and_, func, select, union_all
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.database.tables import events
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration

@@ -13,10 +13,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, bindparam, case, type_coerce
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, bindparam, case, type_coerce
 
-from engine.database.sql import EpochSeconds, values_cte
-from engine.language.times import Duration, business_day
+from engine.database.packed import values_cte
+from engine.database.sql import EpochSeconds
+from engine.language.times import Duration
 from engine.vocabulary.scope import Scope, Zone
 
 ONE_DAY = timedelta(days=1)
@@ -40,6 +41,9 @@ class Candidates:
     event_id: ColumnElement[Any] | None = None
     friend_id: ColumnElement[Any] | None = None  #: the customer whom the guest referred
     store_id: ColumnElement[Any] | None = None
+    #: Ids of all guests for whom something has opened since the watermark; None: this trigger does not tell. What a
+    #: trigger that tells selects rests on nothing but the guest's facts and the time.
+    newly: Select[Any] | None = None
 
     def narrowed(self, *tests: ColumnElement[bool]) -> Candidates:
         """Give the same candidates with more tests."""
@@ -103,7 +107,7 @@ def _zone_days(
     *,
     late: bool,
 ) -> Iterator[tuple[int, ...]]:
-    today, seen = scope.today_in(zone), _seen(scope, zone)
+    today, seen = scope.today_in(zone), scope.seen_in(zone)
     day = first(today)
     while True:
         fresh = seen is not None and opens(day) > seen
@@ -134,7 +138,7 @@ def firing_days(
     ``latest`` gives the newest day, that day or before it, on which anything fires at all (None: none did); ``closes``
     gives the day on which what fired on a day is over. The newest come first.
     """
-    today, seen = scope.today_in(zone), _seen(scope, zone)
+    today, seen = scope.today_in(zone), scope.seen_in(zone)
     day = latest(today)
     while day is not None:
         closed = closes(day) <= today
@@ -152,12 +156,6 @@ def named(number: int, name: str) -> int:
 def of_day(day: date) -> int:
     """Give the occasion of a day: yyyymmdd."""
     return day.year * 10_000 + day.month * 100 + day.day
-
-
-def _seen(scope: Scope, zone: Zone) -> date | None:
-    if scope.watermark is None:
-        return None
-    return business_day(scope.watermark, zone.info, scope.day_starts)
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ def exactly(
     *,
     occasion: ColumnElement[Any],
     where: Sequence[ColumnElement[bool]],
-    **fired: ColumnElement[Any],
+    **fired: Any,
 ) -> Candidates:
     """Give the candidates of something that fires at an exact instant ``at``, by the instants that are open.
 

@@ -66,6 +66,18 @@ class Counted(ABC):
             return and_(*enough)
         return and_(*enough, self.test.sql(self._looked_up(scope)))
 
+    def turns(self, *, to: bool) -> bool:
+        """Tell whether it may turn true (``to``) or false with nothing written of the guest, as time passes.
+
+        What lies within a period can only become less; stores and products have names that others may change.
+        """
+        filters = self.filters
+        if filters.of_others or filters.period.before is not None or filters.period.since == "match":
+            return True
+        if filters.period.within is None:
+            return False
+        return not (to and self.grows and self.test.only_from_below())
+
     def _may_be_enough(self, scope: Scope) -> list[ColumnElement[bool]]:
         """SQL: what the facts must say of each guest who can pass; nothing where they say nothing."""
         least, facts = self.test.least(), scope.facts.c
@@ -299,6 +311,11 @@ class DaysSinceOrder(Counted):
     def of_measure(cls, scope: Scope, measured: ColumnElement[Any]) -> ColumnElement[Any]:
         """Count from that day."""
         return scope.today - measured
+
+    def turns(self, *, to: bool) -> bool:
+        """Tell that each day makes it one more."""
+        del to
+        return True
 
     def sentence(self) -> Phrase:
         """Say it in English."""

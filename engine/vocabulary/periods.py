@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final, Self
 
-from sqlalchemy import CTE, or_
+from sqlalchemy import CTE, or_, select
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.language.check import did_you_mean
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import DAY_NAMES, DAYS, Duration, parse_date
@@ -20,7 +20,7 @@ from engine.vocabulary.reading import Reader
 from engine.vocabulary.scope import Scope
 from engine.vocabulary.trigger_settings import late_setting, stays_open
 
-_COLUMNS: Final = ("zone_id", "day", "occasion", "closes", "expired")
+_COLUMNS: Final = ("zone_id", "day", "occasion", "closes", "expired", "fresh")
 _PERIODS: Final = ("day", "week", "month", "quarter", "year")
 _MOST_DAYS: Final = 31
 
@@ -244,23 +244,28 @@ def _open(
     closes: Callable[[date], date],
     named: Callable[[date], date] = lambda day: day,
 ) -> CTE:
-    """Give the table of open days of the calendar: ``(zone_id, day, occasion, closes, expired)``.
+    """Give the table of open days of the calendar: ``(zone_id, day, occasion, closes, expired, fresh)``.
 
     ``named`` gives the day that stands for one of them as the occasion.
     """
-    rows = [
-        (zone.id, day.toordinal(), of_day(named(day)), int(scope.start(closes(day), zone).timestamp()), int(expired))
-        for zone in scope.zones
-        for day, expired in firing_days(scope, zone, closes, latest)
-    ]
+    rows = []
+    for zone in scope.zones:
+        seen = scope.seen_in(zone)
+        for day, expired in firing_days(scope, zone, closes, latest):
+            over = int(scope.start(closes(day), zone).timestamp())
+            fresh = seen is None or day > seen
+            rows.append((zone.id, day.toordinal(), of_day(named(day)), over, int(expired), int(fresh)))
     return values_cte("open_dates", _COLUMNS, rows)
 
 
 def _everybody(scope: Scope, days: CTE) -> Candidates:
+    facts = scope.facts
+    same = days.c.zone_id == facts.c.zone_id
     return Candidates(
-        source=scope.guest().join(days, days.c.zone_id == scope.facts.c.zone_id),
+        source=scope.guest().join(days, same),
         where=(),
         occasion=days.c.occasion,
         closes=days.c.closes,
         expired=days.c.expired,
+        newly=select(facts.c.customer_id).select_from(facts.join(days, same)).where(days.c.fresh == 1),
     )

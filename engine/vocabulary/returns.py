@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import CTE, ColumnElement, Select, and_, case, literal, or_, select, union_all
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.database.tables import customer_dates, customer_facts
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.times import Duration

@@ -13,9 +13,10 @@ from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, bindparam, column, select, table
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, TableClause, bindparam, column, select, table
 
-from engine.database.sql import EpochSeconds, values_cte
+from engine.database.packed import values_cte
+from engine.database.sql import EpochSeconds
 from engine.database.tables import customer_facts, customers
 from engine.database.tiers import TierPlan
 from engine.language.compliance import ImpliedTerms
@@ -40,8 +41,10 @@ class Scope:
     segments: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     topic: str | None = None
     watermark: datetime | None = None  #: as_of of the rule's last evaluation
+    seen_tick: int | None = None  #: of whose facts that evaluation knew; None: everybody is to be looked at
     plan: TierPlan | None = None  #: by which tiers stand in the facts; None: by the customers' files
     implied: Mapping[str, ImpliedTerms] = field(default_factory=dict)  #: by channel; none: implied consent is none
+    moved: TableClause | None = None  #: ``moved(customer_id)``: nobody else need be looked at; None: all
     match_at: datetime | None = None  #: when the match was made: only where ``since: match`` is asked
     facts: FromClause = field(default_factory=lambda: customer_facts.alias("f"))  #: the guests as they are then
     everyone: FromClause = customer_facts  #: all guests as they are then, to compare one with
@@ -58,6 +61,10 @@ class Scope:
     def today_in(self, zone: Zone) -> date:
         """Give the business day of the moment in ``zone``."""
         return business_day(self.moment, zone.info, self.day_starts)
+
+    def seen_in(self, zone: Zone) -> date | None:
+        """Give the business day of the rule's last evaluation in ``zone``."""
+        return None if self.watermark is None else business_day(self.watermark, zone.info, self.day_starts)
 
     @property
     def today(self) -> ColumnElement[int]:
@@ -82,7 +89,8 @@ class Scope:
         ``facts`` holds those guests of that moment who are asked about, ``everyone`` all. Its ``days_table()`` has to
         be added to what is asked of it. Of guests themselves (city, tags that are gone, consent) there is no history.
         """
-        return replace(self, moment=moment, facts=facts, everyone=everyone, called="_then", watermark=None)
+        then = replace(self, moment=moment, facts=facts, everyone=everyone, called="_then")
+        return replace(then, watermark=None, seen_tick=None, moved=None)
 
     def keys_of_today(self, name: str, work_out: Callable[[date], Iterable[int]]) -> Select[Any]:
         """Give a select of the whole numbers that ``work_out`` makes of the guest's today, to be tested with ``IN``."""
@@ -138,8 +146,17 @@ class Scope:
         return bindparam(None, earlier, EpochSeconds(), unique=True)
 
     def guest(self) -> FromClause:
-        """Give the guests with the days of their zone, to select from."""
+        """Give the guests with the days of their zone, to select from: all, or those who have ``moved``."""
+        if self.moved is not None:
+            return self.guests_of(self.moved)
         return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
+
+    def due(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:
+        """SQL: a fact by whose index the guests are found who are due; but not where those who moved are found first.
+
+        Adding nothing keeps SQLite from its index.
+        """
+        return fact if self.moved is None else fact + 0
 
     def guests_of(self, found: FromClause) -> FromClause:
         """Give rows that were found (with ``customer_id``), each with its guest: read by id, not all guests first."""

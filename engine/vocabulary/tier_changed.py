@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from sqlalchemy import CTE, and_, func
 
-from engine.database.sql import values_cte
+from engine.database.packed import values_cte
 from engine.database.tables import tier_changes
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.textkey import text_key

@@ -8,7 +8,8 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.expression import Executable
 
-from engine.database.sql import greatest_of, json_text, least_of, upsert, values_cte
+from engine.database.packed import values_cte
+from engine.database.sql import greatest_of, json_text, least_of, upsert
 from engine.database.tables import orders, stores, zones
 
 DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.dialect(paramstyle="named")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.database.migrations.growth import ledger
+from engine.database.migrations.growth import ledger, touched
 
 revision = "0004"
 down_revision = "0003"
@@ -11,3 +11,4 @@ down_revision = "0003"
 def upgrade() -> None:
     """Change the tables step by step."""
     ledger.upgrade()
+    touched.upgrade()
