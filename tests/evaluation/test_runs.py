@@ -365,7 +365,7 @@ def test_a_broken_segment_stops_the_rules_that_use_it_and_no_other(cafe: Cafe, t
 def test_a_holdout_of_10_percent_is_about_that_and_the_same_for_ever(cafe: Cafe) -> None:
     from sqlalchemy import BigInteger, literal
 
-    from engine.database.sql import values_cte
+    from engine.database.packed import values_cte
     from engine.evaluation.permission import bucket
 
     ids = [*range(1, 5001), *range(2**31 - 3, 2**31 + 2000), *range(10**12, 10**12 + 3000)]
