@@ -156,7 +156,8 @@ def _complete(
         lines = [f"{business.name}, {business.address}", why.format(name=business.name)]
         text = "\n".join([text, "", "-- ", *lines, *([way_out] if "unsubscribe" in missing else [])])
     if page is not None:
-        missing = _missing_from(text_of(page), unsubscribe_url, business)
+        seen = text_of(page) if rendered.seen is None else rendered.seen
+        missing = _missing_from(seen, unsubscribe_url, business)
         if missing:
             foot = _footer_html(unsubscribe_url, business, missing, rendered.language, by_reply=by_reply)
             page = _with_footer(page, foot)

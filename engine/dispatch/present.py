@@ -6,7 +6,7 @@ The values of a message are kept as plain data (``values.py``); here they get th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Whole texts with lines of their own; every other text is one line.
 _WITH_LINES: Final = frozenset({"comment"})
 #: Under this name the filters find the style of the message that is being rendered.
-_STYLE: Final = "_style"
+STYLE: Final = "_style"
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,11 @@ class Dresser:
     style: Style
     pictures: dict[str, str]
 
-    def dress(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Give every name that a template may use; what this message does not have is None."""
+    def dress(self, values: Mapping[str, Any], names: Collection[str] = NAMES.keys()) -> dict[str, Any]:
+        """Give every name that a template may use, or those in ``names``; what this message does not have is None."""
         return {
-            **{name: self._value(name, shape, values.get(name)) for name, shape in NAMES.items()},
-            _STYLE: self.style,
+            **{name: self._value(name, NAMES[name], values.get(name)) for name in names},
+            STYLE: self.style,
         }
 
     def _value(self, name: str, shape: Shape, value: Any) -> Any:
@@ -260,19 +260,19 @@ def filters() -> dict[str, Callable[..., Any]]:
     @pass_context
     def money(context: Context, value: Any) -> Any:
         amount = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return context[_STYLE].money(round(value)) if amount else value
+        return context[STYLE].money(round(value)) if amount else value
 
     @pass_context
     def day_with_year(context: Context, value: Any) -> Any:
-        return context[_STYLE].full_day(value) if isinstance(value, date) else value
+        return context[STYLE].full_day(value) if isinstance(value, date) else value
 
     @pass_context
     def day_of_week(context: Context, value: Any) -> Any:
-        return context[_STYLE].weekday(value) if isinstance(value, date) else value
+        return context[STYLE].weekday(value) if isinstance(value, date) else value
 
     @pass_context
     def clock(context: Context, value: Any) -> Any:
-        return context[_STYLE].clock(value) if isinstance(value, datetime) else value
+        return context[STYLE].clock(value) if isinstance(value, datetime) else value
 
     def default(value: Any, instead: Any = "", boolean: bool = True) -> Any:  # noqa: ARG001 (Jinja's own signature)
         return instead if isinstance(value, Undefined) or value is None or value == "" else value

@@ -6,8 +6,9 @@ never repeats one.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,15 +16,18 @@ from zoneinfo import ZoneInfo
 
 from engine.dispatch import qr
 from engine.dispatch.plaintext import text_of
-from engine.dispatch.present import Dresser, Style, filters
+from engine.dispatch.present import STYLE, Dresser, Style, filters
+from engine.dispatch.seen import UnsteadyError, as_seen, flat, text_template
 from engine.language.markup import MarkupError, inline_css, mjml_to_html
+from engine.language.placeholders import NAMES
 from engine.language.sms import clean
 from engine.language.templates import choose, file_name, languages
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-Kind = Literal["html", "text"]
+#: How a text is read: as a page, as a text, or as what the reader of a page sees.
+Kind = Literal["html", "text", "seen"]
 
 _LONGEST: Final = 1_000_000  # letters of one rendered text
 _LONGEST_SUBJECT: Final = 200
@@ -40,21 +44,45 @@ class RenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderedEmail:
-    """An email's parts. ``html`` is None where the template has a text only; ``images`` are PNG bytes by content id."""
+    """An email's parts. ``html`` is None where the template has a text only; ``images`` are PNG bytes by content id.
+
+    ``seen`` is what the reader of ``html`` sees; None where that is not known yet.
+    """
 
     subject: str
     text: str
     html: str | None
     images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     language: str = ""  #: of the template's file
+    seen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One of a template's files; ``text`` is what is compiled of it."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The texts that a version has for a guest's languages, and the names that they use."""
+
+    language: str
+    page: _Source | None
+    text: _Source | None
+    subject: _Source
+    names: frozenset[str]
 
 
 class Renderer:
     """Renders messages, and keeps what it has compiled. One per worker: it is not made for threads."""
 
     def __init__(self) -> None:
-        self._compiled: dict[tuple[Kind, str], Template] = {}
+        self._compiled: dict[tuple[Kind, str], Template | None] = {}
         self._environments: dict[Kind, Environment] = {}
+        self._plans: dict[tuple[int, tuple[str, ...], str | None], tuple[Mapping[str, str], _Plan]] = {}
 
     def email(
         self,
@@ -69,54 +97,90 @@ class Renderer:
         ``values`` are those of ``values.read_values``; ``wanted`` are the languages of guest, store and home, best
         first. ``subject`` is a rule's own, and is a template too. ``RenderError`` where it cannot be made.
         """
-        chain = languages(wanted)
+        plan = self._plan(files, (values["business"]["language"], *languages(wanted)), subject)
+        dresser = Dresser(style_of(plan.language, values), {})
+        dressed = dresser.dress(values, plan.names)
+        html = seen = None
+        if plan.page is not None:
+            html = self._fill("html", plan.page, dressed, values)
+            seen = self._seen(plan.page, html, dressed)
+        text = seen or "" if plan.text is None else self._fill("text", plan.text, dressed, values)
+        title = " ".join(clean(self._fill("text", plan.subject, dressed, values)).split())[:_LONGEST_SUBJECT]
+        text = clean(text).strip()
+        if not title or not text:
+            raise RenderError(f"the {'text' if title else 'subject'} is empty once it is filled in")
+        images = {name: qr.png(code) for name, code in dresser.pictures.items()}
+        return RenderedEmail(title, text, html, images, plan.language, seen)
+
+    def _plan(self, files: Mapping[str, str], chain: tuple[str, ...], subject: str | None) -> _Plan:
+        """Choose the texts of a version for a guest of these languages, behind the home's. Chosen once."""
+        key = (id(files), chain, subject)
+        known = self._plans.get(key)
+        if known is None or known[0] is not files:
+            if len(self._plans) >= _COMPILED:
+                self._plans.clear()
+            known = self._plans[key] = (files, self._planned(files, chain[0], chain[1:], subject))
+        return known[1]
+
+    def _planned(self, files: Mapping[str, str], home: str, chain: tuple[str, ...], subject: str | None) -> _Plan:
         body = choose(files, "email", ("mjml", "html", "txt"), chain)
         if body is None:
             raise RenderError("the template has no email for this guest's language, and none without a language")
-        language = _language_of(body, values)
+        language = _language_of(body, home)
         chain = languages([language, *chain])
         html_file = choose([body], "email", ("mjml", "html"), chain)
         text_file = choose([file for file in files if _same_language(file, body)], "email", ("txt",), chain)
         line = choose(files, "subject", ("txt",), chain)
         if subject is None and line is None:
             raise RenderError("the template has no subject.txt, and the rule gives no subject")
-        dresser = Dresser(style_of(language, values), {})
-        dressed = dresser.dress(values)
-        html = None
-        if html_file is not None:
-            html = self._fill("html", html_file, _page(files[html_file], html_file, language), dressed)
-        if text_file is not None:
-            text = self._fill("text", text_file, files[text_file], dressed)
-        else:
-            text = text_of(html or "")
-        source = subject if subject is not None else files[line or ""]
-        title = self._fill("text", line if subject is None and line else "subject", source, dressed)
-        title = " ".join(clean(title).split())[:_LONGEST_SUBJECT]
-        text = clean(text).strip()
-        if not title or not text:
-            raise RenderError(f"the {'text' if title else 'subject'} is empty once it is filled in")
-        images = {name: qr.png(code) for name, code in dresser.pictures.items()}
-        return RenderedEmail(title, text, html, images, language)
+        page = None if html_file is None else _Source(html_file, _page(files[html_file], html_file, language))
+        text = None if text_file is None else _Source(text_file, files[text_file])
+        title = _Source("subject", subject) if subject is not None else _Source(line or "", files[line or ""])
+        names = [self._names(each.text) for each in (page, text, title) if each is not None]
+        return _Plan(language, page, text, title, frozenset().union(*names))
+
+    def _names(self, source: str) -> frozenset[str]:
+        """Give those of the values' names that a text uses; all of them where it cannot be read."""
+        from jinja2 import TemplateError, meta
+
+        try:
+            return frozenset(meta.find_undeclared_variables(self._environment("text").parse(source)) & NAMES.keys())
+        except TemplateError:
+            return frozenset(NAMES)
+
+    def _seen(self, page: _Source, html: str, dressed: Mapping[str, Any]) -> str:
+        """Give what the reader of a page sees: the template of that filled in, where there is one."""
+        template = self._template("seen", page.text)
+        if template is not None:
+            with contextlib.suppress(UnsteadyError):
+                return as_seen(template.render(dressed))
+        return text_of(html)
 
     def sms(self, files: Mapping[str, str], values: Mapping[str, Any], wanted: Iterable[str | None]) -> str:
         """Render an SMS: one text without control signs. ``RenderError`` where it cannot be made."""
         file = choose(files, "sms", ("txt",), languages(wanted))
         if file is None:
             raise RenderError("the template has no sms for this guest's language, and none without a language")
-        dresser = Dresser(style_of(_language_of(file, values), values), {})
-        text = self._fill("text", file, files[file], dresser.dress(values))
+        dresser = Dresser(style_of(_language_of(file, values["business"]["language"]), values), {})
+        text = self._fill("text", _Source(file, files[file]), dresser.dress(values), values)
         text = re.sub(r"[ \t]+", " ", clean(text)).strip()
         if not text:
             raise RenderError("the sms is empty once it is filled in")
         return text
 
-    def _fill(self, kind: Kind, file: str, source: str, dressed: Mapping[str, Any]) -> str:
+    def _fill(
+        self, kind: Literal["html", "text"], source: _Source, dressed: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> str:
         from jinja2 import TemplateError, UndefinedError
 
+        file = source.file
         try:
-            text = self._template(kind, source).render(dressed)
+            template = self._template(kind, source.text)
+            assert template is not None, "only of what is seen there may be none"
+            text = template.render(dressed)
         except UndefinedError as error:
-            raise RenderError(f"{file}: {_missing(error.message or '', source, dressed)}") from None
+            every = Dresser(dressed[STYLE], {}).dress(values)
+            raise RenderError(f"{file}: {_missing(error.message or '', source.text, every)}") from None
         except TemplateError:
             raise RenderError(f"{file}: the template is broken; `regulars validate` shows where") from None
         except (
@@ -133,22 +197,27 @@ class Renderer:
             raise RenderError(f"{file}: the message is longer than {_LONGEST:,} letters")
         return text
 
-    def _template(self, kind: Kind, source: str) -> Template:
+    def _template(self, kind: Kind, source: str) -> Template | None:
         key = (kind, source)
         if key not in self._compiled:
             if len(self._compiled) >= _COMPILED:
                 self._compiled.clear()
-            self._compiled[key] = self._environment(kind).from_string(source)
+            environment = self._environment(kind)
+            made = text_template(environment, source) if kind == "seen" else environment.from_string(source)
+            self._compiled[key] = made
         return self._compiled[key]
 
     def _environment(self, kind: Kind) -> Environment:
         if kind not in self._environments:
-            self._environments[kind] = sandbox(escape=kind == "html")
+            self._environments[kind] = sandbox(escape=kind != "text", finalize=flat if kind == "seen" else None)
         return self._environments[kind]
 
 
-def sandbox(*, escape: bool) -> Environment:
-    """Give a Jinja environment that reads no file, changes no value and fails on names that it does not know."""
+def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
+    """Give a Jinja environment that reads no file, changes no value and fails on names that it does not know.
+
+    ``finalize`` is what a value goes through before it is written.
+    """
     from jinja2 import StrictUndefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -164,7 +233,9 @@ def sandbox(*, escape: bool) -> Environment:
                 raise SecurityError("too large")
             return super().call_binop(context, operator, left, right)
 
-    environment = Sandbox(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Sandbox(
+        autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=finalize
+    )
     environment.filters.update(filters())
     return environment
 
@@ -204,10 +275,10 @@ def style_of(language: str, values: Mapping[str, Any]) -> Style:
     return Style(language, country, ZoneInfo(values["zone"]), business["currency"])
 
 
-def _language_of(file: str, values: Mapping[str, Any]) -> str:
+def _language_of(file: str, home: str) -> str:
     """Give the language that a file is in: a plain one is in the home's."""
     name = file_name(file)
-    return (name.language if name else "") or values["business"]["language"]
+    return (name.language if name else "") or home
 
 
 def _same_language(file: str, other: str) -> bool:

@@ -47,8 +47,12 @@ def segments(text: str) -> Segments:
 
 def clean(text: str) -> str:
     """Take out what no phone shows (control signs, marks of direction); line breaks become line feeds, tabs blanks."""
+    if text.isascii() and text.isprintable():  # as most are
+        return text
     text = re.sub("\r\n|[\r\x85\u2028\u2029\x0b\x0c]", "\n", text).replace("\t", " ")
     text = _BIDI.sub("", text)
+    if all(map(str.isprintable, text.split("\n"))):
+        return text
     return "".join(char for char in text if char == "\n" or unicodedata.category(char) not in {"Cc", "Cs"})
 
 

@@ -6,6 +6,8 @@ import struct
 import zlib
 
 import segno
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from engine.dispatch import qr
 
@@ -43,6 +45,17 @@ def test_the_picture_holds_the_code_and_a_quiet_zone_around_it():
     assert inside == [[bool(dark) for dark in line] for line in segno.make(CODE, error="m", micro=False).matrix]
     border = [*picture[:QUIET], *picture[-QUIET:], *(line[:QUIET] + line[-QUIET:] for line in picture)]
     assert not any(any(line) for line in border)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:", min_size=1, max_size=30) | st.text(min_size=1, max_size=9)
+)
+@example("A" * 25)
+@example("0" * 16)
+def test_what_we_put_together_is_what_the_library_draws(code):
+    inside = [line[QUIET:-QUIET] for line in modules(qr.png(code))[QUIET:-QUIET]]
+    assert inside == [[bool(dark) for dark in line] for line in segno.make(code, error="m", micro=False).matrix]
 
 
 def test_two_codes_are_two_pictures():
