@@ -71,3 +71,18 @@ def test_some_of_them_by_hand(born: int, year: int, kept: date) -> None:
 def test_a_day_of_the_twelfth_month_comes_never_or_twice_in_some_years() -> None:
     assert lunar_days(2022, 12, 8) == (date(2022, 1, 10), date(2022, 12, 30))
     assert lunar_days(2023, 12, 8) == ()
+
+
+def test_the_table_and_the_library_tell_the_same() -> None:
+    """Of every first and last day of a month from 1980 to 2210, inside the table and on both sides of it."""
+    from lunar_python import LunarYear, Solar
+
+    for year in range(1980, 2210):
+        for month in LunarYear.fromYear(year).getMonths():
+            first: Solar = Solar.fromJulianDay(month.getFirstJulianDay())
+            day = date(first.getYear(), first.getMonth(), first.getDay())
+            told = LunarDay(month.getYear(), month.getMonth(), 1)
+            assert lunar_day(day) == told
+            assert lunar_day(day + timedelta(days=month.getDayCount() - 1)) == told._replace(day=month.getDayCount())
+            if told.month > 0:
+                assert day in lunar_days(day.year, told.month, 1)
