@@ -14,12 +14,11 @@ from engine.console.page import colored
 from engine.console.watching import changes, ended, heading, state, watching
 from engine.dispatch.trial import try_out
 from engine.intake.mapping import mappings
-from engine.language.config import CONFIG_FILE, load_config
+from engine.language.config import CONFIG_FILE
 from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import Problem, errors, ordered, to_github, to_json, to_text, whole_file
-from engine.language.templates import load_templates
 from engine.language.yamlfile import find
-from engine.vocabulary.home import checked_home
+from engine.vocabulary.home import Checked, checked_home
 
 #: Folders of a home whose files are checked.
 CHECKED: Final = ("config", "rules", "templates")
@@ -32,7 +31,7 @@ def check(root: Path, files: Sequence[str], environ: Mapping[str, str], today: d
     """
     checked = checked_home(root, environ, today)
     found = [*checked.problems, *mappings(root)[1], *names_not_in_the_data(checked)]
-    problems = ordered([*found, *_without_rules(root), *_templates_on_trial(root, environ)])
+    problems = ordered([*found, *_without_rules(root), *_templates_on_trial(checked)])
     if not files:
         return problems
     wanted = [_in_home(root, name) for name in files]
@@ -51,10 +50,9 @@ def _without_rules(root: Path) -> list[Problem]:
     return [whole_file("rules", said, "no-rules", hint=cure, severity="warning")]
 
 
-def _templates_on_trial(root: Path, environ: Mapping[str, str]) -> list[Problem]:
+def _templates_on_trial(checked: Checked) -> list[Problem]:
     """Render every sound template; the messages would fail when a run makes them, each for its own guest."""
-    config, _, _ = load_config(root, environ)
-    return [] if config is None else try_out(load_templates(root)[0], config)
+    return [] if checked.config is None else try_out(checked.templates, checked.config)
 
 
 def _in_home(root: Path, name: str) -> Path:

@@ -32,12 +32,10 @@ _SAMPLES: Final[Mapping[str, Any]] = {
 
 def try_out(templates: Mapping[str, Template], config: Config) -> list[Problem]:
     """Render every text of every sound template with sample values; give what cannot be, each at its file and line."""
-    values = _values(config)
-    problems: list[Problem] = []
-    for template in templates.values():
-        if not template.broken:
-            problems.extend(_of_template(template, values))
-    return problems
+    trial = _Trial(_values(config))
+    return [
+        problem for template in templates.values() if not template.broken for problem in trial.of_template(template)
+    ]
 
 
 def _values(config: Config) -> dict[str, Any]:
@@ -61,18 +59,29 @@ def _sample(shape: Shape) -> Any:
     return _SAMPLES[shape]
 
 
-def _of_template(template: Template, values: Mapping[str, Any]) -> Iterator[Problem]:
-    environments = {escape: sandbox(escape=escape) for escape in (False, True)}
-    for file, text in template.files.items():
-        name = file_name(file)
-        if name is None:
-            continue
-        language = name.language or values["business"]["language"]
-        dressed = Dresser(style_of(language, values), {}).dress(values)
-        found = _trouble(environments[name.ending != "txt"], text, dressed)
-        if found is not None:
-            line, said = found
-            yield problem_at(text, f"{FOLDER}/{template.name}/{file}", line, "", said, "template-fails")
+class _Trial:
+    """The sample values, dressed once for each language, and where they are filled in."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self._environments = {escape: sandbox(escape=escape) for escape in (False, True)}
+        self._dressed: dict[str, Mapping[str, Any]] = {}
+
+    def of_template(self, template: Template) -> Iterator[Problem]:
+        for file, text in template.files.items():
+            name = file_name(file)
+            if name is None:
+                continue
+            dressed = self._in(name.language or self._values["business"]["language"])
+            found = _trouble(self._environments[name.ending != "txt"], text, dressed)
+            if found is not None:
+                line, said = found
+                yield problem_at(text, f"{FOLDER}/{template.name}/{file}", line, "", said, "template-fails")
+
+    def _in(self, language: str) -> Mapping[str, Any]:
+        if language not in self._dressed:
+            self._dressed[language] = Dresser(style_of(language, self._values), {}).dress(self._values)
+        return self._dressed[language]
 
 
 def _trouble(environment: Environment, text: str, dressed: Mapping[str, Any]) -> tuple[int, Phrase] | None:

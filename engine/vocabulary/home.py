@@ -107,13 +107,15 @@ class Checked:
     database_url: str = field(default="", repr=False)  #: "" where the config cannot be read
     mentions: Sequence[Mention] = ()
     made: Mapping[Kind, Iterable[str]] = field(default_factory=dict)  #: names that the files make themselves
+    config: Config | None = field(default=None, repr=False)  #: as far as it can be read, with defaults for the rest
+    templates: Mapping[str, Template] = field(default_factory=dict)
 
 
 def checked_home(root: Path, environ: Mapping[str, str], today: date | None = None) -> Checked:
     """Give every problem, and what else ``validate`` has to look for."""
     read = _read(root, environ, today)
     if read.config is None or not read.config.sound:
-        return Checked(ordered(read.problems))
+        return Checked(ordered(read.problems), config=read.config, templates=read.templates)
     loyalty = read.loyalty
     made: dict[Kind, Iterable[str]] = {
         "attribute": read.config.attributes,
@@ -121,7 +123,8 @@ def checked_home(root: Path, environ: Mapping[str, str], today: date | None = No
         "tier": [] if loyalty.tiers is None else [level.key for level in loyalty.tiers.levels],
     }
     mentions = [*read.mentions, *_stores_of_offers(root)]
-    return Checked(ordered(read.problems), read.config.database_url, mentions, made)
+    problems = ordered(read.problems)
+    return Checked(problems, read.config.database_url, mentions, made, read.config, read.templates)
 
 
 def _stores_of_offers(root: Path) -> Iterator[Mention]:
