@@ -17,6 +17,7 @@ from engine.console import (
     commands_customer,
     commands_dispatch,
     commands_dkim,
+    commands_months,
     commands_receive,
     commands_verify,
 )
@@ -322,6 +323,7 @@ for group in (
     commands_customer.customer,
     commands_dispatch.dispatch,
     commands_dkim.dkim,
+    commands_months.months,
     commands_verify.verify,
     commands_receive.receive,
 ):

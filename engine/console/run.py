@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from engine.console import ledger
 from engine.console.bouncing import Back, at_a_run, brief
 from engine.console.brakes import closed, silent, stopped
 from engine.console.cost import Costs, cost_report
@@ -197,11 +198,15 @@ def live(
     desk.crew = Crew.of(session, workers, clock, rehearsal=rehearsal)
     try:
         with alone(session.home.root):
-            # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
-            back = Back() if rehearsal else at_a_run(session, at)
-            imports = take_inbox(session, at)
-            watch = None if rehearsal else Watch(session.uptime())
-            result = run_due(session.db, session.home, at, only=only, started_at=session.clock(), watch=watch)
+            with ledger.sole_run(session):
+                ledger.make_ready(session, at, since)
+                # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
+                back = Back() if rehearsal else at_a_run(session, at)
+                imports = take_inbox(session, at)
+                ledger.tell_planner(session, imports)
+                watch = None if rehearsal else Watch(session.uptime())
+                result = run_due(session.db, session.home, at, only=only, started_at=session.clock(), watch=watch)
+                ledger.tell_planner(session, (), result)
             halted = _halted(lambda: send_due(desk))
         if wait or not halted:
             halted = _halted(lambda: _stay(session, desk, clock, wait=wait))
@@ -209,6 +214,7 @@ def live(
         desk.close()
     if not rehearsal and result.notice is None:  # a clock that is doubted must not say what is old
         prune(session.home.root / FOLDER, clock())
+        ledger.forget_old(session, clock())
     ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
     return _with_what_waits(ran, since, clock())
 

@@ -33,6 +33,7 @@ _HOLDS: Final[Mapping[str, str]] = {
     "budgets": "what is noted as used is what was handed over",
     "coupons": "each is of one step that was done, and exists once",
     "events": "each is about something that was handed over",
+    "months": "each is whole, and nothing is of a step that is not there",
     "privacy": "no address, no number and no name of a guest",
     "database": "it is whole",
 }
@@ -54,6 +55,7 @@ _CURES: Final[Mapping[str, str]] = {
     "budgets": "`regulars doctor --rebuild-facts` counts them anew",
     "coupons": _BACKUP,
     "events": "somebody else's report, or a database that is older than it: `regulars log` shows these messages",
+    "months": _BACKUP,
     "privacy": "please report it: the report needs the column, not the text",
     "database": "`regulars stop`, and go on from your backup; nothing else was asked of it",
 }

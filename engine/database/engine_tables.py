@@ -329,8 +329,9 @@ forgotten_months = Table(
     "forgotten_months",
     metadata,
     Column("month", Integer, primary_key=True, autoincrement=False, comment="whose ledger was dropped"),
-    Column("at", EpochSeconds, nullable=False, comment="when"),
+    Column("at", EpochSeconds, nullable=False, comment="when it was begun"),
     Column("dispatches", BigInteger, nullable=False, comment="how many there were"),
+    Column("finished_at", EpochSeconds, comment="when the last of it was gone"),
 )
 
 #: One row: which database this is, and where it lives. Another place means that it was copied.

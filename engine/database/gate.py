@@ -1,4 +1,4 @@
-"""The gate that everything passes on its way out: many at once, or who closes it, alone.
+"""The gate that everything passes on its way out: many at once, or who closes it, alone. And who evaluates, alone.
 
 Whoever presses the red button must not be overtaken by a message whose fence has read the button before and commits
 after. On SQLite one writer at a time is enough; on PostgreSQL a lock that is no row's keeps no disk busy.
@@ -6,14 +6,18 @@ after. On SQLite one writer at a time is enough; on PostgreSQL a lock that is no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 #: Any constant of ours; the other one is that of the migrations.
 _GATE: Final = 7_346_858_274
 _TOGETHER: Final = select(func.pg_advisory_xact_lock_shared(_GATE))
 _ALONE: Final = select(func.pg_advisory_xact_lock(_GATE))
+#: That of runs: whoever evaluates this database.
+_RUNS: Final = 7_346_858_276
 
 
 def pass_gate(conn: Connection) -> None:
@@ -26,3 +30,30 @@ def close_gate(conn: Connection) -> None:
     """Wait until nobody stands in the gate, and keep it shut until the transaction ends. Before any other lock."""
     if conn.dialect.name == "postgresql":
         conn.execute(_ALONE)
+
+
+@contextmanager
+def one_run(db: Engine) -> Iterator[bool]:
+    """Hold the lock of runs of this database, on whatever machine; gives whether it was free.
+
+    A courtesy, as the lock file of one machine is: the keys are the guarantee. It is on a connection of its own and
+    outside every transaction, and PostgreSQL lets it go with that connection, however that ends. SQLite has none: there
+    the file is the machine's.
+    """
+    if db.dialect.name != "postgresql":
+        yield True
+        return
+    with db.connect() as conn:
+        mine = conn.execution_options(isolation_level="AUTOCOMMIT")
+        free = bool(mine.scalar(select(func.pg_try_advisory_lock(_RUNS))))
+        try:
+            yield free
+        finally:
+            if free:
+                mine.invalidate()  # closed, not given back to the pool: so the lock goes with it whatever ails it
+
+
+def brief(conn: Connection) -> None:
+    """Let this transaction wait a moment only for a lock: what it does can be done at the next run as well."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.set_config("lock_timeout", "2s", True)))

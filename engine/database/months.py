@@ -63,10 +63,14 @@ def following(month: int) -> int:
     return month + 1 if month % _A_YEAR < _LAST_OF_YEAR else (month // _A_YEAR + 1) * _A_YEAR + _FIRST_OF_YEAR
 
 
+def begins(month: int) -> datetime:
+    """Give the first instant of a month."""
+    return datetime(month // _A_YEAR, month % _A_YEAR, 1, tzinfo=UTC)
+
+
 def ends(month: int) -> datetime:
     """Give the first instant after a month."""
-    after = following(month)
-    return datetime(after // _A_YEAR, after % _A_YEAR, 1, tzinfo=UTC)
+    return begins(following(month))
 
 
 def is_month(its: ColumnElement[int], *months: int) -> ColumnElement[bool]:

@@ -19,13 +19,15 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, or_, select
 
-from engine.database.tables import audit, budget_uses, coupons, delivery_events, dispatches, matches, runs
+from engine.database.months import begins, ends
+from engine.database.retention import horizon
+from engine.database.tables import audit, budget_uses, coupons, delivery_events, dispatches, matches, payloads, runs
 from engine.dispatch import history
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.history import Moved, Problem, Standing
 from engine.dispatch.instance import SETTLED
 from engine.dispatch.journal import KEPT, TOKEN_BITS
-from engine.dispatch.states import ANSWERED, FINAL
+from engine.dispatch.states import ANSWERED, BEGIN, FINAL, MOVE
 from engine.dispatch.tallies import COUNTED, HOME, Tally
 from engine.evaluation.permission import in_branches
 from engine.language.rule import Rule
@@ -123,6 +125,7 @@ def prove(
     yield _budgets(conn)
     yield _coupons(conn)
     yield _events(conn)
+    yield _months(conn)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,6 +260,8 @@ def _sums(conn: Connection, rule: RuleOf) -> Proof:
         proof.fault(None, f"match {number} has a reason without a refusal, or a refusal without a reason")
     for number in conn.scalars(select(m.id).where(m.verdict != "act", steps).order_by(m.id)):
         proof.fault(None, f"match {number} was not to be acted on, and has steps")
+    since = horizon(conn)  # before it the steps were forgotten on purpose, and the matches were not
+    there = [] if since is None else [m.matched_at >= since]
     unread = 0
     for version in conn.scalars(select(m.version_id).where(m.verdict == "act").distinct().order_by(m.version_id)):
         try:
@@ -265,8 +270,8 @@ def _sums(conn: Connection, rule: RuleOf) -> Proof:
             unread += 1
             continue
         rows = select(func.count()).where(d.match_id == m.id).correlate(matches).scalar_subquery()
-        uneven = select(m.id, rows).where(m.version_id == version, m.verdict == "act", rows != wanted).order_by(m.id)
-        for number, count in conn.execute(uneven):
+        uneven = select(m.id, rows).where(m.version_id == version, m.verdict == "act", rows != wanted, *there)
+        for number, count in conn.execute(uneven.order_by(m.id)):
             proof.fault(None, f"match {number} has {count} steps, and not those of its rule")
     if unread:
         proof.notes.append(f"{unread:,} old versions of rules cannot be read any more, so their steps were not counted")
@@ -334,4 +339,36 @@ def _events(conn: Connection) -> Proof:
     rows = select(e.dispatch_id, e.kind).where(not_(handed)).order_by(e.dispatch_id, e.id)
     for row in conn.execute(rows):
         proof.fault(row.dispatch_id, f"a provider calls it {row.kind}, and it was never handed over")
+    return proof
+
+
+def _months(conn: Connection) -> Proof:
+    """The ledger of a month is whole: each step, its trail and its reports are kept in the month of its match.
+
+    And what belongs to a step belongs to one that is there, for no foreign key says so; but a coupon outlives its own.
+    """
+    proof, d, m, since = Proof("months", "I4"), dispatches.c, matches.c, horizon(conn)
+    kept = list(conn.scalars(select(d.month).distinct().order_by(d.month)))
+    proof.looked_at = f"{len(kept):,} months" + ("" if since is None else f" since {since:%Y-%m}")
+    for month in kept:
+        other = or_(m.matched_at < begins(month), m.matched_at >= ends(month))
+        astray = select(d.id).join(matches, m.id == d.match_id).where(d.month == month, other)
+        for number in conn.scalars(astray.order_by(d.id)):
+            proof.fault(number, "it is kept in another month than that of its match")
+    for its, what in ((audit, "a row of its trail"), (delivery_events, "a provider's report")):
+        told = its.c.action.in_((MOVE, BEGIN)) if its is audit else its.c.id > 0
+        apart = (
+            select(its.c.dispatch_id).join(dispatches, d.id == its.c.dispatch_id).where(told, its.c.month != d.month)
+        )
+        for number in conn.scalars(apart.distinct().order_by(its.c.dispatch_id)):
+            proof.fault(number, f"{what} is kept in another month")
+    owned = {"values": payloads.c.dispatch_id, "reports": delivery_events.c.dispatch_id}
+    for what, owner in owned.items():
+        none = not_(select(d.id).where(d.id == owner).exists())
+        for number in conn.scalars(select(owner).where(none).order_by(owner)):
+            proof.fault(number, f"there are {what} of it, and it is not there")
+    alone = not_(select(d.id).where(d.id == coupons.c.dispatch_id).exists())
+    recent = [] if since is None else [coupons.c.issued_at >= since]
+    for number in conn.scalars(select(coupons.c.dispatch_id).where(alone, *recent).order_by(coupons.c.dispatch_id)):
+        proof.fault(number, "its coupon is there, and it is not")
     return proof

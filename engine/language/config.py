@@ -28,6 +28,7 @@ from engine.language.formats import (
     parse_endpoint,
     parse_freshness,
     parse_host,
+    parse_keeping,
     parse_language,
     parse_mailbox,
     parse_secret,
@@ -126,6 +127,7 @@ class Config:
     links: LinksConfig
     fresh: Duration | None  #: None: rules of absence never wait
     inbox: Path
+    keep: Duration | None  #: how long the ledger is; None: for ever
     approvals: Literal["first", "always", "two"]
     holdout: int  #: hundredths of a percent of the guests who get no marketing at all
     exclude: Mapping[str, Any] | None  #: conditions as written; the vocabulary reads them
@@ -209,6 +211,7 @@ class _Settings:
             links=LinksConfig(self.parsed(parse_url, None, "links", "base_url"), self.secret("links", "secret")),
             fresh=self.parsed(parse_freshness, parse_freshness(config_schema.FRESH), "data", "fresh"),
             inbox=self.root / self.text("data", "inbox", default=config_schema.INBOX),
+            keep=self.parsed(parse_keeping, parse_keeping(config_schema.KEEP), "data", "keep"),
             approvals=self.chosen("first", "always", "two", at=("approvals",)),
             holdout=self.parsed(parse_share, parse_share(config_schema.HOLDOUT), "holdout"),
             exclude=exclude if isinstance(exclude, dict) else None,

@@ -26,6 +26,7 @@ EMAIL_HOURS: Final = "08:00-21:00"
 SMS_HOURS: Final = {"weekdays": "10:00-18:00", "sat": "10:00-17:00", "sun": "12:00-17:00"}
 FRESH: Final = "2 days"
 INBOX: Final = "inbox"
+KEEP: Final = "4 years"
 APPROVALS: Final = "first"
 HOLDOUT: Final = "0%"
 TOPICS: Final = ("news", "offers", "surveys")
@@ -322,6 +323,11 @@ CONFIG_SCHEMA: Final[JsonSchema] = {
                     default=FRESH,
                 ),
                 "inbox": _text(phrase("The folder whose files a run imports, relative to the home."), default=INBOX),
+                "keep": _text(
+                    phrase("How long the log is kept: months that ended before are forgotten; or forever."),
+                    format="keeping",
+                    default=KEEP,
+                ),
             },
         ),
         "approvals": _text(

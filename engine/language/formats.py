@@ -24,6 +24,7 @@ from engine.language.signing import parse_record, parse_selector
 from engine.language.zones import parse_zone
 
 OFF: Final = "off"
+FOREVER: Final = "forever"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAILBOX = re.compile(r"\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<name>[^\"<>]*?))\s*<(?P<address>[^<>]*)>\s*")
 _LONGEST_SLUG: Final = 64
@@ -230,6 +231,14 @@ def parse_freshness(text: str) -> Duration | None:
     return None if text == OFF else Duration.parse(text)
 
 
+def parse_keeping(text: str) -> Duration | None:
+    """Read how long the ledger is kept; ``forever`` is None. Not shorter than the journal, and a year's occasions."""
+    kept = None if text == FOREVER else Duration.parse(text)
+    if kept is not None and (not kept.is_calendar or kept.after(date(2023, 1, 1)) < date(2024, 3, 1)):
+        raise ValueError(phrase("{text} is too short: 14 months at least, or forever", text=text))
+    return kept
+
+
 def parse_money(value: float | str) -> Decimal:
     """Read an amount in the home's currency such as 50 or 49.50."""
     try:
@@ -327,6 +336,7 @@ FORMATS: Final[dict[str, Callable[[Any], object]]] = {
     "email-address": parse_email_address,
     "exact-duration": parse_exact_duration,
     "freshness": parse_freshness,
+    "keeping": parse_keeping,
     "host": parse_host,
     "hours": _parse_hours,
     "language": parse_language,
@@ -364,6 +374,7 @@ WANTS: Final[dict[str, Phrase]] = {
     "email-address": phrase("an email address"),
     "exact-duration": phrase("hours or minutes such as 2 hours"),
     "freshness": phrase("a duration such as 2 days, or off"),
+    "keeping": phrase("a duration such as 4 years, or forever"),
     "host": phrase("the name of a server such as mail.corner.example"),
     "hours": phrase("hours such as 08:00-21:00"),
     "language": phrase("a language such as en or zh-Hans"),

@@ -91,7 +91,7 @@ def records(cafe):
 def test_what_the_engine_wrote_holds(sound):
     assert wrong(sound, journal=records(sound)) == {}
     found = proofs(sound, journal=records(sound))
-    assert [*found] == ["histories", "journal", "ends", "sums", "budgets", "coupons", "events", "privacy"]
+    assert [*found] == ["histories", "journal", "ends", "sums", "budgets", "coupons", "events", "months", "privacy"]
     assert found["histories"].looked_at == "6 steps, 17 rows of their trails"
     assert found["journal"].looked_at == "5 records"
     assert found["sums"].looked_at == "5 matches (5 act, 0 control, 0 refused), 6 steps"

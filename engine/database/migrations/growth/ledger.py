@@ -28,8 +28,9 @@ def upgrade() -> None:
     op.create_table(
         "forgotten_months",
         sa.Column("month", sa.Integer(), autoincrement=False, nullable=False, comment="whose ledger was dropped"),
-        sa.Column("at", sa.BigInteger(), nullable=False, comment="when"),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="when it was begun"),
         sa.Column("dispatches", sa.BigInteger(), nullable=False, comment="how many there were"),
+        sa.Column("finished_at", sa.BigInteger(), comment="when the last of it was gone"),
         sa.PrimaryKeyConstraint("month", name=op.f("pk_forgotten_months")),
     )
 

@@ -1,0 +1,90 @@
+"""The database's part in a run: its months, and that one machine evaluates at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from engine.database.engines import open_db
+from engine.database.gate import one_run
+from engine.vocabulary.home import load_home
+
+from .conftest import AT, Regulars, lines
+
+
+def open_home(root: Path):
+    return open_db(load_home(root, os.environ).config.database_url)
+
+
+def test_a_run_makes_its_month_and_those_to_come(regulars: Regulars, either_home: Path):
+    at = ("--home", either_home)
+    assert (
+        regulars(*at, "months").stdout.startswith("Nothing was decided yet.")
+        or "partition" in regulars(*at, "months").stdout
+    )
+    assert regulars(*at, "run", "--as-of", AT).exit_code == 0
+    told = {row["month"]: row for row in lines(regulars(*at, "months", "--format", "json"))}
+    postgres = "DATABASE_URL" in os.environ
+    assert told["2026-05"]["steps"] > 0
+    assert told["2026-05"]["kept_in"] == ("partition" if postgres else "table")
+    assert ("2026-07" in told) == postgres
+    assert "2026-05" in regulars(*at, "months").stdout
+
+
+def test_a_run_forgets_what_the_config_lets_go(regulars: Regulars, either_home: Path):
+    at = ("--home", either_home)
+    regulars(*at, "run", "--as-of", AT)
+    config = either_home / "config" / "regulars.yaml"
+    config.write_text(config.read_text().replace("keep: 4 years", "keep: 14 months"), encoding="utf-8")
+    db = open_home(either_home)
+    with db.begin() as conn:  # as if it had been two years before
+        conn.execute(text("UPDATE runs SET as_of = as_of - 730 * 86400"))
+        conn.execute(text("UPDATE matches SET matched_at = matched_at - 730 * 86400"))
+        conn.execute(
+            text("UPDATE dispatches SET state = 'expired', month = 202405, finished_at = due_at - 730 * 86400")
+        )
+        conn.execute(text("UPDATE audit SET month = 202405"))
+        steps = conn.scalar(text("SELECT count(*) FROM dispatches"))
+    db.dispose()
+    gone = regulars(*at, "months").stdout
+    assert f"2024-05: {steps} steps are forgotten now." in gone
+    told = {row["month"]: row for row in lines(regulars(*at, "months", "--format", "json"))}
+    assert told["2024-05"]["forgotten"] is not None
+    assert told["2024-05"]["steps"] == steps
+    assert regulars(*at, "log").stdout == "The log has nothing of that kind.\n"
+
+
+@pytest.mark.parametrize("short", ["400 days", "1 year", "20 hours"])
+def test_a_ledger_is_not_kept_for_less_than_the_journal(regulars: Regulars, home: Path, short: str):
+    config = home / "config" / "regulars.yaml"
+    config.write_text(config.read_text().replace("keep: 4 years", f"keep: {short}"), encoding="utf-8")
+    result = regulars("--home", home, "validate")
+    assert result.exit_code == 1
+    assert f"{short} is too short: 14 months at least, or forever" in result.stdout + result.stderr
+
+
+def test_a_run_of_another_machine_has_the_database(regulars: Regulars, either_home: Path):
+    if "DATABASE_URL" not in os.environ:
+        pytest.skip("SQLite is on one machine, and the lock file is its own")
+    at = ("--home", either_home)
+    db, other = open_home(either_home), open_home(either_home)
+    with one_run(db) as free:
+        assert free
+        refused = regulars(*at, "run", "--as-of", AT)
+        assert refused.exit_code == 75
+        assert "Another run is evaluating this database on another machine" in refused.stderr
+        assert regulars(*at, "dispatch", "--as-of", AT).exit_code == 0  # sending goes on
+        assert regulars(*at, "run", "--dry-run", "--as-of", AT).exit_code == 0
+        with other.connect() as conn:  # its machine loses the line
+            ends = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            assert conn.scalars(text(ends)).all() == [True]
+        assert regulars(*at, "run", "--as-of", AT).exit_code == 0
+    with one_run(other) as free:
+        assert free
+    db.dispose()
+    other.dispose()
+    assert json.loads(regulars(*at, "run", "--as-of", AT, "--format", "json").stdout)["balanced"]
