@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from connectors.csvblocks import Block, blocks
+
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _BLOCK: Final = 1 << 20
 _SAMPLE: Final = 4 << 20
@@ -82,6 +84,25 @@ class CsvFile:
                         yield line, cells
         except OSError as error:
             raise FileError(f"the file cannot be read: {error.strerror or type(error).__name__}") from None
+        self._place[0] = self.size
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the same rows by the block. Raises as ``rows`` does."""
+        try:
+            with self.path.open("rb") as raw:
+                stream = io.TextIOWrapper(raw, encoding=self.encoding, newline="")
+                try:
+                    for block in blocks(stream, self.delimiter, len(self.header), self.header_line, _LONGEST_CELL):
+                        self._place[0] = raw.tell()
+                        yield block
+                finally:
+                    stream.detach()
+        except OSError as error:
+            raise FileError(f"the file cannot be read: {error.strerror or type(error).__name__}") from None
+        except (csv.Error, UnicodeDecodeError):
+            for _ in self.rows():  # tells in which line
+                pass
+            raise FileError("the file changed while it was read: import it again") from None
         self._place[0] = self.size
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from connectors.csvblocks import Block
 
 #: Rows of one sale stand close together; the last so many sales are kept in mind to number their lines.
 _SALES_IN_MIND: Final = 10_000
@@ -48,6 +51,16 @@ class Layout(Protocol):
 
     def records(self, cells: list[str]) -> list[Record]:
         """Read one row; a row without meaning for us gives nothing. Raises ``RowError``."""
+
+    @property
+    def by_column(self) -> bool:
+        """Tell whether ``columns`` can be asked; else it is read row by row."""
+
+    def columns(self, block: Block) -> Mapping[str, Sequence[str]]:
+        """Give the columns of a block by our names, as ``records`` would give each row's.
+
+        Rows that are not one plain record of ``kind`` are set apart in the block.
+        """
 
 
 def header_key(name: str) -> str:

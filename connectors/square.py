@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connectors.records import Cells, LineNumbers, Record
-from connectors.tills import Sheet, Till, channel, renamed, whole_name
+from connectors.tills import ByColumn, Column, Sheet, Till, channel, each, renamed, whole_name
 
 _CUSTOMER: Final = {
     "square customer id": "customer_id",
@@ -44,6 +44,11 @@ _ZONES: Final = {
     "hobart": "Australia/Hobart",
     "darwin": "Australia/Darwin",
 }
+#: What stands in the rows of plain sales; any other word wants a closer look.
+_PLAIN: Final = {
+    "event type": frozenset({"", "payment"}),
+    "transaction status": frozenset({"", "complete", "completed"}),
+}
 
 
 def _customer(row: Cells, _: LineNumbers) -> Iterator[Record]:
@@ -77,6 +82,23 @@ def _sale(row: Cells, _: LineNumbers) -> Iterator[Record]:
         yield Record("orders", {**values, "kind": "void"})
 
 
+def _sales(column: Column) -> dict[str, Sequence[str]]:
+    options = zip(column("dining option"), column("channel"), strict=True)
+    return {
+        "order_id": column("transaction id"),
+        "customer_id": column("customer id"),
+        "guest_name": column("customer name"),
+        "ordered_at": [f"{day} {time}".strip() for day, time in zip(column("date"), column("time"), strict=True)],
+        "timezone": each(column("time zone"), lambda zone: _ZONES.get(zone.casefold(), "")),
+        "store_name": column("location"),
+        "total": each(column("total collected"), lambda total: total or "0"),
+        "tip": column("tip"),
+        "channel": each([option or other for option, other in options], channel),
+        "coupon": column("discount name"),
+        "server": column("staff name"),
+    }
+
+
 def _item(row: Cells, lines: LineNumbers) -> Iterator[Record]:
     order = row["transaction id"]
     if row["event type"].casefold() == "refund" or not row["item"]:
@@ -95,7 +117,7 @@ def _item(row: Cells, lines: LineNumbers) -> Iterator[Record]:
 SQUARE: Final = Till(
     "square",
     (
-        Sheet("orders", ("transaction id", "total collected", "event type"), _sale),
+        Sheet("orders", ("transaction id", "total collected", "event type"), _sale, by_column=ByColumn(_PLAIN, _sales)),
         Sheet("order_items", ("transaction id", "item", "qty", "event type"), _item),
         Sheet("customers", ("square customer id", "email address"), _customer),
     ),

@@ -91,13 +91,13 @@ class Customers:
             if state:
                 person.said[column] = state
         if cells.get("consent_at"):
-            person.said_at = values.instant(cells["consent_at"], "consent_at", self._clock(person), desk.order)
+            person.said_at = desk.instant(cells["consent_at"], "consent_at", self._clock(person))
             if person.said_at > desk.now_seconds:
                 raise RowError("consent_at lies in the future")
         self._read_birthday(person)
         if "joined_at" in cells:
             text = cells["joined_at"]
-            joined = values.instant(text, "joined_at", self._clock(person), desk.order) if text else None
+            joined = desk.instant(text, "joined_at", self._clock(person)) if text else None
             person.columns["joined_at"] = joined
         person.columns |= {name: cells[name] or None for name in _TEXTS if name in cells}
         person.columns |= {f"{name}_key": text_key(cells[name]) or None for name in _KEYED if name in cells}
@@ -133,7 +133,7 @@ class Customers:
             return
         text, known = cells["birthday"], None
         if text:
-            known = values.birthday(text, _CALENDARS[calendar], self._desk.order, self._desk.now.date())
+            known = values.birthday(text, _CALENDARS[calendar], self._desk.order(text), self._desk.now.date())
             if known is None:
                 self._desk.warn(f"birthday {text} is what tills write where they know none; it was left out")
         person.columns["birthday_year"] = known.year if known else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -36,6 +36,7 @@ class Row:
     line: int
     cells: list[str]
     values: dict[str, str]
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Desk:
     rejects: Rejects
     now: datetime
     numbers: Numbers
-    order: DateOrder | None = None
+    dates: Callable[[], DateOrder | None] = lambda: None  #: asked once, by the first date that wants to know
     is_till: bool = False  #: refunds may not name their sale, nor guests have ids
     touched: set[int] = field(default_factory=set)  #: customers whose facts are to be made anew
     _refused: dict[int, tuple[str, Row]] = field(default_factory=dict)
@@ -83,6 +84,17 @@ class Desk:
         """Count a row that went in but is odd."""
         self.report.warnings[said] += 1
 
+    def order(self, text: str) -> DateOrder | None:
+        """Tell whether days or months come first in a date of the file; None where its year does, for all to see.
+
+        Raises ``FileError`` where nothing in the file decides.
+        """
+        return None if not text or (text[4:5] == "-" and text[:4].isdigit()) else self._order
+
+    @cached_property
+    def _order(self) -> DateOrder | None:
+        return self.dates()
+
     @cached_property
     def digits(self) -> int:
         """How many decimals the home's currency has."""
@@ -91,6 +103,10 @@ class Desk:
     def money(self, text: str, column: str) -> int:
         """Read an amount in the home's currency; gives minor units. Raises ``RowError``."""
         return values.money(text, column, self.digits, self.config.business.currency, self.numbers)
+
+    def instant(self, text: str, column: str, zone: ZoneInfo) -> int:
+        """Read a moment, on the clock of ``zone`` unless it names an offset: epoch seconds. Raises ``RowError``."""
+        return values.instant(text, column, zone, self.order(text))
 
     @cached_property
     def now_seconds(self) -> int:
@@ -116,10 +132,19 @@ class Desk:
             self._zones[found] = zone
         return found
 
+    def known_zone(self, zone: ZoneInfo) -> int | None:
+        """Give the id of a zone that has one."""
+        return self._zone_ids.get(zone.key)
+
     def zone(self, zone_id: int) -> ZoneInfo:
         """Give the zone of an id."""
         _ = self._zone_ids
         return self._zones[zone_id]
+
+    @property
+    def has_one_zone(self) -> bool:
+        """Tell whether there is no zone but the home's."""
+        return self._zone_ids.keys() <= {self.config.business.timezone.key}
 
     @cached_property
     def home_zone(self) -> int:
@@ -157,8 +182,12 @@ class Desk:
         """Give the store of an id or a name; one not met before is made, in ``zone`` or else in the home's."""
         if not named:
             return None
+        return self.known_store(named) or self._new_store(named, zone)
+
+    def known_store(self, named: str) -> Store | None:
+        """Give the store of an id or a name, where there is one."""
         found = self._by_external_id.get(named) or self._by_name.get(text_key(named))
-        return self.stores[found] if found else self._new_store(named, zone)
+        return self.stores[found] if found else None
 
     def _new_store(self, named: str, zone: str) -> Store:
         zone_id = self.own_zone(zone) or self.home_zone

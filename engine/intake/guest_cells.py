@@ -54,7 +54,7 @@ def _typed(desk: Desk, name: str, text: str) -> Any:
         case "yes_no":
             return _YES_NO[values.yes_no(text, name) or "no"]
         case "date":
-            day = values.birthday(text, "solar", desk.order, None, name)
+            day = values.birthday(text, "solar", desk.order(text), None, name)
             if day is None:
                 raise RowError(f'{name} "{text}" is what a till writes where it knows no date')
             return f"{day.year or 0:04d}-{day.month_day // 100:02d}-{day.month_day % 100:02d}"

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import exists, func, insert, or_, select, update
 
+from engine.database.bulk import find_many
 from engine.database.tables import customers
 from engine.intake.contacts import Address, endpoint_ids, find_endpoints
 from engine.intake.desk import CHUNK, Desk, chunks
 from engine.intake.ids import CONTACT, erased_id
 
+#: So many guests of a file are kept in mind, some 20 MB.
+_IN_MIND: Final = 80_000
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+
+class Guest(NamedTuple):
     """A customer as far as an order needs to know."""
 
     id: int
@@ -47,6 +50,7 @@ class Guests:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._met: dict[str, Guest | None] = {}  #: by their ids, as long as they are not too many
 
     @cached_property
     def _any_erased(self) -> bool:
@@ -67,14 +71,28 @@ class Guests:
         """
         wanted = set(external_ids)
         found: dict[str, Guest | None] = dict(self._known(wanted))
-        unknown = wanted - found.keys()
-        if unknown:
-            gone = self.erased(unknown)
-            found |= dict.fromkeys(gone)
-            found |= self._make(
-                [{"external_id": text, "name": (names or {}).get(text) or None} for text in sorted(unknown - gone)]
-            )
-        return found
+        return found | self._met_first(wanted - found.keys(), names or {})
+
+    def _met_first(self, unknown: set[str], names: dict[str, str]) -> dict[str, Guest | None]:
+        gone = self.erased(unknown) if unknown else set()
+        made = [{"external_id": text, "name": names.get(text) or None} for text in sorted(unknown - gone)]
+        return dict.fromkeys(gone) | self._make(made)
+
+    def by_id_or_lost(self, names: dict[str, str]) -> tuple[dict[str, Guest | None], dict[str, str]]:
+        """Give the guest of every id as ``by_id`` does, but for ids that lost their zeros: those as ``without_zeros``.
+
+        ``names``: what the file calls the guest of each id.
+        """
+        met = self._met
+        found: dict[str, Guest | None] = {text: met[text] for text in names if text in met}
+        found |= self._known(names.keys() - found.keys())
+        unknown = names.keys() - found.keys()
+        lost = self._desk.without_zeros(unknown) if unknown and self._desk.zero_widths else {}
+        found |= self._met_first(unknown - lost.keys(), names)
+        if len(met) > _IN_MIND:
+            met.clear()
+        met |= found
+        return found, lost
 
     def without_zeros(self, external_ids: Iterable[str]) -> dict[str, str]:
         """Give the ids that nobody has, but somebody has with zeros in front: {as written: as known}."""
@@ -144,12 +162,8 @@ class Guests:
         return {name: guests[0] for name, guests in found.items() if len(guests) == 1}
 
     def _known(self, external_ids: Iterable[str]) -> dict[str, Guest]:
-        found: dict[str, Guest] = {}
-        for chunk in chunks(external_ids, CHUNK):
-            columns = (customers.c.external_id, customers.c.id, customers.c.zone_id)
-            mine = select(*columns).where(customers.c.source == self._desk.source, customers.c.external_id.in_(chunk))
-            found |= {row.external_id: Guest(row.id, row.zone_id) for row in self._desk.conn.execute(mine)}
-        return found
+        found = find_many(self._desk.conn, customers, self._desk.source, external_ids, ("external_id", "id", "zone_id"))
+        return {external_id: Guest(number, zone_id) for external_id, number, zone_id in found}
 
     def _owners(self, endpoints: list[int]) -> dict[int, Guest]:
         c = customers.c

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
+from connectors.csvblocks import Block
 from connectors.csvfile import CsvFile, FileError, open_csv
 from connectors.damage import refuse_damaged
 from connectors.dates import DateOrder
@@ -75,7 +77,7 @@ def import_file(
     """
     report = ImportReport(file)
     try:
-        opened, layout, order, numbers = _understand(config, file, kind, mapping)
+        opened, layout, dates, numbers = _understand(config, file, kind, mapping)
     except FileError as error:
         report.problem = str(error)
         return report
@@ -86,7 +88,7 @@ def import_file(
     try:
         with db.begin() as conn:
             one_importer(conn)
-            desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, order, layout.is_till)
+            desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, dates, layout.is_till)
             _take(desk, opened, layout, progress)
             _keep_facts(desk)
             _remember(conn, opened, layout, report, now)
@@ -105,12 +107,15 @@ def peek(config: Config, file: Path) -> str:
 
 def _understand(
     config: Config, file: Path, kind: str | None, mapping: Mapping | None
-) -> tuple[CsvFile, Layout, DateOrder | None, Numbers]:
+) -> tuple[CsvFile, Layout, Callable[[], DateOrder | None], Numbers]:
     opened = open_csv(file)
     layout, mapping = _layout(config, opened, kind, mapping)
     of = f"{FOLDER}/{mapping.name if mapping else layout.till}.yaml"
-    order = mapping.dates if mapping and mapping.dates else date_order(opened, layout, of)
-    return opened, layout, order, numbers_of(opened, layout, mapping.decimals if mapping else None, of)
+
+    def dates() -> DateOrder | None:
+        return mapping.dates if mapping and mapping.dates else date_order(opened, layout, of)
+
+    return opened, layout, dates, numbers_of(opened, layout, mapping.decimals if mapping else None, of)
 
 
 def _layout(
@@ -138,9 +143,8 @@ def _layout(
 
 def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:
     writers = {layout.kind: _WRITERS[layout.kind](desk)}
-    for batch in _batches(desk, opened, layout):
-        for kind in sorted(batch, key=list(_WRITERS).index):  # an order before its lines
-            writers.setdefault(kind, _WRITERS[kind](desk)).write(batch[kind])
+    steps = _by_block(desk, opened, layout, writers) if layout.by_column else _by_row(desk, opened, layout, writers)
+    for _ in steps:
         desk.tell_refused()
         if progress:
             progress(opened.bytes_read, opened.size)
@@ -153,6 +157,46 @@ def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None
         raise FileError("the file is still being written: nothing of it is taken in until it is whole")
 
 
+def _by_block(desk: Desk, opened: CsvFile, layout: Layout, writers: dict[str, Writer]) -> Iterator[None]:
+    """Write blocks of rows by their columns."""
+    writer = writers[layout.kind]
+    assert isinstance(writer, Orders)
+    for block in opened.blocks():
+        desk.report.rows += len(block.lines) + len(block.odd)
+        columns = layout.columns(block)
+        writer.write_block(block, columns, partial(_alone, desk, layout, block))
+        yield
+
+
+def _alone(desk: Desk, layout: Layout, block: Block) -> list[Row]:
+    """Read what was set apart in a block row by row."""
+    rows = []
+    for line, cells in block.odd:
+        try:
+            rows += _rows(layout, line, cells, len(block.columns))
+        except RowError as error:
+            desk.refuse(Row(line, cells, {}), str(error))
+    return rows
+
+
+def _by_row(desk: Desk, opened: CsvFile, layout: Layout, writers: dict[str, Writer]) -> Iterator[None]:
+    """Write batches of records, an order before its lines."""
+    for batch in _batches(desk, opened, layout):
+        for kind in sorted(batch, key=list(_WRITERS).index):
+            writers.setdefault(kind, _WRITERS[kind](desk)).write(batch[kind])
+        yield
+
+
+def _rows(layout: Layout, line: int, cells: list[str], width: int) -> list[Row]:
+    """Read one row, which may hold several records. Raises ``RowError``."""
+    if len(cells) != width and (len(cells) < width or any(cells[width:])):
+        raise RowError(_misshapen(cells, width))
+    if any("\0" in cell for cell in cells):
+        raise RowError("the row holds a zero byte: the file was damaged; export it again")
+    refuse_damaged(cells)
+    return [Row(line, cells, record.values, record.kind) for record in layout.records(cells)]
+
+
 def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[dict[str, list[Row]]]:
     """Yield the records of some rows, by kind."""
     width = len(opened.header)
@@ -161,13 +205,8 @@ def _batches(desk: Desk, opened: CsvFile, layout: Layout) -> Iterator[dict[str, 
     for line, cells in opened.rows():
         desk.report.rows += 1
         try:
-            if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                raise RowError(_misshapen(cells, width))  # noqa: TRY301
-            if any("\0" in cell for cell in cells):
-                raise RowError("the row holds a zero byte: the file was damaged; export it again")  # noqa: TRY301
-            refuse_damaged(cells)
-            for record in layout.records(cells):
-                batch[record.kind].append(Row(line, cells, record.values))
+            for row in _rows(layout, line, cells, width):
+                batch[row.kind].append(row)
                 held += 1
         except RowError as error:
             desk.refuse(Row(line, cells, {}), str(error))

@@ -102,7 +102,7 @@ class Ratings:
             "customer_id": guest.id if guest else order.customer_id if order else None,
             "order_id": order.id if order else None,
             "store_id": store.id if store else None,
-            "rated_at": values.instant(cells.get("rated_at", ""), "rated_at", _clock(desk, store), desk.order),
+            "rated_at": desk.instant(cells.get("rated_at", ""), "rated_at", _clock(desk, store)),
             "score": float(values.decimal(cells.get("score", ""), "score", desk.numbers)),
             "comment": cells.get("comment") or None,
             "platform": cells.get("source") or None,
@@ -155,9 +155,9 @@ class Points:
         starts = desk.config.day_starts
         return {
             "customer_id": guest.id,
-            "at": values.instant(cells.get("at", ""), "at", zone, desk.order),
+            "at": desk.instant(cells.get("at", ""), "at", zone),
             "points": number,
-            "expires_at": values.end_of(expires, "expires_at", zone, desk.order, starts) if expires else None,
+            "expires_at": values.end_of(expires, "expires_at", zone, desk.order(expires), starts) if expires else None,
             "reason": cells.get("reason") or None,
             "ledger": ledger,
         }
@@ -189,7 +189,7 @@ class Events:
             "store_id": store.id if store else None,
             "name": cells["name"],
             "name_key": text_key(cells["name"]),
-            "at": values.instant(cells.get("at", ""), "at", _clock(desk, store), desk.order),
+            "at": desk.instant(cells.get("at", ""), "at", _clock(desk, store)),
             **event_data(data),
         }
 

@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 
+from connectors.csvblocks import Block
 from connectors.records import RowError
+from engine.database.bulk import find_many, insert_many
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import coupons, orders
-from engine.intake import values
-from engine.intake.contacts import read_contact
-from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros, pick
-from engine.intake.guests import Contact, Guest, Guests
+from engine.intake.clocks import Clocks
+from engine.intake.desk import Desk, Row, lost_zeros
+from engine.intake.guests import Guest, Guests
 from engine.intake.redeem import redeem
-from engine.intake.refunds import Refund, Refunds
+from engine.intake.refunds import Refunds
+from engine.intake.sale_rows import Sale, read_sale
+from engine.intake.sales import SaleColumns, Sales
 from engine.intake.zoning import follow_stores
 from engine.language.offers import Offer, load_offers
-from engine.language.textkey import text_key
 
 _COMPARED: Final = ("customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon", "server")
-_KINDS: Final = {"", "sale", "refund", "void"}
-_DAY: Final = 86_400
+_INSERTED: Final = ("source", "external_id", *_COMPARED)
+_KNOWN: Final = ("external_id", "id", *_COMPARED)
+_EXTERNAL_ID: Final = _INSERTED.index("external_id")
+_FIRST_COMPARED: Final = _INSERTED.index(_COMPARED[0])
+_CUSTOMER: Final = _COMPARED.index("customer_id")
+_COUPON: Final = _COMPARED.index("coupon")
+_AT: Final = _COMPARED.index("ordered_at")
 
-
-@dataclass(slots=True)
-class Sale:
-    """An order as its row gives it; who it belongs to is found for a whole batch at once."""
-
-    row: Row
-    external_id: str
-    customer: str  #: the till's id of the guest, or ""
-    contact: Contact | None
-    store: Store | None
-    ordered_at: int
-    total: int
-    kind: str
-
-    @property
-    def guest_key(self) -> str:
-        """What the guest is known by: an id or a contact; "" for a walk-in."""
-        return self.customer or (self.contact.external_id if self.contact else "")
+#: What is compared of an order, in the order of ``_COMPARED``.
+Values = tuple[Any, ...]
+Owners = dict[str, Guest | None]
 
 
 class Orders:
@@ -54,22 +46,21 @@ class Orders:
         self._desk = desk
         self._guests = Guests(desk)
         self._refunds = Refunds(desk)
+        self._clocks = Clocks(desk)
+        self._columns = SaleColumns(desk, self._clocks)
         self._after_id: int = desk.conn.scalar(select(func.coalesce(func.max(orders.c.id), 0))) or 0
         self._inserted = False
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Take a batch in."""
-        sales = []
-        for row in rows:
-            try:
-                sales.append(self._read(row))
-            except RowError as error:
-                self._desk.refuse(row, str(error))
-        sales, owners = self._with_owners(sales)
-        self._write_sales([sale for sale in sales if sale.kind == "sale"], owners)
-        given_back = [sale for sale in sales if sale.kind != "sale"]
-        if given_back:
-            self._refunds.add([self._refund(sale, owners.get(sale.guest_key)) for sale in given_back])
+        """Take a batch in, row by row."""
+        self._take(Sales.of(()), self._read(rows), lambda _: [])
+
+    def write_block(
+        self, block: Block, columns: Mapping[str, Sequence[str]], alone: Callable[[], Sequence[Row]]
+    ) -> None:
+        """Take a block in by its columns, and what is set apart in it, by then, row by row: ``alone`` gives it."""
+        sales = self._columns.read(block, columns)
+        self._take(sales, self._read(alone()), block.cells)
 
     def finish(self) -> None:
         """Attach refunds to their sales and take the new orders into the facts."""
@@ -79,74 +70,40 @@ class Orders:
         if self._inserted or self._desk.touched:
             follow_stores(self._desk)
 
-    # Reading
+    def _read(self, rows: Sequence[Row]) -> list[Sale]:
+        found = []
+        for row in rows:
+            try:
+                found.append(read_sale(self._desk, row))
+            except RowError as error:
+                self._desk.refuse(row, str(error))
+        return found
 
-    def _read(self, row: Row) -> Sale:
-        desk, cell = self._desk, row.values.get
-        kind = cell("kind", "").casefold()
-        if kind not in _KINDS:
-            raise RowError(f'kind "{kind}" is none of sale, refund and void')
-        kind = kind or "sale"
-        currency = cell("currency", "").upper()
-        if currency and currency != desk.config.business.currency:
-            raise RowError(f"currency is {currency}; this home has {desk.config.business.currency} only")
-        external_id = values.identifier(cell("order_id", ""), "order_id")
-        store = desk.store(cell("store_id") or cell("store_name") or "", cell("timezone", ""))
-        total = self._total(cell("total", ""), cell("tip", ""), kind)
-        ordered_at = values.instant(cell("ordered_at", ""), "ordered_at", self._clock(row, store), desk.order)
-        if ordered_at > desk.now_seconds + _DAY:
-            desk.warn("the order lies in the future")
-        customer = cell("customer_id", "")
-        if customer:
-            customer = values.identifier(customer, "customer_id")
-        contact = None if customer else self._contact(row, store)
-        return Sale(row, external_id, customer, contact, store, ordered_at, total, kind)
-
-    def _total(self, text: str, tip: str, kind: str) -> int:
-        if kind == "void" or (kind == "refund" and not text):
-            return -1
-        total = self._desk.money(text, "total")
-        if tip:  # of a till whose totals hold it
-            total -= self._desk.money(tip, "tip")
-        if kind == "refund":
-            return abs(total)
-        if total < 0:
-            raise RowError(f'total "{text}" is negative; money given back is a row with "refund" under "kind"')
-        return total
-
-    def _clock(self, row: Row, store: Store | None) -> Any:
-        desk = self._desk
-        named = row.values.get("timezone")
-        zone_id = (desk.own_zone(named) if named else None) or (store.zone_id if store else desk.home_zone)
-        return desk.zone(zone_id)
-
-    def _contact(self, row: Row, store: Store | None) -> Contact | None:
-        cell = row.values.get
-        name = cell("guest_name") or ""
-        email = read_contact(self._desk, "email", cell("guest_email") or "", store)
-        phone = read_contact(self._desk, "sms", cell("guest_phone") or "", store)
-        return Contact(email, phone, name) if email or phone or name else None
-
-    # Guests
-
-    def _with_owners(self, sales: list[Sale]) -> tuple[list[Sale], dict[str, Guest | None]]:
-        desk = self._desk
-        names = {sale.customer: sale.row.values.get("guest_name") or "" for sale in sales if sale.customer}
-        lost = self._guests.without_zeros(names)
+    def _take(self, sales: Sales, alone: list[Sale], cells: Callable[[int], list[str]]) -> None:
+        owners, lost = self._guests.by_id_or_lost(_names(sales, alone))
         if lost:
-            for sale in sales:
+            for place, guest in enumerate(sales.guests):
+                if guest in lost:
+                    row = Row(sales.lines[place], cells(place), {})
+                    self._desk.refuse(row, str(lost_zeros(guest, lost[guest], "customer_id")))
+            for sale in alone:
                 if sale.customer in lost:
-                    desk.refuse(sale.row, str(lost_zeros(sale.customer, lost[sale.customer], "customer_id")))
-            sales = [sale for sale in sales if sale.customer not in lost]
-            names = {text: name for text, name in names.items() if text not in lost}
-        owners = self._guests.by_id(names, names)
-        contacts = [sale.contact for sale in sales if sale.contact and sale.contact.addresses]
+                    self._desk.refuse(sale.row, str(lost_zeros(sale.customer, lost[sale.customer], "customer_id")))
+            sales = sales.kept([place for place, guest in enumerate(sales.guests) if guest not in lost])
+            alone = [sale for sale in alone if sale.customer not in lost]
+        contacts = [sale.contact for sale in alone if sale.contact and sale.contact.addresses]
         if contacts:
             owners |= self._guests.by_contact(contacts)
-        self._by_name(sales, owners)
-        return sales, owners
+        self._by_name(alone, owners)
+        self._write(sales.with_others([sale.fields() for sale in alone if sale.kind == "sale"]), owners)
+        given_back = [sale for sale in alone if sale.kind != "sale"]
+        if given_back:
+            of = [owners.get(sale.guest_key) for sale in given_back]
+            self._refunds.add(
+                sale.refund(guest.id if guest else None) for sale, guest in zip(given_back, of, strict=True)
+            )
 
-    def _by_name(self, sales: list[Sale], owners: dict[str, Guest | None]) -> None:
+    def _by_name(self, sales: list[Sale], owners: Owners) -> None:
         """A till that gives no more than a name: a guest who is alone in having it, else a walk-in."""
         nameless = [sale for sale in sales if sale.contact and not sale.contact.addresses]
         if not nameless:
@@ -162,87 +119,78 @@ class Orders:
 
     # Writing
 
-    def _write_sales(self, sales: list[Sale], owners: dict[str, Guest | None]) -> None:
-        report = self._desk.report
-        rows: dict[str, dict[str, Any]] = {}
-        for sale in sales:
-            guest = owners.get(sale.guest_key) if sale.guest_key else None
-            if guest is None:
-                report.walk_ins += 1
-                report.erased += bool(sale.guest_key and sale.guest_key in owners)
-            else:
-                report.known_guests += 1
-            rows[sale.external_id] = self._columns(sale, guest)
-        report.unchanged += len(sales) - len(rows)  # one order twice in a batch: the last row says how it is
-        known = self._known(rows)
-        fresh = [row for external_id, row in rows.items() if external_id not in known]
-        changed = []
-        gone = {sale.external_id for sale in sales if sale.guest_key and owners.get(sale.guest_key) is None}
-        for external_id, before in known.items():
-            after = rows[external_id]
-            if external_id in gone and after["customer_id"] is None:
-                after["customer_id"] = before["customer_id"]  # of an erased guest: whatever erasure made of it
-            if any(before[name] != after[name] for name in _COMPARED):
-                changed.append((before, after))
+    def _write(self, sales: Sales, owners: Owners) -> None:
+        report, conn = self._desk.report, self._desk.conn
+        guests = list(map(owners.get, sales.guests))
+        walk_ins = guests.count(None)
+        report.known_guests += len(guests) - walk_ins
+        report.walk_ins += walk_ins
+        gone: set[str] = set()  #: orders of erased guests
+        if any(guest is None for guest in owners.values()):
+            of_erased = [key in owners and guest is None for key, guest in zip(sales.guests, guests, strict=True)]
+            report.erased += sum(of_erased)
+            gone = {text for text, erased in zip(sales.external_ids, of_erased, strict=True) if erased}
+        rows = self._rows(sales, guests)
+        if len(rows) > len(by_id := {row[_EXTERNAL_ID]: row for row in rows}):
+            report.unchanged += len(rows) - len(by_id)  # one order twice in a batch: the last row says how it is
+            rows = list(by_id.values())
+        known = {row[0]: row[1:] for row in find_many(conn, orders, self._desk.source, by_id, _KNOWN)}
+        fresh = [row for row in rows if row[_EXTERNAL_ID] not in known] if known else rows
+        changed = _changed(known, by_id, gone)
         if fresh:
-            self._desk.conn.execute(insert(orders), fresh)
+            insert_many(conn, orders, _INSERTED, fresh)
             self._inserted = True
         self._change(changed)
         report.new += len(fresh)
         report.changed += len(changed)
         report.unchanged += len(known) - len(changed)
-        self._redeem(fresh)
-        of_coupon = ("coupon", "customer_id")
-        self._redeem([after for before, after in changed if pick(before, of_coupon) != pick(after, of_coupon)])
+        self._redeem({row[_EXTERNAL_ID]: row[_FIRST_COMPARED:] for row in fresh if row[-2]})
+        self._redeem(
+            {
+                external_id: after
+                for external_id, (_, before, after) in changed.items()
+                if (before[_COUPON], before[_CUSTOMER]) != (after[_COUPON], after[_CUSTOMER])
+            }
+        )
 
-    def _columns(self, sale: Sale, guest: Guest | None) -> dict[str, Any]:
-        desk, cell, store = self._desk, sale.row.values.get, sale.store
-        zone_id = guest.zone_id if guest else store.zone_id if store else desk.home_zone
-        shop = desk.zone(store.zone_id) if store else self._clock(sale.row, None)
-        return {
-            "source": desk.source,
-            "external_id": sale.external_id,
-            "customer_id": guest.id if guest else None,
-            "store_id": store.id if store else None,
-            "ordered_at": sale.ordered_at,
-            "day": values.day_of(sale.ordered_at, desk.zone(zone_id), desk.config.day_starts),
-            "clock": values.week_clock(sale.ordered_at, shop, desk.config.day_starts),
-            "total": sale.total,
-            "channel": text_key(cell("channel") or "") or None,
-            "coupon": cell("coupon") or None,
-            "server": cell("server") or None,
-        }
+    def _rows(self, sales: Sales, guests: Sequence[Guest | None]) -> list[tuple[Any, ...]]:
+        """Give the rows of the table, as ``_INSERTED`` names its columns."""
+        shops = zones = [home := self._desk.home_zone]
+        if not self._desk.has_one_zone:
+            shops = [store.zone_id if store else zone for store, zone in zip(sales.stores, sales.zones, strict=True)]
+            zones = [
+                guest.zone_id if guest else store.zone_id if store else home
+                for guest, store in zip(guests, sales.stores, strict=True)
+            ]
+        return list(
+            zip(
+                repeat(self._desk.source),
+                sales.external_ids,
+                [guest and guest.id for guest in guests],
+                [store and store.id for store in sales.stores],
+                sales.ordered_at,
+                self._clocks.days(sales.ordered_at, _one_or_all(zones)),
+                self._clocks.week_clocks(sales.ordered_at, _one_or_all(shops)),
+                sales.totals,
+                sales.channels,
+                sales.coupons,
+                sales.servers,
+                strict=False,
+            )
+        )
 
-    def _known(self, external_ids: Any) -> dict[str, dict[str, Any]]:
-        o = orders.c
-        columns = (o.external_id, o.id, *(o[name] for name in _COMPARED))
-        found: dict[str, dict[str, Any]] = {}
-        for chunk in chunks(external_ids, CHUNK):
-            mine = select(*columns).where(o.source == self._desk.source, o.external_id.in_(chunk))
-            for row in self._desk.conn.execute(mine).mappings():
-                found[row["external_id"]] = {**row, "ordered_at": int(row["ordered_at"].timestamp())}
-        return found
-
-    def _change(self, changed: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    def _change(self, changed: Mapping[str, tuple[int, Values, Values]]) -> None:
         if not changed:
             return
         write = update(orders).where(orders.c.id == bindparam("its_id"))
         write = write.values({name: bindparam(f"its_{name}") for name in _COMPARED})
+        names = [f"its_{name}" for name in _COMPARED]
         self._desk.conn.execute(
-            write, [{f"its_{name}": (before | after)[name] for name in ("id", *_COMPARED)} for before, after in changed]
+            write,
+            [{"its_id": number, **dict(zip(names, after, strict=True))} for number, _, after in changed.values()],
         )
-        for before, after in changed:
-            self._desk.touched.update(who for who in (before["customer_id"], after["customer_id"]) if who)
-
-    def _refund(self, sale: Sale, guest: Guest | None) -> Refund:
-        return Refund(
-            external_id=sale.external_id,
-            kind=sale.kind,
-            at=sale.ordered_at,
-            amount=None if sale.total < 0 else sale.total,
-            customer_id=guest.id if guest else None,
-            store_id=sale.store.id if sale.store else None,
-        )
+        for _, before, after in changed.values():
+            self._desk.touched.update(who for who in (before[_CUSTOMER], after[_CUSTOMER]) if who)
 
     # Coupons
 
@@ -255,18 +203,47 @@ class Orders:
         open_ones = coupons.c.code.is_not(None), coupons.c.redeemed_at.is_(None)
         return bool(self._desk.conn.scalar(select(exists().where(*open_ones))))
 
-    def _redeem(self, rows: list[dict[str, Any]]) -> None:
-        rows = [row for row in rows if row["coupon"]]
+    def _redeem(self, rows: Mapping[str, Values]) -> None:
+        rows = {external_id: row for external_id, row in rows.items() if row[_COUPON]}
         if not rows or not self._any_coupon:
             return
-        known = self._known(row["external_id"] for row in rows)
-        for row in sorted(rows, key=lambda row: row["ordered_at"]):
-            order_id = known[row["external_id"]]["id"]
-            at = datetime.fromtimestamp(row["ordered_at"], UTC)
+        ids = dict(find_many(self._desk.conn, orders, self._desk.source, rows, ("external_id", "id")))
+        for external_id, row in sorted(rows.items(), key=lambda each: each[1][_AT]):
+            at, coupon = datetime.fromtimestamp(row[_AT], UTC), row[_COUPON]
             # A till joins the names of several discounts of one sale with commas.
-            named = dict.fromkeys([row["coupon"], *(part.strip() for part in row["coupon"].split(","))])
+            named = dict.fromkeys([coupon, *(part.strip() for part in coupon.split(","))])
             for text in named:
                 self._desk.report.redeemed += redeem(
-                    self._desk.conn, code=text, customer_id=row["customer_id"], till_name=text, order_id=order_id,
+                    self._desk.conn, code=text, customer_id=row[_CUSTOMER], till_name=text, order_id=ids[external_id],
                     at=at, offers=self._offers,
                 )  # fmt: skip
+
+
+def _names(sales: Sales, alone: Sequence[Sale]) -> dict[str, str]:
+    """Give what the file calls each guest who has an id, by the last row that speaks of the guest."""
+    if alone:
+        told = zip(sales.lines, sales.guests, sales.names, strict=True)
+        in_order = sorted([*told, *((sale.row.line, sale.customer, sale.name) for sale in alone)])
+        names = {guest: name for _, guest, name in in_order}
+    else:
+        names = dict(zip(sales.guests, sales.names, strict=True))
+    names.pop("", None)
+    return names
+
+
+def _one_or_all(zones: list[int]) -> list[int]:
+    return zones[:1] if len(set(zones)) == 1 else zones
+
+
+def _changed(
+    known: Mapping[str, tuple[Any, ...]], rows: Mapping[str, tuple[Any, ...]], gone: set[str]
+) -> dict[str, tuple[int, Values, Values]]:
+    """Give those that are not as they were: {external id: (id, before, after)}."""
+    found = {}
+    for external_id, (number, *before) in known.items():
+        was, after = tuple(before), rows[external_id][_FIRST_COMPARED:]
+        if external_id in gone and after[_CUSTOMER] is None:
+            after = (was[_CUSTOMER], *after[1:])  # of an erased guest: whatever erasure made of it
+        if was != after:
+            found[external_id] = (number, was, after)
+    return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
+from connectors.csvblocks import Block
 from connectors.csvfile import CsvFile, FileError
 from connectors.dates import DateOrder, UndecidedDateError, order_of
 from connectors.loyverse import LOYVERSE
@@ -54,6 +55,16 @@ class OwnLayout:
         """Read one row."""
         named = zip(self.names, cells, strict=False)
         return [Record(self.kind, {name: cell.strip() for name, cell in named if name})]
+
+    @property
+    def by_column(self) -> bool:
+        """Tell whether its writer takes whole columns."""
+        return self.kind == "orders"
+
+    def columns(self, block: Block) -> MappingOf[str, Sequence[str]]:
+        """Give the columns that have a name: every row is one record."""
+        named = zip(self.names, block.columns, strict=False)
+        return {name: list(map(str.strip, column)) for name, column in named if name}
 
 
 def recognise(

@@ -70,7 +70,7 @@ class Stores:
             "language": lambda text: language(desk, text),
             "opens": lambda text: values.clock(text, "opens"),
             "closes": lambda text: values.clock(text, "closes"),
-            "closed_on": lambda text: values.day(text, "closed_on", desk.order),
+            "closed_on": lambda text: values.day(text, "closed_on", desk.order(text)),
             "phone": lambda text: values.phone(text, country),
             "manager_phone": lambda text: values.phone(text, country),
             "manager_email": values.email,

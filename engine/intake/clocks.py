@@ -1,0 +1,173 @@
+"""Moments by the column: what ``values`` says of one, said of many. Near a change of the clock each is looked at alone.
+
+A date is read once, and the clock's offset on it is looked up once; the rest is sums.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from itertools import repeat
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from connectors.dates import parse_moment
+from connectors.records import RowError
+from engine.intake import values
+from engine.intake.columns import ODD, Known
+from engine.intake.desk import Desk
+
+_DAY: Final = 86_400
+_HOUR: Final = 3_600
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_FIRST_YEAR: Final = 1990
+#: A date and a time of day of which each means the same whatever stands beside it.
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}([./-])\d{1,2}\1(?:\d\d|\d{4})", re.ASCII)
+_TIME: Final = re.compile(r"|[ T]\d\d:\d\d(?::\d\d)?(?: ?[AP]M)?| \d:\d\d(?::\d\d)?(?: ?[AP]M)?", re.ASCII)
+_ISO: Final = 10
+
+
+class Clocks:
+    """The clocks of the zones that a file speaks of."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        starts = desk.config.day_starts
+        self._starts = starts.hour * _HOUR + starts.minute * 60 + starts.second
+        self._times = Known(_seconds)
+        self._midnights: dict[int, Known] = {}
+        self._offsets: dict[int, _Offsets] = {}
+
+    def instants(self, texts: Sequence[str], zones: Sequence[int], odd: set[int]) -> list[int]:
+        """Read moments on the clocks of these zones, as ``values.instant`` does: epoch seconds.
+
+        ``zones``: the id of each one's, or a single one of all. Adds the places of those that want a closer look.
+        """
+        heads, tails = _cut(texts)
+        clock = self._times.of(tails, odd)
+        if len(zones) == 1:
+            midnights = self._midnight(zones[0]).of(heads, odd)
+        else:
+            midnights = [self._midnight(zone)[head] for head, zone in zip(heads, zones, strict=True)]
+            odd.update(place for place, value in enumerate(midnights) if value is ODD)
+        if odd:
+            return [0 if place in odd else midnights[place] + clock[place] for place in range(len(texts))]
+        return list(map(int.__add__, midnights, clock))
+
+    def days(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
+        """Give the business day of each instant, as ``values.day_of`` does. ``zones`` as for ``instants``."""
+        starts = self._starts
+        try:
+            return [_EPOCH + (local - starts) // _DAY for local in self._local(seconds, zones)]
+        except _NearChange:
+            look = partial(values.day_of, day_starts=self._desk.config.day_starts)
+            return self._one_by_one(seconds, zones, lambda local: _EPOCH + (local - starts) // _DAY, look)
+
+    def week_clocks(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
+        """Give the weekday and minute of each instant, as ``values.week_clock`` does. ``zones`` as for ``instants``."""
+        starts = self._starts
+
+        def told(local: int) -> int:
+            return (_EPOCH + (local - starts) // _DAY - 1) % 7 * 1440 + local % _DAY // 60
+
+        try:
+            return [told(local) for local in self._local(seconds, zones)]
+        except _NearChange:
+            look = partial(values.week_clock, day_starts=self._desk.config.day_starts)
+            return self._one_by_one(seconds, zones, told, look)
+
+    def _local(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
+        """What the clocks on the wall show, as seconds. Raises ``_NearChange``."""
+        if len(zones) == 1:
+            offsets = self._offset(zones[0])
+            return [at + offsets[at // _DAY] for at in seconds]
+        return [at + self._offset(zone)[at // _DAY] for at, zone in zip(seconds, zones, strict=True)]
+
+    def _one_by_one(self, seconds: Sequence[int], zones: Sequence[int], told: Any, look: Any) -> list[int]:
+        found = []
+        for at, zone in zip(seconds, repeat(zones[0]) if len(zones) == 1 else zones, strict=False):
+            try:
+                found.append(told(at + self._offset(zone)[at // _DAY]))
+            except _NearChange:
+                found.append(look(at, self._desk.zone(zone)))
+        return found
+
+    def _midnight(self, zone_id: int) -> Known:
+        if zone_id not in self._midnights:
+            self._midnights[zone_id] = Known(partial(self._first_second, self._desk.zone(zone_id)))
+        return self._midnights[zone_id]
+
+    def _first_second(self, zone: ZoneInfo, text: str) -> Any:
+        """When the day begins on the wall, where its clock is not changed."""
+        if not _DATE.fullmatch(text):
+            return ODD
+        order = self._desk.order(text)
+        try:
+            midnight = parse_moment(text, order)
+        except ValueError as error:
+            raise RowError(str(error)) from None
+        if midnight.year < _FIRST_YEAR:
+            return ODD
+        offset = _steady(midnight, zone, hours=24)
+        return ODD if offset is None else int(midnight.replace(tzinfo=UTC).timestamp()) - offset
+
+    def _offset(self, zone_id: int) -> _Offsets:
+        if zone_id not in self._offsets:
+            self._offsets[zone_id] = _Offsets(self._desk.zone(zone_id))
+        return self._offsets[zone_id]
+
+
+class _NearChange(Exception):  # noqa: N818 (a reason to look closer)
+    """The clock is changed about then."""
+
+
+class _Offsets(dict[int, int]):
+    """By how many seconds a clock is ahead of UTC, by the day since 1970 in UTC; days near a change raise."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        super().__init__()
+        self._zone = zone
+        self._near: set[int] = set()
+
+    def __missing__(self, day: int) -> int:
+        if day in self._near:
+            raise _NearChange
+        noon = datetime.fromtimestamp(day * _DAY + _DAY // 2, UTC).astimezone(self._zone).replace(tzinfo=None)
+        offset = _steady(noon - timedelta(hours=36), self._zone, hours=72)
+        if offset is None:
+            self._near.add(day)
+            raise _NearChange
+        self[day] = offset
+        return offset
+
+
+def _steady(wall: datetime, zone: ZoneInfo, hours: int) -> int | None:
+    """Give the offset of a clock in seconds, None where it changes within so many hours from ``wall`` on."""
+    found = {
+        (wall + timedelta(hours=hour)).replace(tzinfo=zone, fold=fold).utcoffset()
+        for hour in range(0, hours + 1, 6)  # nowhere is a clock changed there and back within a day
+        for fold in (0, 1)
+    }
+    offset = found.pop()
+    return None if found or offset is None else int(offset.total_seconds())
+
+
+def _seconds(text: str) -> Any:
+    """Read the time of day behind a date."""
+    if not _TIME.fullmatch(text):
+        return ODD
+    try:
+        moment = parse_moment(f"2001-01-01{text}", None)
+    except ValueError as error:
+        raise RowError(str(error)) from None
+    return (datetime.combine(date.min, moment.time()) - datetime.combine(date.min, time())).seconds
+
+
+def _cut(texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part dates from the times of day, which keep their blank. A file writes all its dates in one way."""
+    if not texts or texts[0][4:5] == "-":
+        return [text[:_ISO] for text in texts], [text[_ISO:] for text in texts]
+    parted = [text.partition(" ") for text in texts]
+    return [head for head, _, _ in parted], [blank + tail for _, blank, tail in parted]
