@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock
+
 from benchmarks.ground import DATABASES, Ground
 from benchmarks.measure import ROUNDS, Measure, Result, measured
 from benchmarks.plot import drawn
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     results: list[Result] = []
     with (
+        FileLock(asked.keep / "lock", timeout=0),  # one at a time: two would measure each other
         tempfile.TemporaryDirectory(dir=asked.keep) as scratch,
         Ground(asked.size, asked.keep, Path(scratch).absolute(), asked.databases) as ground,
     ):

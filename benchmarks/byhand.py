@@ -1,9 +1,10 @@
 """The best SQL that an expert would write by hand for the shipped rules, on the same tables and with the same guards.
 
-A rule is three statements through the bare driver: the matches, the dispatches of all steps, the coupons. What a
-calendar decides (which days are open, when they close, when a step may go out) is worked out beforehand in plain
-Python, as text of the statement: constants are what planners like best. Written for a business in the United States
-whose guests are all there, and for a database without a tier plan: an expert writes for what is there.
+A rule is one statement on PostgreSQL, which hands the new rows from one INSERT to the next, and three on SQLite: the
+matches, the dispatches of all steps, the coupons. What a calendar decides (which days are open, when they close, when
+a step may go out) is worked out beforehand in plain Python, as text of the statement: constants are what planners like
+best. Written for a business in the United States whose guests are all there, and for a database without a tier plan:
+an expert writes for what is there.
 """
 
 from __future__ import annotations
@@ -217,8 +218,8 @@ def _reason(rule: Written) -> str:
     )
 
 
-def matches_sql(rule: Written, moment: Moment, rows: tuple[int, int, int]) -> str:
-    """Give the statement that writes the matches; ``rows``: of the rule, its version, and the run."""
+def matches_sql(rule: Written, moment: Moment, rows: tuple[int, int, int]) -> tuple[str, str]:
+    """Give the tables (``WITH ...``) and the INSERT of the matches; ``rows``: of the rule, its version, and the run."""
     rule_row, version, run = rows
     fresh = "soon = 0 AND excluded = 0"
     ranks = (
@@ -230,7 +231,7 @@ def matches_sql(rule: Written, moment: Moment, rows: tuple[int, int, int]) -> st
     turn = f", CASE WHEN {fresh} THEN {place} END AS turn" if rule.again else ""
     control = f"WHEN {bucket(rule.id)} < {rule.holdout} THEN 'control'" if rule.holdout else ""
     heads = f"{rule.heads}, " if rule.heads else ""
-    return f"""
+    tables = f"""
 WITH {heads}c AS (
   SELECT f.customer_id, f.email_id, f.sms_id, {rule.occasion} AS occasion, {rule.closes or moment.closes} AS closes,
     {_soon(rule, rule_row)} AS soon, {_excluded(rule, moment)} AS excluded, {_store(rule, moment)} AS store_id,
@@ -244,7 +245,8 @@ WITH {heads}c AS (
   SELECT p.*, {", ".join(ranks)}{turn} FROM p
 ), j AS (
   SELECT r.*, {_reason(rule)} AS reason FROM r
-)
+)"""
+    written = f"""
 INSERT INTO matches ({MATCH_COLUMNS})
 SELECT {rule_row}, customer_id, occasion, {run}, {version}, {moment.at}, closes,
   CASE WHEN reason IS NOT NULL THEN 'refused' {control} ELSE 'act' END, reason,
@@ -252,3 +254,4 @@ SELECT {rule_row}, customer_id, occasion, {run}, {version}, {moment.at}, closes,
   CASE WHEN sms_rank > 1 THEN 'duplicate_endpoint' ELSE sms_block END,
   email_id, sms_id, store_id, order_id, rating_id
 FROM j WHERE true ON CONFLICT (rule_id, customer_id, occasion) DO NOTHING"""
+    return tables, written

@@ -5,17 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from benchmarks.byhand import DISPATCH_COLUMNS, Moment, Written
+from benchmarks.byhand import DISPATCH_COLUMNS, Moment, Written, matches_sql
 from engine.database.tables import dispatches
 
 
-def dispatches_sql(
-    rule: Written, moment: Moment, rows: tuple[int, int, int], contents: Mapping[str, int], held: str | None
-) -> str:
-    """Give the statement that writes the rows of every step of every match of the run that is acted on.
+def statements(
+    rule: Written, moment: Moment, rows: tuple[int, int, int], around: tuple[Mapping[str, int], str | None, str]
+) -> list[str]:
+    """Give the statements of a rule.
 
-    ``held``: why they wait for a person; None: they do not.
+    ``around``: the templates' rows by name, why messages wait for a person (None: they do not), the coupon's terms.
     """
+    contents, held, terms = around
+    tables, matches = matches_sql(rule, moment, rows)
+    if moment.sqlite:
+        acted, written = dispatches_sql(rule, moment, rows, contents, held)
+        found = [f"{tables} {matches}", f"WITH {acted} {written}"]
+        return [*found, coupons_sql(rule, rows, terms)] if rule.coupon else found
+    acted, written = dispatches_sql(rule, moment, rows, contents, held, source="made")
+    last = "SELECT count(*) FROM queued"
+    if rule.coupon:
+        last = (
+            f"INSERT INTO coupons (dispatch_id, customer_id, offer, terms) SELECT id, customer_id, '{rule.coupon[1]}', "
+            f"{_quoted(terms)}::json FROM queued WHERE step = {rule.coupon[0]} AND state IN ('pending', 'held')"
+        )
+    queued = f"queued AS ({written} RETURNING id, customer_id, step, state)"
+    return [f"{tables}, made AS ({matches} RETURNING *), {acted}, {queued} {last}"]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def dispatches_sql(
+    rule: Written,
+    moment: Moment,
+    rows: tuple[int, int, int],
+    contents: Mapping[str, int],
+    held: str | None,
+    *,
+    source: str = "matches",
+) -> tuple[str, str]:
+    """Give the tables and the INSERT of the rows of every step of every match of the run that is acted on."""
     rule_row, _, run = rows
     month = "month" in dispatches.c
     columns = DISPATCH_COLUMNS + ", month" * month
@@ -40,24 +71,27 @@ def dispatches_sql(
         )
     if rule.coupon:
         parts.append(_coupon_part(rule, moment, common, end))
-    made = f"WITH {_acted(rule, moment, rule_row, run)} INSERT INTO dispatches ({columns}) {' UNION ALL '.join(parts)}"
-    if held is None:
-        return made.replace("'held'", "'pending'").replace("'first_approval'", "NULL")
-    return made.replace("'first_approval'", f"'{held}'")
+    acted = _acted(
+        rule, moment, f"m.run_id = {run} AND m.rule_id = {rule_row} AND" if source == "matches" else "", source
+    )
+    made = f"INSERT INTO dispatches ({columns}) {' UNION ALL '.join(parts)}"
+    for waits, goes in (("'held'", "'pending'"), ("'first_approval'", "NULL")) if held is None else ():
+        acted, made = acted.replace(waits, goes), made.replace(waits, goes)
+    return acted, made.replace("'first_approval'", f"'{held}'")
 
 
 def coupons_sql(rule: Written, rows: tuple[int, int, int], terms: str) -> str:
-    """Give the statement that writes the coupons; it wants the offer's terms as its one parameter."""
+    """Give SQLite's statement that writes the coupons."""
     assert rule.coupon
     rule_row, _, run = rows
     return (
         f"INSERT INTO coupons (dispatch_id, customer_id, offer, terms) SELECT d.id, d.customer_id, '{rule.coupon[1]}', "
-        f"{terms} FROM matches m JOIN dispatches d ON d.match_id = m.id AND d.step = {rule.coupon[0]} "
+        f"{_quoted(terms)} FROM matches m JOIN dispatches d ON d.match_id = m.id AND d.step = {rule.coupon[0]} "
         f"WHERE m.run_id = {run} AND m.rule_id = {rule_row} AND d.state IN ('pending', 'held')"
     )
 
 
-def _acted(rule: Written, moment: Moment, rule_row: int, run: int) -> str:
+def _acted(rule: Written, moment: Moment, of_run: str, source: str) -> str:
     """SQL: the matches of the run with when each message may go, and what its state is."""
     waits = {"email": timedelta(0), "sms": rule.sms_waits}
     asked = [channel for channel, step in (("email", rule.email), ("sms", rule.sms)) if step]
@@ -69,9 +103,9 @@ def _acted(rule: Written, moment: Moment, rule_row: int, run: int) -> str:
     ]
     names = ", ".join(name for each in asked for name in (f"{each}_due", f"{each}_waited"))
     columns = "m.id, m.customer_id, m.email_id, m.sms_id, m.email_block, m.sms_block, m.closes"
-    of_run = f"m.run_id = {run} AND m.rule_id = {rule_row} AND m.verdict = 'act'"
+    acted = f"{of_run} m.verdict = 'act'"
     if not asked:
-        return f"a AS (SELECT {columns} FROM matches m WHERE {of_run})"
+        return f"a AS (SELECT {columns} FROM {source} m WHERE {acted})"
     states = ", ".join(
         f"z.{each}_due, m.closes + z.{each}_waited AS {each}_end, CASE WHEN m.{each}_block IS NOT NULL THEN 'blocked' "
         f"WHEN z.{each}_due >= m.closes + z.{each}_waited THEN 'expired' ELSE 'held' END AS {each}_state"
@@ -79,8 +113,8 @@ def _acted(rule: Written, moment: Moment, rule_row: int, run: int) -> str:
     )
     return (
         f"z(zone_id, {names}) AS (VALUES {', '.join(cells)}), a AS MATERIALIZED (SELECT {columns}, {states} "
-        f"FROM matches m JOIN customer_facts f ON f.customer_id = m.customer_id JOIN z ON z.zone_id = f.zone_id "
-        f"WHERE {of_run})"
+        f"FROM {source} m JOIN customer_facts f ON f.customer_id = m.customer_id JOIN z ON z.zone_id = f.zone_id "
+        f"WHERE {acted})"
     )
 
 

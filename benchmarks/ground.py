@@ -69,7 +69,7 @@ class Ground:
             try:
                 self._server = self._stack.enter_context(serving(self.keep))
             except (NoServerError, RuntimeError, PermissionError) as why:
-                self.missing = str(why)
+                self.missing = str(why).strip().replace("\n", " ")
         return self
 
     def __exit__(self, *_: object) -> None:

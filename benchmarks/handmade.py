@@ -19,9 +19,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import event, func, select
 
-from benchmarks.byhand import DISPATCH_COLUMNS, Moment, matches_sql
+from benchmarks.byhand import DISPATCH_COLUMNS, Moment, Written
 from benchmarks.byhand_rules import written
-from benchmarks.byhand_steps import coupons_sql, dispatches_sql
+from benchmarks.byhand_steps import statements
 from benchmarks.crowd import AS_OF
 from benchmarks.evaluation import NEXT, known, later
 from benchmarks.ground import Ground, World
@@ -167,16 +167,10 @@ class Bare:
             self._run = (conn.scalar(select(func.max(runs.c.id))) or 0) + 1_000
         moment = Moment(now, places, sqlite=world.name == "sqlite")
         by_id = {rule.id: rule for rule in written(moment)}
-        mark = "?" if moment.sqlite else "%s"
-        self._statements: list[tuple[str, list[str] | None]] = []
+        self._statements: list[str] = []
         for name in names:
             rule, rows = by_id[name], (known[name], versions[known[name]], self._run)
-            self._statements.append((matches_sql(rule, moment, rows), None))
-            self._statements.append((dispatches_sql(rule, moment, rows, bodies, held[name]), None))
-            if rule.coupon:
-                step = next(step.settings for each in world.home.rules if each.id == name for step in each.steps)
-                terms = json.dumps(offer_terms(world.home.offers[rule.coupon[1]], step), ensure_ascii=False)
-                self._statements.append((coupons_sql(rule, rows, mark), [terms]))
+            self._statements += statements(rule, moment, rows, (bodies, held[name], _terms(world, rule)))
 
     def run(self) -> float:
         """Give the seconds of the statements."""
@@ -198,13 +192,21 @@ class Bare:
             row = f"{self._run}, {self._at}, {self._at}, '-', 0"
             self._conn.execute(f"INSERT INTO runs (id, as_of, started_at, host, pid) VALUES ({row})")
             begun = time.perf_counter()
-            for statement, given in self._statements:
-                self._conn.execute(statement, given) if given else self._conn.execute(statement)
+            for statement in self._statements:
+                self._conn.execute(statement)
             took = time.perf_counter() - begun
             then()
         finally:
             self._conn.execute("ROLLBACK")
         return took
+
+
+def _terms(world: World, rule: Written) -> str:
+    """Give what the coupon promises, as JSON."""
+    if rule.coupon is None:
+        return ""
+    step = next(step.settings for each in world.home.rules if each.id == rule.id for step in each.steps)
+    return json.dumps(offer_terms(world.home.offers[rule.coupon[1]], step), ensure_ascii=False)
 
 
 def _connected(world: World) -> Any:

@@ -81,6 +81,8 @@ def serving(folder: Path) -> Iterator[Server]:
     data = (folder / f"postgresql-{version}").absolute()
     with tempfile.TemporaryDirectory(prefix="regulars-bench-", dir="/tmp") as socket:
         give_to_server(Path(socket))
+        if (data / "postmaster.pid").exists():  # of a run that was killed: the folder is ours alone
+            stop(programs, data)
         if not (data / "PG_VERSION").exists():
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
             give_to_server(data)
@@ -89,5 +91,10 @@ def serving(folder: Path) -> Iterator[Server]:
         try:
             yield Server(Path(socket), data)
         finally:
-            with contextlib.suppress(RuntimeError):
-                as_server(programs / "pg_ctl", "-D", data, "-m", "fast", "-w", "stop")
+            stop(programs, data)
+
+
+def stop(programs: Path, data: Path) -> None:
+    """Stop the server of ``data``, where it runs."""
+    with contextlib.suppress(RuntimeError):
+        as_server(programs / "pg_ctl", "-D", data, "-m", "fast", "-w", "stop")
