@@ -24,9 +24,13 @@ _LONGEST_LINE: Final = 998  # RFC 5322, without the line end
 _WORDS = r"[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\".]+(?:\.[^\s\x00-\x1f\x7f<>()\[\]:;@\\,\".]+)*"
 #: A dot at an end, or two in a row, is read by one program as it stands, by another in quotes, by a third not at all.
 _ADDRESS = re.compile(f"{_WORDS}@{_WORDS}")
+_HEADER = re.compile(r"[!-9;-~]+")
+_FOLD = re.compile(r"\r\n(?=[ \t])")
+_MUST_HAVE: Final = frozenset({"from", "to", "subject", "date", "message-id", "mime-version"})
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
 _MAY_REPEAT: Final = frozenset({"dkim-signature"})
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,-]{1,900}")
+_SHORT_HEADER: Final = 74  # letters of name and text that need no second line
 _LONGEST_PLAIN_WORD: Final = 60  # a longer one would be put on a line of its own, with a blank before it
 
 
@@ -128,14 +132,15 @@ def check_bytes(data: bytes) -> None:
         raise MessageError(f"the message has a line of more than {_LONGEST_LINE} characters")
     head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
     seen: set[str] = set()
-    for line in re.sub(r"\r\n(?=[ \t])", "", head).split("\r\n"):
+    for line in _FOLD.sub("", head).split("\r\n"):
         name, colon, _ = line.partition(":")
-        if not colon or not re.fullmatch(r"[!-9;-~]+", name) or name.lower() in seen - _MAY_REPEAT:
+        lowered = name.lower()
+        if not colon or not _HEADER.fullmatch(name) or (lowered in seen and lowered not in _MAY_REPEAT):
             raise MessageError("the message has a broken or repeated header")
-        seen.add(name.lower())
-        if line.lower().startswith(_NO_ENCODED_WORD) and "=?" in line:
+        seen.add(lowered)
+        if "=?" in line and line.lower().startswith(_NO_ENCODED_WORD):
             raise MessageError(f"the header {name} holds an encoded word")
-    if not {"from", "to", "subject", "date", "message-id", "mime-version"} <= seen:
+    if not seen >= _MUST_HAVE:
         raise MessageError("the message lacks a header that it must have")
 
 
@@ -177,6 +182,7 @@ def _missing_from(
     return {what for what, text in wanted.items() if _folded(text) not in seen}
 
 
+@lru_cache(maxsize=16)  # name and address of the business are looked for in every message
 def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
@@ -238,5 +244,7 @@ def _text_header(name: str, text: str, *, force: bool = False) -> str:
     text = " ".join(text.split())
     plain = text.isascii() and text.isprintable() and "=?" not in text and not force
     plain = plain and all(len(word) <= _LONGEST_PLAIN_WORD for word in text.split())
+    if plain and len(name) + len(text) <= _SHORT_HEADER:
+        return text
     header = Header(text, "us-ascii" if plain else "utf-8", header_name=name, maxlinelen=76)
     return header.encode(linesep="\r\n")

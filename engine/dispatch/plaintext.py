@@ -34,10 +34,16 @@ def tidy(text: str) -> str:
 
 def shown_link(words: str, address: str) -> str:
     """Give what is shown of a link behind its words: its address, where they do not say it."""
-    words = " ".join(words.split())
+    words, address = " ".join(words.split()), " ".join(address.split())
     if not address or address.startswith("#") or address in {words, f"mailto:{words}", f"tel:{words}"}:
         return ""
     return f" ({address})" if words else address
+
+
+def shown_picture(words: str) -> str:
+    """Give what is shown of a picture by its words."""
+    words = " ".join(words.split())
+    return f"{words} " if words else ""
 
 
 class Reader(HTMLParser):
@@ -64,9 +70,9 @@ class Reader(HTMLParser):
         elif tag == "li":
             self._parts.append("- ")
         elif tag == "img":
-            self.picture(" ".join(given.get("alt", "").split()))
+            self.picture(given.get("alt", ""))
         elif tag == "a":
-            self.begin_link(" ".join(given.get("href", "").split()))
+            self.begin_link(given.get("href", ""))
 
     def handle_endtag(self, tag: str) -> None:
         """End it, and what was left open in it."""
@@ -101,8 +107,7 @@ class Reader(HTMLParser):
 
     def picture(self, words: str) -> None:
         """Note what is said instead of a picture."""
-        if words:
-            self._parts.append(f"{words} ")
+        self._parts.append(shown_picture(words))
 
     @property
     def _is_hidden(self) -> bool:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from engine.dispatch import qr
 from engine.dispatch.plaintext import text_of
-from engine.dispatch.present import STYLE, Dresser, Style, filters
+from engine.dispatch.present import STYLE, Dresser, Record, Style, filters
 from engine.dispatch.seen import UnsteadyError, as_seen, flat, text_template
 from engine.language.markup import MarkupError, inline_css, mjml_to_html
 from engine.language.placeholders import NAMES
@@ -224,6 +224,12 @@ def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> En
 
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset({"*", "**"})
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            # Most of what templates ask for: plain values by names that we gave, where there is nothing to forbid.
+            if type(obj) is Record and attribute in obj.__dict__:
+                return obj.__dict__[attribute]
+            return super().getattr(obj, attribute)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             # Jinja's own sandbox lets {{ "a" * 10**9 }} eat the machine's memory.

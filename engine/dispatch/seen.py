@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.dispatch.plaintext import Reader, shown_link, tidy
+from engine.dispatch.plaintext import Reader, shown_link, shown_picture, tidy
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template, nodes
@@ -67,7 +67,7 @@ def text_template(environment: Environment, source: str) -> Template | None:
 
 def as_seen(rendered: str) -> str:
     """Give the text of a filled-in template of ``text_template``: what ``text_of`` gives for the same page."""
-    rendered = _A_PICTURE.sub(lambda words: words[1] and f"{words[1]} ", rendered)
+    rendered = _A_PICTURE.sub(lambda picture: shown_picture(picture[1]), rendered)
     found = 1
     while found:  # an inner link before the one around it
         rendered, found = _A_LINK.subn(lambda link: link[1] + shown_link(link[1], link[2]), rendered)
