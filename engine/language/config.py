@@ -335,6 +335,7 @@ class _Settings:
             user=user,
             password=self.secret("email", "smtp", "password"),
             ca_file=self.inside("email", "smtp", "ca_file"),
+            connections=self.number(config_schema.CONNECTIONS, "email", "smtp", "connections"),
         )
 
     def twilio(self) -> TwilioConfig | None:

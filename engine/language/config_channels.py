@@ -27,6 +27,7 @@ class SmtpConfig:
     user: str | None
     password: Secret | None
     ca_file: Path | None = None
+    connections: int = 4  #: at once, of each process that sends
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ SCHEDULE: Final = "daily at 10:00"
 DAY_STARTS: Final = "04:00"
 LANGUAGE: Final = "en"
 PORT: Final = 587
+CONNECTIONS: Final = 4
 TLS: Final = "starttls"
 PER_DAY: Final = 1
 PER_WEEK: Final = 2
@@ -153,6 +154,16 @@ _EMAIL: Final = _section(
                 ),
                 "user": _text(phrase("Name to log in with; none: no login.")),
                 "password": _secret(phrase("Password to log in with.")),
+                "connections": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 50,
+                    "description": phrase(
+                        "So many emails at once, each on a connection of its own; fewer where the server allows fewer. "
+                        "Each worker has its own."
+                    ),
+                    "default": CONNECTIONS,
+                },
                 "ca_file": _text(
                     phrase(
                         "A file with the certificate of whoever vouches for the server, where that is not one that "

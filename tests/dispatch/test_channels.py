@@ -78,8 +78,8 @@ def test_a_connector_is_one_line_and_gets_the_owners_settings_with_their_secrets
     assert isinstance(made.connector("email"), FileConnector)
     (setup,) = opened
     assert setup.settings == {
-        "host": "mail.corner.cafe", "port": 587, "tls": "starttls", "user": "hello", "password": "pw"
-    }  # fmt: skip
+        "host": "mail.corner.cafe", "port": 587, "tls": "starttls", "user": "hello", "password": "pw", "connections": 4,
+        }  # fmt: skip
     assert setup.folder == tmp_path / "outbox"
     assert "pw" not in repr(setup)
 
