@@ -18,6 +18,12 @@ CLOCK: Final = "regulars.clock"
 UPTIME: Final = "regulars.uptime"
 
 
+#: Commands that are done when they are done. All others answer a person, and wait no longer for the database than one.
+WORK: Final = frozenset(
+    {"backup", "bounces", "customer", "demo", "dispatch", "doctor", "import", "months", "restore", "run", "verify"}
+)
+
+
 def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
     """Open the home and its database around a command, which is given the session."""
 
@@ -25,9 +31,13 @@ def in_home(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     def opened_command(ctx: click.Context, /, **given: Any) -> Any:
         from engine.console.session import opened
+        from engine.database.engines import ANSWER
 
         root: Path = ctx.find_object(Path) or Path()
-        with opened(root, os.environ, ctx.meta[CLOCK], language(), ctx.meta[UPTIME]) as session:
+        asks = WORK.isdisjoint(ctx.command_path.split())
+        with opened(
+            root, os.environ, ctx.meta[CLOCK], language(), ctx.meta[UPTIME], answer=ANSWER if asks else None
+        ) as session:
             return command(session, **given)
 
     return opened_command

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from engine.console.exits import MistypedError, NotNowError, unknown
 from engine.database.engines import open_db, reading
-from engine.database.migrations import migrate
+from engine.database.migrations import migrate, schema_is_current
 from engine.database.tables import customers, endpoints
 from engine.evaluation.clock import Uptime
 from engine.language.contacts import channel_of, normalise
@@ -97,20 +97,34 @@ def opened(
     clock: Clock,
     language: str = "en",
     uptime: Callable[[], Uptime | None] = lambda: None,
+    *,
+    answer: int | None = None,
 ) -> Iterator[Session]:
     """Open the home at ``root`` and its database, made or brought up to date where needed.
+
+    ``answer``: the most seconds that PostgreSQL may take over one statement.
 
     Raises ``ProblemsError`` and ``KeyFileError`` for the home, ``DatabaseUnavailable`` for the database, and
     ``StrangeKeyError`` where the two do not belong together.
     """
     home = load_home(root, environ, clock().date())
-    db = open_db(home.config.database_url)
+    db = open_db(home.config.database_url, answer=answer)
     try:
-        migrate(db)
+        if not schema_is_current(db):
+            _migrate(home.config.database_url)
         session = Session(home, db, clock, environ, language, uptime)
         with session.look() as conn:
             check_key(conn, home.key)
         yield session
+    finally:
+        db.dispose()
+
+
+def _migrate(url: str) -> None:
+    """Bring the tables up to date, however long that takes."""
+    db = open_db(url)
+    try:
+        migrate(db)
     finally:
         db.dispose()
 

@@ -35,6 +35,15 @@ _NO_ENTRY = (
 _NO_SUCH_DATABASE = "The PostgreSQL server has no database of that name. Create it first: createdb regulars"
 _FORBIDDEN = "This PostgreSQL user may not do that. It needs the rights of the database's owner."
 _TOO_MANY = "The PostgreSQL server has no connection left. Try again in a moment."
+_TOO_LONG = (
+    "The database did not answer in time, so the question was taken back: nothing is half-done. Try again when no "
+    "import or run is under way; if it stays so, give it longer, with ?options=-c%20statement_timeout%3D10min behind "
+    "`database` in config/regulars.yaml."
+)
+_ASLEEP = (
+    "The PostgreSQL server ended a connection that had done nothing for too long in the middle of its work, such as "
+    "while its output was not read. What was under way is undone: try again."
+)
 _LOST = "The PostgreSQL server ended the connection. What was under way is undone: try again."
 
 _SQLITE = {
@@ -63,7 +72,9 @@ _POSTGRESQL = {
     "55P03": _LOCKED,
     "40P01": _LOCKED,
     "42501": _FORBIDDEN,
+    "57014": _TOO_LONG,
     "57P": _LOST,
+    "25P03": _ASLEEP,
     "58": _BROKEN_DISK,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
@@ -71,7 +82,7 @@ _POSTGRESQL = {
 
 
 #: What ends by itself, or by somebody else's hand, while a program waits.
-_PASSING = frozenset({_LOCKED, _UNREACHABLE, _TOO_MANY, _LOST})
+_PASSING = frozenset({_LOCKED, _UNREACHABLE, _TOO_MANY, _LOST, _TOO_LONG, _ASLEEP})
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the world, not a mistake of the program)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from engine.database.complaints import DatabaseUnavailable, explain
 
 __all__ = [
+    "ANSWER",
+    "DOZING",
     "PATIENCE",
     "DatabaseUnavailable",
     "broken_references",
@@ -40,20 +43,29 @@ PATIENCE = 10
 #: Written as it is: SQLite does not find a key that is escaped, and an erasure can look for what it erases.
 _json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
+#: After so many seconds in the pool a connection is asked whether it still lives: the answer costs as long as half a
+#: transaction, and a worker begins several for each message.
+DOZING = 5
+#: So many seconds a command for which a person waits gives the database for one answer.
+ANSWER = 60
+
 #: The fence, the caps and the facts rest on READ COMMITTED with explicit row locks, whatever the server's default is.
 #: A lock is waited for as long as on SQLite: the fence holds a mail server's line open meanwhile. What is committed is
-#: on the disk: else a crash of the server would take back what has gone out.
+#: on the disk: else a crash of the server would take back what has gone out. Who falls asleep in a transaction, or is
+#: gone with its whole machine, keeps no lock for long: ten minutes, and two.
 _POSTGRESQL_OPTIONS = (
     r"-c jit=off -c timezone=UTC -c default_transaction_isolation=read\ committed"
-    f" -c lock_timeout={PATIENCE}s -c synchronous_commit=on"
+    f" -c lock_timeout={PATIENCE}s -c synchronous_commit=on -c idle_in_transaction_session_timeout=600s"
+    " -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
 )
 
 
-def open_db(url: str) -> Engine:
+def open_db(url: str, *, answer: int | None = None) -> Engine:
     """Open the database at ``url``: ``sqlite:////absolute/path``, ``sqlite://`` (in memory) or ``postgresql://...``.
 
-    Nothing is connected yet. Raises ``DatabaseUnavailable`` where the address is none, names another kind of database,
-    or the driver is not installed.
+    Nothing is connected yet. ``answer``: PostgreSQL ends a statement that takes more seconds; None: as long as the role
+    may, which has no limit unless its owner gave it one. Raises ``DatabaseUnavailable`` where the address is none,
+    names another kind of database, or the driver is not installed.
     """
     try:
         parsed = make_url(url)
@@ -65,7 +77,7 @@ def open_db(url: str) -> Engine:
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         return _open_sqlite(parsed)
     if parsed.drivername in {"postgresql", "postgresql+psycopg", "postgres"}:
-        return _open_postgresql(parsed.set(drivername="postgresql+psycopg"))
+        return _open_postgresql(parsed.set(drivername="postgresql+psycopg"), answer)
     raise DatabaseUnavailable(
         f"Regulars does not work with {parsed.drivername!r}. It works with SQLite (sqlite:///regulars.db) and with "
         "PostgreSQL (postgresql://user:password@host:5432/database)."
@@ -183,7 +195,7 @@ def _begin_sqlite(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _open_postgresql(url: URL) -> Engine:
+def _open_postgresql(url: URL, answer: int | None) -> Engine:
     try:
         import psycopg  # noqa: F401 (only to say plainly what is missing)
     except ImportError:
@@ -191,13 +203,30 @@ def _open_postgresql(url: URL) -> Engine:
             "PostgreSQL needs a driver that is not installed: pip install 'regulars[postgres]'"
         ) from None
     own = url.query.get("options", ())  # the owner's come last and so win
-    options = [_POSTGRESQL_OPTIONS, *([own] if isinstance(own, str) else own)]
+    limit = [] if answer is None else [f"-c statement_timeout={answer}s"]
+    options = [_POSTGRESQL_OPTIONS, *limit, *([own] if isinstance(own, str) else own)]
     arguments: dict[str, Any] = {"options": " ".join(options)}
     if "application_name" not in url.query:
         arguments["application_name"] = "regulars"
     if "connect_timeout" not in url.query:
         arguments["connect_timeout"] = PATIENCE
-    return create_engine(url, connect_args=arguments, json_serializer=_json, pool_pre_ping=True)
+    db = create_engine(url, connect_args=arguments, json_serializer=_json)
+    event.listen(db, "checkin", _lay_down)
+    event.listen(db, "checkout", partial(_wake, db))
+    return db
+
+
+def _lay_down(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["since"] = time.monotonic()
+
+
+def _wake(db: Engine, raw: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """Ask a connection that was idle whether the server still knows it; where not, the pool makes another."""
+    if time.monotonic() - entry.info.get("since", time.monotonic()) > DOZING:
+        try:
+            db.dialect.do_ping(raw)
+        except db.dialect.loaded_dbapi.Error:
+            raise DisconnectionError from None
 
 
 def _pragma(conn: Connection, pragma: str) -> Any:

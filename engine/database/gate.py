@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
+
+from engine.database.complaints import passes
 
 #: Any constant of ours; the other one is that of the migrations.
 _GATE: Final = 7_346_858_274
@@ -34,23 +37,33 @@ def close_gate(conn: Connection) -> None:
 
 @contextmanager
 def one_run(db: Engine) -> Iterator[bool]:
-    """Hold the lock of runs of this database, on whatever machine; gives whether it was free.
+    """Hold the lock of runs of this database, on whatever machine; gives whether it could be had within a moment.
 
-    A courtesy, as the lock file of one machine is: the keys are the guarantee. It is on a connection of its own and
-    outside every transaction, and PostgreSQL lets it go with that connection, however that ends. SQLite has none: there
-    the file is the machine's.
+    So long the server may need to notice that the last one was killed. A courtesy, as the lock file of one machine is:
+    the keys are the guarantee. It is on a connection of its own and outside every transaction, and PostgreSQL lets it
+    go with that connection, however that ends. SQLite has none: there the file is the machine's.
     """
     if db.dialect.name != "postgresql":
         yield True
         return
     with db.connect() as conn:
         mine = conn.execution_options(isolation_level="AUTOCOMMIT")
-        free = bool(mine.scalar(select(func.pg_try_advisory_lock(_RUNS))))
+        free = bool(mine.scalar(select(func.pg_try_advisory_lock(_RUNS)))) or _after_a_moment(mine)
         try:
             yield free
         finally:
-            if free:
-                mine.invalidate()  # closed, not given back to the pool: so the lock goes with it whatever ails it
+            mine.invalidate()  # closed, not given back to the pool: so the lock goes with it whatever ails it
+
+
+def _after_a_moment(conn: Connection) -> bool:
+    conn.execute(select(func.set_config("lock_timeout", "1s", False)))
+    try:
+        conn.execute(select(func.pg_advisory_lock(_RUNS)))
+    except DBAPIError as error:
+        if not passes(error):
+            raise
+        return False
+    return True
 
 
 def brief(conn: Connection) -> None:

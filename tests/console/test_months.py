@@ -67,6 +67,22 @@ def test_a_ledger_is_not_kept_for_less_than_the_journal(regulars: Regulars, home
     assert f"{short} is too short: 14 months at least, or forever" in result.stdout + result.stderr
 
 
+def test_a_question_that_takes_too_long_ends_with_its_cure(
+    regulars: Regulars, either_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if "DATABASE_URL" not in os.environ:
+        pytest.skip("SQLite answers or is locked")
+    db = open_home(either_home)
+    monkeypatch.setenv("DATABASE_URL", f"{os.environ['DATABASE_URL']}&options=-c%20statement_timeout%3D100")
+    with db.begin() as conn:
+        conn.execute(text("LOCK TABLE dispatches IN ACCESS EXCLUSIVE MODE"))
+        result = regulars("--home", either_home, "log")
+    assert result.exit_code == 75
+    assert result.stderr.startswith("The database did not answer in time, so the question was taken back")
+    assert regulars("--home", either_home, "log").exit_code == 0
+    db.dispose()
+
+
 def test_a_run_of_another_machine_has_the_database(regulars: Regulars, either_home: Path):
     if "DATABASE_URL" not in os.environ:
         pytest.skip("SQLite is on one machine, and the lock file is its own")

@@ -3,11 +3,13 @@ from __future__ import annotations
 import errno
 import sqlite3
 from pathlib import Path
+from select import select as select_sockets
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, insert, inspect, select
 
 from engine.database import engines
+from engine.database.complaints import passes
 from engine.database.engines import explain, open_db, reading
 from engine.database.tables import zones
 
@@ -129,6 +131,27 @@ def test_a_row_that_another_transaction_holds(postgres_url: str):
             second.execute(select(zones).with_for_update())
     db.dispose()
     assert str(explain(caught.value)).startswith("The database is locked")
+
+
+def test_a_question_that_takes_too_long(postgres_url: str):
+    db = open_db(f"{postgres_url}&options=-c%20statement_timeout%3D1")
+    with db.connect() as conn, pytest.raises(Exception, match="statement timeout") as caught:
+        conn.execute(select(func.pg_sleep(60)))
+    db.dispose()
+    assert str(explain(caught.value)).startswith("The database did not answer in time")
+    assert passes(caught.value)
+
+
+def test_a_transaction_in_which_nothing_happens(postgres_url: str):
+    db = open_db(postgres_url)
+    with db.connect() as conn:
+        conn.execute(select(func.set_config("idle_in_transaction_session_timeout", "1", False)))
+        hears = select_sockets([conn.connection.driver_connection.fileno()], [], [], 30)
+        assert hears[0], "the server hangs up"
+        with pytest.raises(Exception, match="idle-in-transaction") as caught:
+            conn.execute(select(func.pg_backend_pid()))
+    db.dispose()
+    assert str(explain(caught.value)).startswith("The PostgreSQL server ended a connection that had done nothing")
 
 
 def test_a_server_that_goes_away_in_the_middle(postgres_server, postgres_url: str):

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import BigInteger, Engine, cast, column, create_engine, func, insert, inspect, literal, select, table
 from sqlalchemy.exc import DBAPIError
 
+from engine.database import engines
 from engine.database.engines import (
+    ANSWER,
     DatabaseUnavailable,
     broken_references,
     empty_the_log,
@@ -98,14 +100,38 @@ def test_sqlite_is_set_up_for_safety(tmp_path: Path, pragma: str, value: object)
         ("application_name", "regulars"),
         ("transaction_isolation", "read committed"),
         ("work_mem", "5MB"),
+        ("idle_in_transaction_session_timeout", "10min"),
+        ("statement_timeout", "1min"),
     ],
 )
 def test_postgresql_is_set_up_whatever_the_servers_habits_and_keeps_the_owners_options(
     postgres_url: str, setting: str, value: str
 ):
-    db = open_db(f"{postgres_url}&options=-c%20work_mem%3D5MB")
+    db = open_db(f"{postgres_url}&options=-c%20work_mem%3D5MB", answer=ANSWER)
     with db.connect() as conn:
         assert conn.scalar(select(func.current_setting(setting))) == value
+    db.dispose()
+
+
+def test_work_has_all_the_time_that_its_role_has(postgres_url: str):
+    db = open_db(postgres_url)
+    with db.connect() as conn:
+        assert conn.scalar(select(func.current_setting("statement_timeout"))) == "0"
+    db.dispose()
+
+
+def test_a_connection_that_was_idle_is_asked_first_whether_it_lives(
+    postgres_server, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    db = open_db(postgres_url)
+    with db.connect() as conn:
+        pid = conn.scalar(select(func.pg_backend_pid()))
+    monkeypatch.setattr(engines, "DOZING", -1)
+    with db.connect() as conn:
+        assert conn.scalar(select(func.pg_backend_pid())) == pid
+    postgres_server.run(f"SELECT pg_terminate_backend({pid}, 5000)")
+    with db.connect() as conn:
+        assert conn.scalar(select(func.pg_backend_pid())) != pid
     db.dispose()
 
 

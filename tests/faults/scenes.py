@@ -137,7 +137,8 @@ def _run(db: Engine, home: Home) -> None:
 
 
 def _run_without_lock(db: Engine, home: Home) -> None:
-    with mock.patch("engine.console.run.alone", return_value=nullcontext()):
+    of_server = mock.patch("engine.console.ledger.one_run", return_value=nullcontext(True))
+    with of_server, mock.patch("engine.console.run.alone", return_value=nullcontext()):
         _run(db, home)
 
 
