@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.database.migrations.growth import ledger, touched
+from engine.database.migrations.growth import facts, ledger, touched
 
 revision = "0004"
 down_revision = "0003"
@@ -12,3 +12,4 @@ def upgrade() -> None:
     """Change the tables step by step."""
     ledger.upgrade()
     touched.upgrade()
+    facts.upgrade()

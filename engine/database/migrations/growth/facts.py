@@ -1,0 +1,17 @@
+"""The facts' upkeep: what an order would move in an index of every row is indexed where it tells something only."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade() -> None:
+    _narrow("refresh_at", "refresh_at IS NOT NULL")
+    _narrow("stands_from", "stands_from > coalesce(last_order_at, 0)")
+
+
+def _narrow(column: str, where: str) -> None:
+    name, only = op.f(f"ix_customer_facts_{column}"), sa.text(where)
+    op.drop_index(name, table_name="customer_facts")
+    op.create_index(name, "customer_facts", [column], sqlite_where=only, postgresql_where=only)
