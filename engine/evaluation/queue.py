@@ -165,8 +165,8 @@ def _write_step(conn: Connection, queue: Queue, step: Step) -> None:
         shuts=any(row[-1] for row in slots),
         spread="" if rule.send.spread is None else f"spread {rule.id}",
         branches=step.branches,
-        coupon=isinstance(settings, Coupon),
-        alone=getattr(settings, "always", False),
+        follows=isinstance(settings, Coupon) and not settings.always,
+        one_slot=len(slots) == len({(zone_id, _number(country, countries)) for zone_id, country in queue.guests}) == 1,
     )
     carried, template = carried_as(step.word, settings), getattr(settings, "template", None)
     conn.execute(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    Subquery,
     Text,
     and_,
     bindparam,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
     type_coerce,
 )
 
@@ -59,8 +61,8 @@ class Shape:
     shuts: bool = False  #: some slots let nothing out
     spread: str = ""  #: the salt by which due times are spread
     branches: tuple[Branch, ...] = ()
-    coupon: bool = False  #: issued with the first later message that can go, and no longer after the last
-    alone: bool = False  #: but this coupon needs no message
+    follows: bool = False  #: a coupon: issued with the first later message that can go, and no longer after the last
+    one_slot: bool = False  #: it is that of every guest
 
 
 @lru_cache(maxsize=500)
@@ -71,33 +73,58 @@ def inserting(shape: Shape) -> Insert:
     ``body``, ``rank`` (the priority), ``opened`` (the state of what is open), ``why`` (its reason), ``now`` and
     ``month``, in which ``now`` lies.
     """
-    match, slots = matches.alias("m"), packed_cte("slots", SLOT_COLUMNS, bindparam("slots", type_=Text))
-    due, expires = _times(shape, match, slots)
-    block: ColumnElement[Any] = cast(null(), String) if shape.channel is None else match.c[f"{shape.channel}_block"]
-    if shape.coupon and not shape.alone:
-        due = func.coalesce(_of_messages(match, func.min(dispatches.c.due_at)), due)
-        expires = func.coalesce(_of_messages(match, func.max(dispatches.c.expires_at)), expires)
-        block = _why_none_goes(match)
+    found = _acted(shape)
+    due, expires = _times(shape, found)
+    block: ColumnElement[Any] = cast(null(), String) if shape.channel is None else found.c[f"{shape.channel}_block"]
+    blocked = block.is_not(None)
+    if shape.follows:
+        due, expires = func.coalesce(found.c.first_due, due), func.coalesce(found.c.last_expires, expires)
+        block, blocked = _why_none_goes(found), found.c.first_due.is_(None)
     if shape.shuts:
-        whens = ((slots.c.shut == number, reason) for number, reason in enumerate(SHUT, start=1))
+        whens = ((found.c.shut == number, reason) for number, reason in enumerate(SHUT, start=1))
         block = func.coalesce(block, case(*whens, else_=null()))
-    values = _row(shape, match, due=due, expires=expires, block=block)
-    rows = (
-        select(*(value.label(name) for name, value in values.items()))
-        .select_from(_guests(shape, match, slots))
-        .where(match.c.run_id == _RUN, match.c.rule_id == _RULE, match.c.verdict == "act")
-        .where(within(match.c.customer_id, shape.branches))
-        .order_by(match.c.id)
-    )
+        blocked = block.is_not(None)
+    values = _row(shape, found, due=due, expires=expires, block=(blocked, block))
+    rows = select(*(value.label(name) for name, value in values.items())).order_by(found.c.id)
     return insert(dispatches).from_select(list(values), rows)
 
 
-def _times(shape: Shape, match: Any, slots: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    due: ColumnElement[int] = slots.c.due
+def _acted(shape: Shape) -> CTE | Subquery:
+    """SQL: the matches that are acted on, each with the slot of its guest's zone and country."""
+    match, slots = matches.alias("m"), packed_cte("slots", SLOT_COLUMNS, bindparam("slots", type_=Text))
+    facts = customer_facts.alias("f")
+    found: FromClause = match.join(slots, true())
+    if not shape.one_slot:
+        its = [slots.c.zone_id == facts.c.zone_id]
+        if shape.countries:  # else there is one slot a zone
+            whens = ((facts.c.country == country, number) for number, country in enumerate(shape.countries, start=1))
+            its.append(slots.c.country == case(*whens, else_=0))
+        found = match.join(facts, facts.c.customer_id == match.c.customer_id).join(slots, and_(*its))
+    names = ["id", "rule_id", "customer_id", "closes"]
+    if shape.channel is not None:
+        names += [f"{shape.channel}_id", f"{shape.channel}_block"]
+    acted = (
+        select(*(match.c[name] for name in names), *(slots.c[name] for name in SLOT_COLUMNS if name != "country"))
+        .select_from(found)
+        .where(match.c.run_id == _RUN, match.c.rule_id == _RULE, match.c.verdict == "act")
+        .where(within(match.c.customer_id, shape.branches))
+    )
+    if not shape.follows:
+        return acted.subquery("acted")
+    acted = acted.add_columns(
+        _of_messages(match, func.min(dispatches.c.due_at)).label("first_due"),
+        _of_messages(match, func.max(dispatches.c.expires_at)).label("last_expires"),
+    )
+    # MATERIALIZED: what is looked up of a guest's messages is looked up once, not for each of its uses.
+    return acted.cte("acted").prefix_with("MATERIALIZED")
+
+
+def _times(shape: Shape, found: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    due: ColumnElement[int] = found.c.due
     if shape.spread:
-        due = due + bucket(match.c.customer_id, shape.spread) * slots.c.spread // 10_000
-    closes = type_coerce(match.c.closes, BigInteger) + slots.c.waited
-    return due, case((closes < slots.c.latest, closes), else_=slots.c.latest)
+        due = due + bucket(found.c.customer_id, shape.spread) * found.c.spread // 10_000
+    closes = type_coerce(found.c.closes, BigInteger) + found.c.waited
+    return due, case((closes < found.c.latest, closes), else_=found.c.latest)
 
 
 def _is_open() -> ColumnElement[bool]:
@@ -119,50 +146,38 @@ def _of_messages(match: Any, aggregate: ColumnElement[Any]) -> ColumnElement[Any
     return found.correlate(match).scalar_subquery()
 
 
-def _why_none_goes(match: Any) -> ColumnElement[Any]:
+def _why_none_goes(found: Any) -> ColumnElement[Any]:
     """SQL: the first later message's reason where none of them can go, else NULL."""
-    can_go = select(dispatches.c.id).where(*_later_messages(match), _is_open())
-    first = select(dispatches.c.reason).where(*_later_messages(match)).order_by(dispatches.c.step).limit(1)
-    reason = func.coalesce(first.correlate(match).scalar_subquery(), "no_message")
-    return case((~can_go.correlate(match).exists(), reason), else_=null())
+    first = select(dispatches.c.reason).where(*_later_messages(found)).order_by(dispatches.c.step).limit(1)
+    reason = func.coalesce(first.correlate(found).scalar_subquery(), "no_message")
+    return case((found.c.first_due.is_(None), reason), else_=null())
 
 
 def _row(
-    shape: Shape, match: Any, *, due: ColumnElement[Any], expires: ColumnElement[Any], block: Any
+    shape: Shape, found: Any, *, due: ColumnElement[Any], expires: ColumnElement[Any], block: tuple[Any, Any]
 ) -> dict[str, ColumnElement[Any]]:
     """Give the columns of a dispatch: blocked and why, expired before it began, held for a person, or pending."""
-    too_late = due >= expires
-    state = case((block.is_not(None), "blocked"), (too_late, "expired"), else_=bindparam("opened", type_=String))
+    (blocked, reason), too_late = block, due >= expires
+    state = case((blocked, "blocked"), (too_late, "expired"), else_=bindparam("opened", type_=String))
     why = bindparam("why", type_=String)
     return {
         "month": _MONTH,
-        "match_id": match.c.id,
+        "match_id": found.c.id,
         "step": _NUMBER,
         "part": literal(0),
-        "rule_id": match.c.rule_id,
-        "customer_id": match.c.customer_id,
+        "rule_id": found.c.rule_id,
+        "customer_id": found.c.customer_id,
         "channel": bindparam("carried", type_=String),
         "purpose": bindparam("kind", type_=String),
-        "endpoint_id": cast(null(), BigInteger) if shape.channel is None else match.c[f"{shape.channel}_id"],
+        "endpoint_id": cast(null(), BigInteger) if shape.channel is None else found.c[f"{shape.channel}_id"],
         "content_id": bindparam("body", type_=BigInteger),
         "priority": bindparam("rank", type_=Integer),
         "state": state,
-        "reason": case((block.is_not(None), block), (too_late, "too_late"), else_=why),
+        "reason": case((blocked, reason), (too_late, "too_late"), else_=why),
         "due_at": due,
         "expires_at": expires,
-        "finished_at": case((block.is_not(None), _NOW), (too_late, _NOW)),
+        "finished_at": case((blocked, _NOW), (too_late, _NOW)),
     }
-
-
-def _guests(shape: Shape, match: Any, slots: CTE) -> FromClause:
-    """SQL: the matches, each with the slot of its guest's zone and country."""
-    facts = customer_facts.alias("f")
-    its = [slots.c.zone_id == facts.c.zone_id]
-    if shape.countries:  # else there is one slot a zone
-        whens = ((facts.c.country == country, number) for number, country in enumerate(shape.countries, start=1))
-        its.append(slots.c.country == case(*whens, else_=0))
-    found: FromClause = match.join(facts, facts.c.customer_id == match.c.customer_id).join(slots, and_(*its))
-    return found
 
 
 def _of_run() -> Select[Any]:
