@@ -90,7 +90,7 @@ def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:
     note(conn, statements.others)
     conn.execute(statements.leave)
     recompute_noted(conn, as_of)
-    touch_selected(conn, statements.these, asked)
+    touch_selected(conn, statements.these, asked, since=select(func.min(_added.c.last_day)).scalar_subquery())
     for step in statements.grow:
         conn.execute(step, asked)
     conn.execute(DropTable(_added))

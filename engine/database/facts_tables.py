@@ -111,6 +111,7 @@ touched = Table(
     Column("tick", BigInteger, nullable=False, comment="of who wrote them: grows, and is no time"),
     Column("guests", Integer, nullable=False, comment="how many"),
     Column("customers", Text, comment="their ids, as JSON; NULL: everybody"),
+    Column("since_day", Integer, comment="each of them has an order of this day or a later one; NULL: not known"),
     Index(None, "tick"),
     sqlite_autoincrement=True,
 )

@@ -115,6 +115,11 @@ def _as_value(value: ColumnElement[Any] | Any, like: ColumnElement[Any]) -> Colu
     return value if isinstance(value, ColumnElement) else literal(value, like.type)
 
 
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """SQL: the column, but SQLite finds no rows by its index: something else finds fewer. PostgreSQL counts better."""
+    return _Unindexed(column, type_=column.type)
+
+
 def writer(last_run: ColumnElement[int]) -> ColumnElement[int]:
     """SQL: who writes: the number of the transaction (PostgreSQL); the last run where there is one writer (SQLite)."""
     return _Writer(last_run, type_=BigInteger())
@@ -153,6 +158,11 @@ class _JsonText(PerDialect):
 
 class _JsonNumber(PerDialect):
     word = "json_number"
+    inherit_cache = True
+
+
+class _Unindexed(PerDialect):
+    word = "unindexed"
     inherit_cache = True
 
 
@@ -225,6 +235,18 @@ def _json_number_postgresql(element: _JsonNumber, compiler: SQLCompiler, **optio
     document, key, _ = element.clauses
     number = func.json_typeof(document.op("->")(key)) == literal_column("'number'")
     return compiler.process(case((number, cast(document.op("->>")(key), Double))), **options)
+
+
+@compiles(_Unindexed, "sqlite")
+def _unindexed_sqlite(element: _Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f"+{compiler.process(column, **options)}"
+
+
+@compiles(_Unindexed, "postgresql")
+def _unindexed_postgresql(element: _Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return compiler.process(column, **options)
 
 
 @compiles(_Writer, "sqlite")

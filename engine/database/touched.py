@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     null,
+    or_,
     select,
     true,
     update,
@@ -45,7 +46,9 @@ def _last_run() -> ColumnElement[int]:
 
 
 _PRESENT: Final = select(oldest_under_way(_last_run()))
-_LOG: Final = select(touched.c.tick, touched.c.guests, touched.c.customers.is_(None))
+#: Of those who ordered lately nobody is looked at who asks for guests that stay away: they do not count.
+_TO_LOOK_AT: Final = case((touched.c.since_day.is_(None), touched.c.guests), else_=0)
+_LOG: Final = select(touched.c.tick, _TO_LOOK_AT, touched.c.customers.is_(None))
 
 
 def touch(conn: Connection, ids: Sequence[int]) -> None:
@@ -60,22 +63,32 @@ def touch_everybody(conn: Connection) -> None:
     conn.execute(insert(touched).values(tick=writer(_last_run()), guests=0, customers=None))
 
 
-def touch_selected(conn: Connection, whose: Select[Any], asked: dict[str, Any]) -> None:
-    """Note that the facts of the customers of a select of ids are being written."""
+def touch_selected(
+    conn: Connection, whose: Select[Any], asked: dict[str, Any], *, since: ColumnElement[int] | None = None
+) -> None:
+    """Note that the facts of the customers of a select of ids are being written.
+
+    ``since``: SQL of a day; each of them will have an order of it or of a later one, or is noted once more.
+    """
+    day = null() if since is None else since
     who = whose.subquery("whose")
     counted = func.count(who.c[0])
     listed = case((counted <= MOST, json_list(who.c[0])), else_=null())
-    made = select(writer(_last_run()), counted, listed).select_from(who).having(counted > 0)
-    conn.execute(insert(touched).from_select(["tick", "guests", "customers"], made), asked)
+    made = select(writer(_last_run()), counted, listed, day).select_from(who).having(counted > 0)
+    conn.execute(insert(touched).from_select(["tick", "guests", "customers", "since_day"], made), asked)
 
 
-def touched_since(tick: ColumnElement[int]) -> Select[Any]:
-    """SQL: the ids of the customers whose facts were written at ``tick`` or later, where that is not everybody."""
+def touched_since(tick: ColumnElement[int], absent_since: int | None) -> Select[Any]:
+    """SQL: the ids of the customers whose facts were written at ``tick`` or later, where that is not everybody.
+
+    ``absent_since``: who ordered after that day does not matter.
+    """
+    matter = [] if absent_since is None else [or_(touched.c.since_day.is_(None), touched.c.since_day <= absent_since)]
     one = json_elements(touched.c.customers).table_valued("value", name="one")
     return (
         select(cast(one.c.value, BigInteger).label("customer_id"))
         .join_from(touched, one, true())
-        .where(touched.c.tick >= tick, touched.c.customers.is_not(None))
+        .where(touched.c.tick >= tick, touched.c.customers.is_not(None), *matter)
     )
 
 

@@ -177,7 +177,7 @@ def _moved(scope: Scope, found: Candidates) -> list[CTE]:
     """The table ``moved`` where there is one: for whom the trigger has opened since, and whose facts were written."""
     if scope.moved is None or found.newly is None:
         return []
-    moved = union(found.newly, touched_since(literal(scope.seen_tick, BigInteger)))
+    moved = union(found.newly, touched_since(literal(scope.seen_tick, BigInteger), found.absent_since))
     return [moved.cte("moved").prefix_with("MATERIALIZED")]
 
 

@@ -219,6 +219,7 @@ def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) ->
         closes=days.c.closes,
         expired=days.c.expired,
         newly=select(facts.c.customer_id).select_from(facts.join(days.table, same)).where(opened),
+        absent_since=days.last,
     )
 
 

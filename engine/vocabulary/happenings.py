@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from sqlalchemy import CTE, ColumnElement, and_, func, select, union_all
 
 from engine.database.packed import values_cte
+from engine.database.sql import unindexed
 from engine.database.tables import events
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
@@ -107,10 +108,9 @@ class Event:
         guest = scope.everyone.alias("guest")
         what, nobody = (happened.c.id, happened.c.at, happened.c.store_id), happened.c.customer_id.is_(None)
         of_store = select(*what, guest.c.customer_id).join_from(
-            # Adding nothing lets SQLite begin with what happened.
             happened,
             guest,
-            guest.c.store_id == happened.c.store_id + 0,
+            guest.c.store_id == unindexed(happened.c.store_id),
         )
         of_all = and_(nobody, happened.c.store_id.is_(None))
         everywhere = select(*what, guest.c.customer_id).join_from(happened, guest, of_all)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
@@ -21,6 +21,8 @@ from engine.language.times import Duration
 from engine.vocabulary.scope import Scope, Zone
 
 ONE_DAY = timedelta(days=1)
+#: The business day of an order was worked out when it came in; days may have begun at another hour then.
+_HALF_A_DAY = timedelta(hours=12)
 
 #: Columns of the table of open days: ``judged`` is the last day on which the occasion was open (today while it is),
 #: ``seen`` the day of the rule's last evaluation, ``fresh`` 1 where the occasion opened after it.
@@ -44,6 +46,7 @@ class Candidates:
     #: Ids of all guests for whom something has opened since the watermark; None: this trigger does not tell. What a
     #: trigger that tells selects rests on nothing but the guest's facts and the time.
     newly: Select[Any] | None = None
+    absent_since: int | None = None  #: who has an order of a later day than this is no candidate
 
     def narrowed(self, *tests: ColumnElement[bool]) -> Candidates:
         """Give the same candidates with more tests."""
@@ -57,6 +60,7 @@ class OpenDays:
     table: CTE
     since: datetime
     until: datetime
+    last: int  #: the newest of the days
 
     @property
     def c(self) -> Any:
@@ -87,15 +91,12 @@ def open_days(
     """
     rows = [row for zone in scope.zones for row in _zone_days(scope, zone, opens, closes, first, late=may_open_late)]
     keys = [row[1] for row in rows] or [scope.moment.toordinal()]
+    first_day, day_after = date.fromordinal(min(keys)), date.fromordinal(max(keys)) + ONE_DAY
+    begins = [scope.start(first_day, zone) for zone in scope.zones] or [scope.moment]
+    ends = [scope.start(day_after, zone) for zone in scope.zones] or [scope.moment]
     return OpenDays(
-        values_cte("open_days", DAY_COLUMNS, rows),
-        since=_midnight(min(keys)) - ONE_DAY,  # zones lie up to 14 hours apart from UTC, and days begin late
-        until=_midnight(max(keys)) + 3 * ONE_DAY,
+        values_cte("open_days", DAY_COLUMNS, rows), min(begins) - _HALF_A_DAY, max(ends) + _HALF_A_DAY, max(keys)
     )
-
-
-def _midnight(day: int) -> datetime:
-    return datetime.combine(date.fromordinal(day), time(0), UTC)
 
 
 def _zone_days(

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, TableClause, bindparam, column, select, table
 
 from engine.database.packed import values_cte
-from engine.database.sql import EpochSeconds
+from engine.database.sql import EpochSeconds, unindexed
 from engine.database.tables import customer_facts, customers
 from engine.database.tiers import TierPlan
 from engine.language.compliance import ImpliedTerms
@@ -152,17 +152,14 @@ class Scope:
         return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
 
     def due(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:
-        """SQL: a fact by whose index the guests are found who are due; but not where those who moved are found first.
-
-        Adding nothing keeps SQLite from its index.
-        """
-        return fact if self.moved is None else fact + 0
+        """SQL: a fact by whose index the guests are found who are due; but not where who moved is found first."""
+        return fact if self.moved is None else unindexed(fact)
 
     def guests_of(self, found: FromClause) -> FromClause:
         """Give rows that were found (with ``customer_id``), each with its guest: read by id, not all guests first."""
         facts = found.join(self.facts, self.facts.c.customer_id == found.c.customer_id)
-        # Adding nothing keeps SQLite from making an index of all guests by their zone.
-        return facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id + 0)
+        # Else SQLite makes an index of all guests by their zone.
+        return facts.join(self.days, self.days.c.zone_id == unindexed(self.facts.c.zone_id))
 
     def of_customer(self, name: str) -> ColumnElement[Any]:
         """SQL: a column of the guest's row in ``customers``; facts holds only what due columns need."""

@@ -27,6 +27,9 @@ def upgrade() -> None:
         sa.Column("tick", sa.BigInteger(), nullable=False, comment="of who wrote them: grows, and is no time"),
         sa.Column("guests", sa.Integer(), nullable=False, comment="how many"),
         sa.Column("customers", sa.Text(), comment="their ids, as JSON; NULL: everybody"),
+        sa.Column(
+            "since_day", sa.Integer(), comment="each of them has an order of this day or a later one; NULL: not known"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_touched")),
         sqlite_autoincrement=True,
     )
