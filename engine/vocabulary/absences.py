@@ -210,10 +210,10 @@ def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnE
 def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) -> Candidates:
     """``opened``: it opened since the watermark."""
     facts = scope.facts
-    of_zone = days.c.zone_id == facts.c.zone_id
-    same = and_(of_zone, days.c.key == facts.c.last_order_day)
+    same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
+    is_due = and_(days.c.zone_id == scope.due(facts.c.zone_id), days.c.key == scope.due(facts.c.last_order_day))
     return Candidates(
-        source=scope.guest().join(days.table, and_(of_zone, days.c.key == scope.due(facts.c.last_order_day))),
+        source=scope.guest().join(days.table, is_due),
         where=(),
         occasion=facts.c.last_order_id,
         closes=days.c.closes,
