@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REAL_READY := $(VENV)/.real-ready
+BENCH_READY := $(VENV)/.bench-ready
 EDITOR_READY := $(VENV)/.editor-ready
 
 MINUTES ?= $(if $(HOURS),$(shell expr $(HOURS) \* 60),10)
@@ -33,7 +34,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## every bar of speed beside its opponent, in one run: SIZE=100k, 1m or 10m guests; ONLY=first,daily; results in benchmarks/
+bench: $(BENCH_READY)  ## every bar of speed beside its opponent, in one run: SIZE=100k, 1m or 10m guests; ONLY=first,daily; results in benchmarks/
 	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY)) $(if $(DATABASES),--databases $(DATABASES))
 
 real: $(REAL_READY)  ## the starter rules over a year of real household baskets
@@ -54,6 +55,10 @@ $(EDITOR_READY): tests/editor/package-lock.json $(READY)
 
 $(REAL_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[postgres,dev,real]'
+	touch $@
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[postgres,dev,bench]'
 	touch $@
 
 reference: $(READY)  ## the pages of the rule language, from the vocabulary

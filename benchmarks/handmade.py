@@ -26,7 +26,7 @@ from benchmarks.crowd import AS_OF
 from benchmarks.evaluation import NEXT, known, later
 from benchmarks.ground import Ground, World
 from benchmarks.measure import Measure, Mismatch, Pair, at_most
-from engine.database.tables import contents, rule_versions, rules, runs, zones
+from engine.database.tables import contents, matches, rule_versions, rules, runs, zones
 from engine.evaluation.queue import offer_terms
 from engine.evaluation.runner import Look, run_due
 
@@ -144,6 +144,14 @@ class Compiled:
         self.run(lambda conn, run, _: found.append(_rows(conn.exec_driver_sql, run)))
         return found[0]
 
+    def matched(self) -> set[tuple[Any, ...]]:
+        """Give who is matched: (rule, guest, occasion, verdict, reason)."""
+        found: set[tuple[Any, ...]] = set()
+        columns = (rules.c.rule, matches.c.customer_id, matches.c.occasion, matches.c.verdict, matches.c.reason)
+        asked = select(*columns).join(rules, rules.c.id == matches.c.rule_id)
+        self.run(lambda conn, run, _: found.update(map(tuple, conn.execute(asked.where(matches.c.run_id == run)))))
+        return found
+
     def _before(self, *_: object) -> None:
         self._begun = time.perf_counter()
 
@@ -157,7 +165,7 @@ class Bare:
     """The statements by hand, through the bare driver."""
 
     def __init__(self, world: World, now: datetime, names: Sequence[str], held: Mapping[str, str | None]) -> None:
-        self._conn = _connected(world)
+        self._conn = connected(world)
         self._at = int(now.timestamp())
         with world.db.connect() as conn:
             places = {row.id: ZoneInfo(row.name) for row in conn.execute(select(zones))}
@@ -209,7 +217,7 @@ def _terms(world: World, rule: Written) -> str:
     return json.dumps(offer_terms(world.home.offers[rule.coupon[1]], step), ensure_ascii=False)
 
 
-def _connected(world: World) -> Any:
+def connected(world: World) -> Any:
     """The bare driver, with the settings that ``open_db`` gives."""
     if world.name == "sqlite":
         conn = sqlite3.connect(world.url.removeprefix("sqlite:///"), isolation_level=None, timeout=10)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import evaluation, handmade, pieces
+from benchmarks import engines, evaluation, handmade, pieces
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
 SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "evaluation": evaluation.measures,
     "handmade": handmade.measures,
+    "engines": engines.measures,
     "pieces": pieces.measures,
 }
 
