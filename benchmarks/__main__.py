@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     results: list[Result] = []
     with (
         FileLock(asked.keep / "lock", timeout=0),  # one at a time: two would measure each other
-        tempfile.TemporaryDirectory(dir=asked.keep) as scratch,
+        tempfile.TemporaryDirectory(dir=asked.keep, prefix="scratch-") as scratch,
         Ground(asked.size, asked.keep, Path(scratch).absolute(), asked.databases) as ground,
     ):
         on = machine(ground.version())

@@ -54,10 +54,15 @@ def dispatches_sql(
     common = f"{rule_row}, customer_id"
     end = f", {moment.now:%Y%m}" * month
     parts = []
+
+    def body(template: str) -> int:
+        """Give the template's row; there is none yet where the rule has matched nobody."""
+        return contents.get(template, 0)
+
     for channel, step in (("email", rule.email), ("sms", rule.sms)):
         if step:
             parts.append(
-                f"SELECT id, {step[0]}, 0, {common}, '{channel}', '{purpose}', {channel}_id, {contents[step[1]]}, "
+                f"SELECT id, {step[0]}, 0, {common}, '{channel}', '{purpose}', {channel}_id, {body(step[1])}, "
                 f"{rule.priority}, {channel}_state, CASE {channel}_state WHEN 'blocked' THEN {channel}_block "
                 f"WHEN 'expired' THEN 'too_late' ELSE 'first_approval' END, {channel}_due, {channel}_end, "
                 f"CASE WHEN {channel}_state <> 'held' THEN {moment.at} END{end} FROM a"
@@ -66,7 +71,7 @@ def dispatches_sql(
         late = f"CASE WHEN {moment.at} >= closes THEN"
         parts.append(
             f"SELECT id, {rule.alert[0]}, 0, {common}, 'alert', 'service', CAST(NULL AS BIGINT), "
-            f"{contents[rule.alert[1]]}, {rule.priority}, {late} 'expired' ELSE 'held' END, {late} 'too_late' ELSE "
+            f"{body(rule.alert[1])}, {rule.priority}, {late} 'expired' ELSE 'held' END, {late} 'too_late' ELSE "
             f"'first_approval' END, {moment.at}, closes, {late} {moment.at} END{end} FROM a"
         )
     if rule.coupon:

@@ -95,7 +95,7 @@ class Opponent:
             versions = {row.rule_id: row.id for row in asked.execute(select(rule_versions))}
             self._run = (asked.scalar(select(func.max(runs.c.id))) or 0) + 1_000
         moment = Moment(now, places, sqlite=world.name == "sqlite")
-        rows = {name: (numbers[name], versions[numbers[name]], self._run) for name in RULES}
+        rows = {name: (numbers[name], versions.get(numbers[name], 0), self._run) for name in RULES}
         self._conn, self._at, self._times = conn, moment.at, world.size / sample
         self._table = RowByRow(conn, moment, rows, sample)
         self._decide = decide(tests(moment))

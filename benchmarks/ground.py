@@ -65,9 +65,15 @@ class Ground:
 
     def __enter__(self) -> Self:
         self.keep.mkdir(parents=True, exist_ok=True)
+        for left in self.keep.glob("scratch-*"):  # of a run that was killed
+            if left.absolute() != self.scratch:
+                shutil.rmtree(left, ignore_errors=True)
         if "postgresql" in self.databases:
             try:
                 self._server = self._stack.enter_context(serving(self.keep))
+                for name in self._server.names():
+                    if name.startswith("copy-"):
+                        self._server.drop(name)
             except (NoServerError, RuntimeError, PermissionError) as why:
                 self.missing = str(why).strip().replace("\n", " ")
         return self
@@ -129,7 +135,14 @@ class Ground:
                 self.server().drop(name)
             shutil.rmtree(mine.root)
 
-    def _opened(self, name: str, size: int, url: str) -> World:
+    @contextmanager
+    def home(self, url: str) -> Iterator[Path]:
+        """Give the folder of a new home for that database, thrown away at the end."""
+        root = self._home(url)
+        yield root
+        shutil.rmtree(root)
+
+    def _home(self, url: str) -> Path:
         self._numbers += 1
         root = self.scratch / f"home-{self._numbers}"
         create_home(root, answers=HomeAnswers())
@@ -138,6 +151,10 @@ class Ground:
         line = next(line for line in written.splitlines() if line.startswith("database:"))
         config.write_text(written.replace(line, f"database: {url}"), encoding="utf-8")
         (root / KEY_FILE).write_text(f"{crowd.KEY.hex()}\n", encoding="ascii")
+        return root
+
+    def _opened(self, name: str, size: int, url: str) -> World:
+        root = self._home(url)
         return World(name, size, url, root, load_home(root, os.environ), open_db(url), self)
 
     def _key(self, size: int) -> str:

@@ -177,7 +177,7 @@ class Bare:
         by_id = {rule.id: rule for rule in written(moment)}
         self._statements: list[str] = []
         for name in names:
-            rule, rows = by_id[name], (known[name], versions[known[name]], self._run)
+            rule, rows = by_id[name], (known[name], versions.get(known[name], 0), self._run)
             self._statements += statements(rule, moment, rows, (bodies, held[name], _terms(world, rule)))
 
     def run(self) -> float:

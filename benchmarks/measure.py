@@ -39,7 +39,7 @@ class Bar:
             return opponent / ours
         if self.kind == "grows":
             return math.log10(ours / opponent)
-        return ours / opponent if opponent else math.inf
+        return ours / opponent if opponent and self.value else math.inf  # a limit of its own is no ratio
 
     def met(self, ours: list[float], opponent: list[float]) -> bool:
         """Tell whether the median of the rounds keeps to it."""

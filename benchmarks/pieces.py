@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,7 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from benchmarks.crowd import AS_OF, ORDERS_A_GUEST
 from benchmarks.ground import Ground
-from benchmarks.measure import Measure, Pair, Work, at_most, faster
+from benchmarks.measure import Measure, Pair, at_most, faster
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import orders
 from engine.dispatch import qr
@@ -43,13 +41,6 @@ def measures(ground: Ground) -> Iterator[Measure]:
         bar=faster(10),
         prepare=_mail_parts,
         opponent="EmailMessage",
-    )
-    yield Measure(
-        id="help",
-        name="regulars --help / a bare Python",
-        bar=at_most(1, plus=0.25),
-        prepare=_start_up,
-        opponent="python -c pass",
     )
 
 
@@ -86,16 +77,6 @@ def _facts_upkeep(ground: Ground, database: str, each: int) -> Iterator[Pair]:
         opponent=bare,
         note="Both rolled back; the other writes the same orders.",
     )
-
-
-@contextmanager
-def _start_up() -> Iterator[Pair]:
-    """The command line's ``--help``, and a Python that does nothing."""
-
-    def program(*words: str) -> Work:
-        return lambda: subprocess.run([sys.executable, *words], capture_output=True, check=True)
-
-    yield Pair(ours=program("-m", "cli", "--help"), opponent=program("-c", "pass"))
 
 
 @contextmanager

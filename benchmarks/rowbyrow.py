@@ -171,9 +171,8 @@ class RowByRow:
         by_rule: dict[str, list[Any]] = defaultdict(list)
         for each in found:
             by_rule[each[0]].append(each)
-        for each in (
-            one for name in by_rule for one in sorted(by_rule[name], key=lambda it: (it[1]["guest"], it[3], it[2]))
-        ):
+        in_turn = (sorted(its, key=lambda it: (it[1]["guest"], it[3], it[2])) for its in by_rule.values())
+        for each in chain.from_iterable(in_turn):
             line, verdict, reason, blocks = judge.judged(*each)
             lines.append((first + len(lines), *line))
             told.append((each[0], each[1]["guest"], each[2], verdict, reason))
