@@ -39,17 +39,6 @@ class _Lane:
     ahead: Letter | None = None
 
 
-@dataclass
-class _Try:
-    """One message of a group on its way."""
-
-    message: Message
-    letter: Letter | None = None
-    attempt: Attempt | None = None
-    outcome: Outcome | None = None
-    ahead: Letter | None = None  #: of the next message on its connection
-
-
 class SmtpConnector:
     """Sends through one mail server and keeps its connections between messages.
 
@@ -110,8 +99,7 @@ class SmtpConnector:
         none. ``upcoming`` are the next group's messages, as the same objects: where the server offers PIPELINING it is
         told of them already. One that fails harms no other.
         """
-        tries = [_Try(message) for message in messages]
-        letters = self._write(tries, upcoming)
+        tries, letters = self._write(messages, upcoming)
         self._sit_down(tries)
         try:
             self._prepare(tries)
@@ -122,7 +110,8 @@ class SmtpConnector:
             for each in tries:
                 self._keep(each)
         outcomes = [each.outcome or _FENCED for each in tries]
-        self._grow(tries)
+        if len(tries) >= self.most < self._connections:
+            self._grow(outcomes)
         return outcomes
 
     def close(self) -> None:
@@ -133,39 +122,37 @@ class SmtpConnector:
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
-    def _write(self, tries: Sequence[_Try], upcoming: Sequence[Message]) -> list[Letter]:
+    def _write(self, messages: Sequence[Message], upcoming: Sequence[Message]) -> tuple[list[Attempt], list[Letter]]:
         """Make the letters of a group, and give those of the next one: each is made once."""
         made, self._written = self._written, {}
-        for each in tries:
-            letter = _letter(each.message, made)
+        tries = []
+        for message in messages:
+            letter = made[id(message)][1] if id(message) in made else _letter(message)
             if isinstance(letter, Letter):
-                each.letter = letter
+                tries.append(Attempt(letter, None))
             else:
-                each.outcome = Outcome("no", letter.code)
+                tries.append(Attempt(None, Outcome("no", letter.code)))
         for message in upcoming:
-            self._written[id(message)] = (message, _letter(message, made))
-        return [letter for _, letter in self._written.values() if isinstance(letter, Letter)]
+            self._written[id(message)] = (message, _letter(message))
+        return tries, [letter for _, letter in self._written.values() if isinstance(letter, Letter)]
 
-    def _sit_down(self, tries: Sequence[_Try]) -> None:
+    def _sit_down(self, tries: Sequence[Attempt]) -> None:
         """Give each message that a server was told of its own connection; the others get what is left, or a new one."""
-        told = {id(lane.ahead): lane for lane in self._lanes if lane.ahead is not None}
-        self._lanes = [lane for lane in self._lanes if lane.ahead is None]
-        for each in tries:
-            lane = told.pop(id(each.letter), None)
-            if lane is None or each.letter is None:
-                continue
-            if lane.stale.passed():
+        waiting = {id(each.letter): each for each in tries if each.letter is not None}
+        for lane in [lane for lane in self._lanes if lane.ahead is not None]:
+            self._lanes.remove(lane)
+            told = waiting.pop(id(lane.ahead), None) if not lane.stale.passed() else None
+            if told is None:  # the server waits for a message that does not come, or comes too late
                 lane.session.hang_up()
             else:
-                each.attempt = Attempt(lane.session, each.letter, pipelined=True, kept=True, begun=True)
-        for lane in told.values():  # the server waits for a message that does not come
-            lane.session.hang_up()
-        for each in tries:
-            if each.letter is not None and each.attempt is None and (session := self._usable()) is not None:
-                each.attempt = Attempt(session, each.letter, pipelined=self._pipelining, kept=True)
-        self._connect([each for each in tries if each.letter is not None and each.attempt is None])
+                told.sits_on(lane.session, pipelined=True, kept=True, begun=True)
+        for place, each in [*waiting.items()]:
+            if self._lanes and (session := self._usable()) is not None:
+                each.sits_on(session, pipelined=self._pipelining, kept=True)
+                del waiting[place]
+        self._connect([*waiting.values()])
 
-    def _connect(self, tries: Sequence[_Try]) -> None:
+    def _connect(self, tries: Sequence[Attempt]) -> None:
         """Open a connection for each. Where one cannot be opened, those after it share its outcome."""
         for number, each in enumerate(tries):
             session, failed = self._opened()
@@ -174,48 +161,40 @@ class SmtpConnector:
                 for other in tries[number:]:
                     other.outcome = failed
                 return
-            assert each.letter is not None, "a message without a letter has its outcome"
-            each.attempt = Attempt(session, each.letter, pipelined=self._pipelining, kept=False)
+            each.sits_on(session, pipelined=self._pipelining, kept=False)
 
-    def _prepare(self, tries: Sequence[_Try]) -> None:
+    def _prepare(self, tries: Sequence[Attempt]) -> None:
         """Bring all to just before the dot; a kept connection that turns out to be gone is replaced, once."""
         self._say(tries)
-        again = [each for each in tries if each.attempt is not None and each.attempt.gone]
+        again = [each for each in tries if each.gone]
         if again:
             for each in again:
-                assert each.attempt is not None, "chosen by it"
-                each.attempt.session.hang_up()
-                each.attempt = each.outcome = None
+                each.place[0].hang_up()
+                each.session = None
             self._connect(again)
             self._say(again)
-        waiting = [(each, each.attempt) for each in tries if each.attempt is not None and each.outcome is None]
-        looked = drive([(attempt.session, attempt.still_ready()) for _, attempt in waiting])
-        for (each, _), outcome in zip(waiting, looked, strict=True):
-            each.outcome = outcome
+        early = [each for each in tries if each.outcome is None and not each.still_ready() and each.outcome is None]
+        if early:
+            drive([(each.place[0], each.hear_out()) for each in early])
 
-    def _say(self, tries: Sequence[_Try]) -> None:
-        going = [(each, each.attempt) for each in tries if each.attempt is not None]
-        said = drive([(attempt.session, attempt.up_to_the_fence()) for _, attempt in going], self._patience)
-        for (each, attempt), outcome in zip(going, said, strict=True):
-            each.outcome = outcome
-            self._pipelining = self._pipelining and not attempt.lost
+    def _say(self, tries: Sequence[Attempt]) -> None:
+        going = [each for each in tries if each.session is not None]
+        drive([(each.place[0], each.up_to_the_fence()) for each in going], self._patience)
+        self._pipelining = self._pipelining and not any(each.lost for each in going)
 
-    def _pass(self, tries: Sequence[_Try], ready: Sequence[int], handoff: Handoffs, letters: Sequence[Letter]) -> None:
+    def _pass(
+        self, tries: Sequence[Attempt], ready: Sequence[int], handoff: Handoffs, letters: Sequence[Letter]
+    ) -> None:
         """Ask the fence, and end those messages that may leave: all dots first, then the replies as they come."""
         allowed = handoff(ready)
         following = iter(letters)
-        talks = []
-        for each, attempt in [(tries[place], tries[place].attempt) for place in ready if place in allowed]:
-            assert attempt is not None, "ready on a connection"
-            talks.append((each, attempt, self._ahead(each, attempt, following)))
-        replies = drive([(attempt.session, attempt.dot(ahead)) for _, attempt, ahead in talks])
-        for (each, _, _), outcome in zip(talks, replies, strict=True):
-            each.outcome = outcome
+        going = [tries[place] for place in ready if place in allowed]
+        drive([(each.place[0], each.dot(self._ahead(each, following))) for each in going])
 
-    def _ahead(self, each: _Try, attempt: Attempt, following: Iterator[Letter]) -> bytes:
+    def _ahead(self, each: Attempt, following: Iterator[Letter]) -> bytes:
         """Give what the server is told of the next message in the same breath; nothing where it must come later."""
-        session = attempt.session
-        if not (self._pipelining and attempt.pipelined) or session.served + 1 >= self._per_connection:
+        session, _ = each.place
+        if not (self._pipelining and each.pipelined) or session.served + 1 >= self._per_connection:
             return b""
         letter = next(following, None)
         try:
@@ -243,16 +222,16 @@ class SmtpConnector:
         session.hang_up()
         return session, outcome
 
-    def _keep(self, each: _Try) -> None:
+    def _keep(self, each: Attempt) -> None:
         """Keep the connection for the next message where both ends stand at the beginning of one."""
-        if each.attempt is None:
+        session = each.session
+        if session is None:
             return
-        session, clean = each.attempt.session, each.attempt.clean
         session.served += 1
-        if clean and session.served < self._per_connection:
+        if each.clean and session.served < self._per_connection:
             self._lanes.append(_Lane(session, Deadline(self._idle), each.ahead))
         else:
-            session.hang_up(politely=clean)
+            session.hang_up(politely=each.clean)
 
     def _usable(self) -> Session | None:
         """Give a kept connection; one that is old, or whose server hung up or spoke in the meantime, is let go."""
@@ -267,10 +246,9 @@ class SmtpConnector:
             lane.session.hang_up(politely=old)
         return None
 
-    def _grow(self, tries: Sequence[_Try]) -> None:
+    def _grow(self, outcomes: Sequence[Outcome]) -> None:
         """After a group that filled all and went well, have twice as many connections for the next."""
-        well = all(each.outcome is not None and each.outcome.kind == "sent" for each in tries)
-        if not well or len(tries) < self.most or self.most >= self._connections or not self._enough.passed():
+        if not self._enough.passed() or any(each.kind != "sent" for each in outcomes):
             return
         wanted = min(2 * self.most, self._connections)
         while len(self._lanes) < wanted:
@@ -295,9 +273,7 @@ class SmtpConnector:
         return self._context
 
 
-def _letter(message: Message, made: Mapping[int, tuple[Message, Letter | UnfitError]]) -> Letter | UnfitError:
-    if id(message) in made:
-        return made[id(message)][1]
+def _letter(message: Message) -> Letter | UnfitError:
     try:
         return Letter(message)
     except UnfitError as unfit:

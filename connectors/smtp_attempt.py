@@ -12,7 +12,7 @@ from typing import Final
 
 from connectors.base import Outcome
 from connectors.smtp_letter import Letter
-from connectors.smtp_replies import FaultError, Phase, Reply, UnfitError, of_fault, of_reply, queue_id
+from connectors.smtp_replies import FaultError, Phase, Reply, UnfitError, of_fault, of_reply
 from connectors.smtp_session import Session, Steps
 
 _DOT: Final = b"\r\n.\r\n"
@@ -26,95 +26,117 @@ _ENVELOPE: Final[tuple[tuple[Phase, Container[int]], ...]] = (("MAIL", _YES), ("
 
 
 class Attempt:
-    """A try to hand a letter over. ``kept``: the connection was used before. ``begun``: its envelope has been said."""
+    """A try to hand a letter over, on the connection ``session`` once it has one.
 
-    def __init__(self, session: Session, letter: Letter, *, pipelined: bool, kept: bool, begun: bool = False) -> None:
-        self.session = session
-        self.letter = letter
-        self.pipelined = pipelined and "pipelining" in session.esmtp_features
+    ``kept``: the connection was used before. ``begun``: it has been told of the letter already.
+    """
+
+    __slots__ = ("ahead", "begun", "clean", "gone", "kept", "letter", "lost", "outcome", "pipelined", "session")
+
+    def __init__(self, letter: Letter | None, outcome: Outcome | None) -> None:
+        self.letter = letter  #: None: there is an outcome, and nothing is said
+        self.outcome = outcome  #: None: it goes on
+        self.session: Session | None = None
+        self.pipelined = self.kept = self.begun = False
         self.clean = False  #: both ends stand where a next message can begin
         self.gone = False  #: the connection was no good and nothing was said of the letter: try it on another
         self.lost = False  #: the server offers PIPELINING and loses its place in it
-        self._kept = kept
-        self._begun = begun
+        self.ahead: Letter | None = None  #: the next one's letter, of which it is told with the dot
 
-    def up_to_the_fence(self) -> Steps[Outcome | None]:
-        """Say everything but the dot. None: it stands before the fence."""
+    def sits_on(self, session: Session, *, pipelined: bool, kept: bool, begun: bool = False) -> None:
+        """Give it a connection."""
+        self.session, self.kept, self.begun = session, kept, begun
+        self.pipelined = begun or (pipelined and "pipelining" in session.esmtp_features)
+        self.outcome, self.gone = None, False
+
+    @property
+    def place(self) -> tuple[Session, Letter]:
+        """The connection that it has, and what goes over it."""
+        assert self.session is not None, "it has a connection"
+        assert self.letter is not None, "what is unfit gets none"
+        return self.session, self.letter
+
+    def up_to_the_fence(self) -> Steps[None]:
+        """Say everything but the dot. Without an outcome then, it stands before the fence."""
+        session, letter = self.place
         try:
-            outcome = yield from self._prepare()
+            lines = letter.envelope(session.esmtp_features)
+            if self.pipelined and not self.begun:
+                session.say(b"".join(lines))
+            for (phase, wanted), line in zip(_ENVELOPE, lines, strict=True):
+                if not self.pipelined:
+                    session.say(line)
+                session.enter(phase)
+                while (reply := session.reply()) is None:
+                    yield
+                if reply.code not in wanted:
+                    yield from self._refused(phase, reply)
+                    return
+            session.enter("body")
+            session.say(letter.body)
+            while session.wire.sending and not session.wire.arrived:
+                yield
         except FaultError as fault:
-            phase = self.session.phase
-            self.gone = self._kept and phase == "MAIL" and fault.what == "dropped"
-            self.lost = self.pipelined and phase in {"RCPT", "DATA"}
-            return of_fault(phase, fault.what)
+            self.gone = self.kept and session.phase == "MAIL" and fault.what == "dropped"
+            self.lost = self.pipelined and session.phase in {"RCPT", "DATA"}
+            self.outcome = of_fault(session.phase, fault.what)
         except UnfitError as unfit:
-            self.clean = not self._begun
-            return Outcome("no", unfit.code)
-        return outcome
+            self.clean = not self.begun
+            self.outcome = Outcome("no", unfit.code)
 
-    def still_ready(self) -> Steps[Outcome | None]:
-        """Look whether the server has spoken before its time: a refusal, and not the dot's answer."""
+    def still_ready(self) -> bool:
+        """Tell whether the server has kept silent since; what it says before its time is not the dot's answer."""
         try:
-            if not self.session.spoke_out_of_turn():
-                return None
-            return of_reply("body", (yield from self.session.replied("body")))
+            return not self.place[0].spoke_out_of_turn()
         except FaultError as fault:
-            return of_fault("body", fault.what)
+            self.outcome = of_fault("body", fault.what)
+            return False
 
-    def dot(self, following: bytes = b"") -> Steps[Outcome]:
+    def hear_out(self) -> Steps[None]:
+        """Hear what the server says before its time: a refusal."""
+        try:
+            self.outcome = of_reply("body", (yield from self.place[0].replied("body")))
+        except FaultError as fault:
+            self.outcome = of_fault("body", fault.what)
+
+    def dot(self, following: bytes = b"") -> Steps[None]:
         """End the message: it is the server's from now on. ``following`` is said in the same breath."""
+        session, _ = self.place
+        session.enter("dot")
         try:
-            self.session.say(_DOT + following)
-            reply = yield from self.session.replied("dot")
+            session.say(_DOT + following)
+            while (reply := session.reply()) is None:
+                yield
         except FaultError as fault:
-            return of_fault("dot", fault.what)
-        outcome = of_reply("dot", reply)
-        self.clean = outcome.kind != "unknown" and reply.code != _CLOSING_DOWN
-        if outcome.kind != "sent":
-            return outcome
-        return Outcome("sent", outcome.code, provider_id=queue_id(reply))
+            self.outcome = of_fault("dot", fault.what)
+        else:
+            self.outcome = of_reply("dot", reply)
+            self.clean = self.outcome.kind != "unknown" and reply.code != _CLOSING_DOWN
 
-    def _prepare(self) -> Steps[Outcome | None]:
-        session = self.session
-        lines = self.letter.envelope(session.esmtp_features)
-        if self.pipelined and not self._begun:
-            session.say(b"".join(lines))
-        for (phase, wanted), line in zip(_ENVELOPE, lines, strict=True):
-            if not self.pipelined:
-                session.say(line)
-            reply = yield from session.replied(phase)
-            if reply.code not in wanted:
-                return (yield from self._refused(phase, reply))
-        session.say(self.letter.body)
-        yield from session.written("body")
-        return None
-
-    def _refused(self, phase: Phase, reply: Reply) -> Steps[Outcome]:
+    def _refused(self, phase: Phase, reply: Reply) -> Steps[None]:
         """Bring the connection back to where a message can begin, or leave it unclean."""
-        outcome = of_reply(phase, reply)
+        session, _ = self.place
+        self.outcome = of_reply(phase, reply)
         if reply.code < _REFUSALS:  # an answer to something else: it is not where we think it is
             self.lost = self.pipelined
-            return outcome
-        if reply.code == _CLOSING_DOWN:
-            self.gone = self._kept and phase == "MAIL"
-            return outcome
-        if self.pipelined and phase != "MAIL" and reply.code == _OUT_OF_ORDER:
+        elif reply.code == _CLOSING_DOWN:
+            self.gone = self.kept and phase == "MAIL"
+        elif self.pipelined and phase != "MAIL" and reply.code == _OUT_OF_ORDER:
             self.lost = self.gone = True
-            return outcome
-        try:
-            if self.pipelined and not (yield from self._heard_out(phase)):
-                return outcome
-            self.session.say(b"RSET\r\n")
-            self.clean = (yield from self.session.replied(phase)).code in _YES
-        except FaultError as fault:
-            self.lost = self.pipelined and fault.what != "dropped"
-        return outcome
+        else:
+            try:
+                if not self.pipelined or (yield from self._rest_is_refused(phase)):
+                    session.say(b"RSET\r\n")
+                    self.clean = (yield from session.replied(phase)).code in _YES
+            except FaultError as fault:
+                self.lost = self.pipelined and fault.what != "dropped"
 
-    def _heard_out(self, refused: Phase) -> Steps[bool]:
+    def _rest_is_refused(self, refused: Phase) -> Steps[bool]:
         """Read what is said to the rest of the envelope; tell whether the server waits for commands again."""
+        session, _ = self.place
         phases = [phase for phase, _ in _ENVELOPE]
         for phase in phases[phases.index(refused) + 1 :]:
-            reply = yield from self.session.replied(phase)
+            reply = yield from session.replied(phase)
             if reply.code in {_CLOSING_DOWN, _GO_ON}:
                 return False
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from connectors.base import ChannelVerdict, EndpointVerdict, Kind, Outcome
 
@@ -46,6 +46,7 @@ _POLICY = re.compile(
     re.IGNORECASE,
 )
 
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _QUEUED_AS = re.compile(r"queued(?: mail for delivery)? as[ :]+([A-Za-z0-9._-]{4,80})(?![\w@.-])", re.IGNORECASE)
 _ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
 _STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
@@ -53,8 +54,7 @@ _STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _ID = re.compile(r"(?<![\w@.+-])(?=[\w.-]*[A-Za-z])(?=(?:[A-Za-z_.-]*\d){2})[\w.-]{8,80}(?![\w@.-])", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One whole reply of a server: its three digits and the text of all its lines."""
 
     code: int
@@ -63,7 +63,7 @@ class Reply:
     @property
     def enhanced(self) -> str:
         """The enhanced status code of RFC 3463 that agrees with the three digits, or the empty string."""
-        found = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})\b", self.text)
+        found = _ENHANCED.match(self.text)
         return found[1] if found and found[1][0] == str(self.code)[0] else ""
 
     @property
@@ -173,6 +173,7 @@ def of_reply(phase: Phase, reply: Reply) -> Outcome:
             return Outcome(
                 kind=row.kind,
                 code=reply.shown,
+                provider_id=queue_id(reply) if row.kind == "sent" else None,
                 endpoint=row.endpoint,
                 channel=row.channel,
                 counts_attempt=row.counts_attempt,

@@ -16,6 +16,7 @@ import re
 import smtplib
 import socket
 import ssl
+import time
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Generator, Mapping, Sequence
@@ -51,6 +52,7 @@ _SIGNED_IN = (235, 503)  # the second: already
 _LONGEST_LINE = 2000  # RFC 5321 says 512; some servers write more
 _LONGEST_REPLY = 64_000
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?")
+_WHOLE = re.compile(rb"([2-5][0-9]{2}) ([^\r\n]{0,500})\r?\n")  # a reply of one line, as nearly all are
 
 
 class Session(smtplib.SMTP):
@@ -69,12 +71,19 @@ class Session(smtplib.SMTP):
         self._lines: list[bytes] = []  # of a reply that has not wholly arrived
         self._size = 0  # of that reply, in bytes
         self.phase: Phase = "connect"
-        self.deadline = Deadline(self._deadlines["connect"])
+        self._deadline: Deadline | None = None
 
     def enter(self, phase: Phase) -> None:
-        """Begin a phase: its deadline starts now."""
+        """Begin a phase: its deadline starts when something is waited for in it."""
         self.phase = phase
-        self.deadline = Deadline(self._deadlines[phase])
+        self._deadline = None
+
+    @property
+    def deadline(self) -> Deadline:
+        """By when the present phase must be over."""
+        if self._deadline is None:
+            self._deadline = Deadline(self._deadlines[self.phase])
+        return self._deadline
 
     def open(self, tls: Tls, context: ssl.SSLContext | None, user: str, password: str) -> None:
         """Connect, secure the line as asked (never less; ``context`` is for that), and sign in when there is a user."""
@@ -100,20 +109,21 @@ class Session(smtplib.SMTP):
         """Write; what does not leave at once leaves while ``drive`` waits."""
         self.wire.write(data)
 
+    def reply(self) -> Reply | None:
+        """Give the next whole reply, None where it has not arrived."""
+        reply = self._whole_reply()
+        if reply is not None:
+            return Reply(reply[0], reply[1].decode("ascii", "replace"))
+        if self.wire.broken:
+            raise FaultError("dropped")
+        return None
+
     def replied(self, phase: Phase) -> Steps[Reply]:
         """Begin a phase, and wait for one reply."""
         self.enter(phase)
-        while (reply := self._whole_reply()) is None:
-            if self.wire.broken:
-                raise FaultError("dropped")
+        while (reply := self.reply()) is None:
             yield
-        return Reply(reply[0], reply[1].decode("ascii", "replace"))
-
-    def written(self, phase: Phase) -> Steps[None]:
-        """Begin a phase, and wait until all has left, or the server says something meanwhile."""
-        self.enter(phase)
-        while self.wire.sending and not self.wire.arrived:
-            yield
+        return reply
 
     def spoke_out_of_turn(self) -> bool:
         """Tell whether bytes of the server lie unread, or it hung up, although it was not asked anything.
@@ -167,7 +177,7 @@ class Session(smtplib.SMTP):
         """Close the line; what happens on QUIT is of no interest. Never raises."""
         if politely and self.sock is not None:
             with contextlib.suppress(FaultError):
-                self.deadline = Deadline(min(1.0, self._deadlines["MAIL"]))
+                self._deadline = Deadline(min(1.0, self._deadlines["MAIL"]))
                 self.putcmd("QUIT")
                 self.getreply()
         with contextlib.suppress(OSError):
@@ -263,6 +273,11 @@ class Session(smtplib.SMTP):
     def _whole_reply(self) -> tuple[int, bytes] | None:
         """Take one whole reply, however many lines it has, and no byte more than a sane reply can have."""
         arrived = self.wire.arrived
+        if not self._lines and (whole := _WHOLE.match(arrived)):
+            reply = int(whole[1]), whole[2].strip()
+            del whole  # it holds the bytes in their place
+            del arrived[: arrived.index(b"\n") + 1]
+            return reply
         while (end := arrived.find(b"\n")) >= 0:
             line = bytes(arrived[:end]).removesuffix(b"\r")
             del arrived[: end + 1]
@@ -291,34 +306,37 @@ class Session(smtplib.SMTP):
         wait([self.wire], rest)
 
 
-def drive(talks: Sequence[tuple[Session, Steps[Result]]], patience: float = math.inf) -> list[Result]:
-    """Let these conversations go on side by side to their ends, each within its own deadlines; give their results.
+def drive(talks: Sequence[tuple[Session, Steps[None]]], patience: float = math.inf) -> None:
+    """Let these conversations go on side by side to their ends, each within its own deadlines.
 
     Once one is at its end the others have so many seconds of ``patience``. A deadline that passes is thrown into the
     steps as a ``FaultError``; they must not raise.
     """
-    results: dict[int, Result] = {}
-    under_way = dict(enumerate(talks))
-    until: Deadline | None = None
-
-    def go_on(number: int, fault: FaultError | None = None) -> None:
-        steps = talks[number][1]
-        try:
-            next(steps) if fault is None else steps.throw(fault)
-        except StopIteration as end:
-            results[number] = end.value
-            del under_way[number]
-
-    for number in list(under_way):
-        go_on(number)
+    under_way = [(session, steps) for session, steps in talks if _goes_on(steps)]
+    until = math.inf
     while under_way:
-        if results and until is None and patience < math.inf:
-            until = Deadline(patience)
-        rest = min(session.deadline.rest() for session, _ in under_way.values())
-        wait([session.wire for session, _ in under_way.values()], rest if until is None else min(rest, until.rest()))
-        for number, (session, _) in list(under_way.items()):
-            go_on(number)
-            late = session.deadline.passed() or (until is not None and until.passed())
-            if late and number in under_way:
-                go_on(number, FaultError("timeout"))
-    return [results[number] for number in range(len(talks))]
+        if until == math.inf and len(under_way) < len(talks):
+            until = time.monotonic() + patience
+        rest = min(session.deadline.rest() for session, _ in under_way)
+        if until < math.inf:
+            rest = max(0.0, min(rest, until - time.monotonic()))
+        wait([session.wire for session, _ in under_way], rest)
+        under_way = [talk for talk in under_way if _goes_on(talk[1]) and not _is_late(*talk, until)]
+
+
+def _goes_on(steps: Steps[None], fault: FaultError | None = None) -> bool:
+    """Go on as far as can be without waiting; False: it has come to its end."""
+    try:
+        if fault is None:
+            next(steps)
+        else:
+            steps.throw(fault)
+    except StopIteration:
+        return False
+    return True
+
+
+def _is_late(session: Session, steps: Steps[None], until: float) -> bool:
+    """Tell whether the time is over, and it has therefore come to its end."""
+    over = session.deadline.passed() or time.monotonic() >= until
+    return over and not _goes_on(steps, FaultError("timeout"))

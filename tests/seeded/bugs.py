@@ -16,8 +16,7 @@ BUGS: tuple[Bug, ...] = (
         following = iter(letters)
 """,
         """        allowed, following = ready, iter(letters)
-        ended = [attempt.dot() for attempt in (tries[place].attempt for place in ready) if attempt is not None]
-        next(ended[0])
+        next(tries[ready[0]].dot())
         handoff(ready)
 """,
         ("tests/connectors/test_smtp.py",),
