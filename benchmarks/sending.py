@@ -1,7 +1,7 @@
 """Sending: a mail's bytes against the standard library's, ready bytes and whole dispatch against bare smtplib.
 
-The server is Postfix's ``smtp-sink``, a compiled one that takes everything. Before a measure counts, the sink writes down
-what it took of both sides: every message once. Both sides talk to one sink, in turn.
+The server is Postfix's ``smtp-sink``, a compiled one that takes everything. Before a measure counts, the sink writes
+down what it took of both sides: every message once. Both sides talk to one sink, in turn.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from engine.dispatch.mime import email_bytes
 from engine.dispatch.render import RenderedEmail
 from engine.dispatch.stages import send_due
 from engine.language.config_channels import SmtpConfig
-from engine.vocabulary.home import load_home
 
 #: Messages of a round: of ready bytes, and of whole dispatch (fewer where fewer are due).
 READY: Final = 1000
@@ -315,8 +314,8 @@ def _whole(ground: Ground, on: str, connections: int) -> Iterator[Pair]:
             yield Pair(
                 ours=lambda: post.send(port, limit),
                 opponent=_bare(port, [fixed] * limit),
-                note=f"{limit} messages of {size // 1000} kB: claimed, asked, filled in, fenced with the journal, sent, "
-                "recorded; every commit synced.",
+                note=f"{limit} messages of {size // 1000} kB: claimed, asked, filled in, fenced with the journal, sent "
+                "and recorded; every commit synced.",
             )
 
 

@@ -138,6 +138,12 @@ class SmtpConnector:
 
     def _sit_down(self, tries: Sequence[Attempt]) -> None:
         """Give each message that a server was told of its own connection; the others get what is left, or a new one."""
+        if len(tries) == len(self._lanes) == 1 and tries[0].letter is self._lanes[0].ahead is not None:
+            lane = self._lanes[0]
+            if not lane.stale.passed():
+                self._lanes.clear()
+                tries[0].sits_on(lane.session, pipelined=True, kept=True, begun=True)
+                return
         waiting = {id(each.letter): each for each in tries if each.letter is not None}
         for lane in [lane for lane in self._lanes if lane.ahead is not None]:
             self._lanes.remove(lane)

@@ -60,12 +60,12 @@ class Attempt:
         """Say everything but the dot. Without an outcome then, it stands before the fence."""
         session, letter = self.place
         try:
-            lines = letter.envelope(session.esmtp_features)
-            if self.pipelined and not self.begun:
+            lines = None if self.begun else letter.envelope(session.esmtp_features)
+            if self.pipelined and lines is not None:
                 session.say(b"".join(lines))
-            for (phase, wanted), line in zip(_ENVELOPE, lines, strict=True):
-                if not self.pipelined:
-                    session.say(line)
+            for number, (phase, wanted) in enumerate(_ENVELOPE):
+                if not self.pipelined and lines is not None:
+                    session.say(lines[number])
                 session.enter(phase)
                 while (reply := session.reply()) is None:
                     yield

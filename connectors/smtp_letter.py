@@ -9,6 +9,8 @@ from connectors.domains import domain_in_ascii
 from connectors.smtp_replies import UnfitError
 
 _UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
+#: All bytes but those of line ends.
+_NO_ENDS = bytes(each for each in range(256) if each not in b"\r\n")
 
 
 class Letter:
@@ -18,8 +20,8 @@ class Letter:
         self.sender = _address(message.sender)
         self.recipient = _address(message.recipient)
         body = message.body if isinstance(message.body, bytes) else message.body.encode()
-        ends = body.count(b"\r\n")
-        if body.count(b"\r") != ends or body.count(b"\n") != ends:
+        ends = body.translate(None, _NO_ENDS)
+        if ends != b"\r\n" * (len(ends) // 2):
             # Servers that take one for a line end could be made to see a second message.
             raise UnfitError("bare line end")
         self.size = len(body)

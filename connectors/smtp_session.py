@@ -111,10 +111,16 @@ class Session(smtplib.SMTP):
 
     def reply(self) -> Reply | None:
         """Give the next whole reply, None where it has not arrived."""
-        reply = self._whole_reply()
-        if reply is not None:
-            return Reply(reply[0], reply[1].decode("ascii", "replace"))
-        if self.wire.broken:
+        wire = self.wire
+        if not self._lines and (whole := _WHOLE.match(wire.arrived)):
+            reply, end = Reply(int(whole[1]), whole[2].decode("ascii", "replace").strip()), whole.end()
+            del whole  # it holds the bytes in their place
+            del wire.arrived[:end]
+            return reply
+        several = self._whole_reply()
+        if several is not None:
+            return Reply(several[0], several[1].decode("ascii", "replace"))
+        if wire.broken:
             raise FaultError("dropped")
         return None
 
@@ -273,11 +279,6 @@ class Session(smtplib.SMTP):
     def _whole_reply(self) -> tuple[int, bytes] | None:
         """Take one whole reply, however many lines it has, and no byte more than a sane reply can have."""
         arrived = self.wire.arrived
-        if not self._lines and (whole := _WHOLE.match(arrived)):
-            reply = int(whole[1]), whole[2].strip()
-            del whole  # it holds the bytes in their place
-            del arrived[: arrived.index(b"\n") + 1]
-            return reply
         while (end := arrived.find(b"\n")) >= 0:
             line = bytes(arrived[:end]).removesuffix(b"\r")
             del arrived[: end + 1]

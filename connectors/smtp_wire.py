@@ -9,7 +9,7 @@ import math
 import select
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 _AT_ONCE = 65_536
 _FULL = (BlockingIOError, ssl.SSLWantWriteError)
@@ -22,6 +22,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.sock = sock
+        self.number = sock.fileno()
         self.arrived = bytearray()
         self.broken = False
         self._secured = isinstance(sock, ssl.SSLSocket)
@@ -71,10 +72,10 @@ class Wire:
             self.broken = True
 
 
-def wait(wires: Iterable[Wire], seconds: float) -> None:
+def wait(wires: Sequence[Wire], seconds: float) -> None:
     """Wait until something happens on one of the lines, or so many seconds, and do what can be done on them."""
-    by_number = {each.sock.fileno(): each for each in wires}
-    sending = [number for number, each in by_number.items() if each.sending]
+    by_number = {each.number: each for each in wires}
+    sending = [each.number for each in wires if each.sending]
     if hasattr(select, "poll"):
         poll = select.poll()
         for number in by_number:

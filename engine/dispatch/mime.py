@@ -27,6 +27,7 @@ _ADDRESS = re.compile(f"{_WORDS}@{_WORDS}")
 _HEADER = re.compile(r"[!-9;-~]+")
 _FOLD = re.compile(r"\r\n(?=[ \t])")
 _MUST_HAVE: Final = frozenset({"from", "to", "subject", "date", "message-id", "mime-version"})
+_NO_ENDS: Final = bytes(each for each in range(256) if each not in b"\r\n")
 _NO_ENCODED_WORD = ("list-", "message-id:", "to:")
 _MAY_REPEAT: Final = frozenset({"dkim-signature"})
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,-]{1,900}")
@@ -125,8 +126,8 @@ def check_bytes(data: bytes) -> None:
 
     ``MessageError`` says what is wrong.
     """
-    ends = data.count(b"\r\n")
-    if data.count(b"\r") != ends or data.count(b"\n") != ends:
+    ends = data.translate(None, _NO_ENDS)
+    if ends != b"\r\n" * (len(ends) // 2):
         raise MessageError("the message has a bare line end")
     if max(map(len, data.split(b"\r\n"))) > _LONGEST_LINE:
         raise MessageError(f"the message has a line of more than {_LONGEST_LINE} characters")
