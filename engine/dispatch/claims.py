@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, not_, or_, select, update
 
 from engine.database.consent import Purpose
-from engine.database.months import is_month
+from engine.database.months import is_month, waiting_months
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
@@ -93,15 +93,16 @@ class Claim:
         return and_(is_month(dispatches.c.month, self.month), dispatches.c.id == self.id)
 
 
-def claimable(now: datetime, usable: Sequence[str]) -> list[ColumnElement[bool]]:
-    """SQL: what a worker may claim at ``now`` on one of the channels in ``usable``."""
+def claimable(now: datetime, usable: Sequence[str], months: Sequence[int] | None = None) -> list[ColumnElement[bool]]:
+    """SQL: what a worker may claim at ``now`` on one of the channels in ``usable``; of these months, or of all."""
     return [
+        *_in(months),
         dispatches.c.state == "pending",
         dispatches.c.due_at <= now,
         dispatches.c.expires_at > now,
         dispatches.c.channel.in_(usable),
         not_(channel_shut(now)),
-        not_(earlier_step_open()),
+        not_(earlier_step_open(months)),
         not_(stopped()),
     ]
 
@@ -113,18 +114,32 @@ def claim(
 
     A channel with a rate, the owner's or after a provider said "too many", gives as many a minute as that allows.
     """
-    for names, most in health.shares(conn, usable, limit, now, rates):
-        free = conn.scalars(
-            select(dispatches.c.id)
-            .where(*claimable(now, names))
-            .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-            .limit(most)
-            .with_for_update(skip_locked=True, of=dispatches)
-        ).all()
-        if free:
-            health.take(conn, names, len(free), now, rates)
-            return _take(conn, free, now=now, holder=holder)
+    for months in _where_it_waits(conn):
+        for names, most in health.shares(conn, usable, limit, now, rates):
+            free = conn.scalars(
+                select(dispatches.c.id)
+                .where(*claimable(now, names, months))
+                .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
+                .limit(most)
+                .with_for_update(skip_locked=True, of=dispatches)
+            ).all()
+            if free:
+                health.take(conn, names, len(free), now, rates)
+                return _take(conn, free, months, now=now, holder=holder)
     return []
+
+
+def _in(months: Sequence[int] | None) -> list[ColumnElement[bool]]:
+    return [] if months is None else [is_month(dispatches.c.month, *months)]
+
+
+def _where_it_waits(conn: Connection) -> Iterator[Sequence[int] | None]:
+    """Give the months to look into: those of a moment ago, and where that finds nothing those of now."""
+    lately = waiting_months(conn, age=30)
+    yield lately
+    now = waiting_months(conn, age=1)
+    if now != lately:
+        yield now
 
 
 def next_minute(conn: Connection, *, now: datetime, usable: Sequence[str], rates: Rates = _NO_RATES) -> datetime | None:
@@ -139,8 +154,15 @@ def next_minute(conn: Connection, *, now: datetime, usable: Sequence[str], rates
 
 def claim_steps(conn: Connection, *, now: datetime, holder: str, limit: int) -> list[Claim]:
     """Take up to ``limit`` due steps inside the database. Their guests are locked first, as erasure does it."""
+    looked = (_claim_steps(conn, months, now=now, holder=holder, limit=limit) for months in _where_it_waits(conn))
+    return next((found for found in looked if found), [])
+
+
+def _claim_steps(
+    conn: Connection, months: Sequence[int] | None, *, now: datetime, holder: str, limit: int
+) -> list[Claim]:
     order = (dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-    due = select(dispatches.c.id, dispatches.c.customer_id).where(*claimable(now, INSIDE)).order_by(*order)
+    due = select(dispatches.c.id, dispatches.c.customer_id).where(*claimable(now, INSIDE, months)).order_by(*order)
     found = conn.execute(due.limit(limit)).all()
     if not found:
         return []
@@ -150,9 +172,11 @@ def claim_steps(conn: Connection, *, now: datetime, holder: str, limit: int) -> 
         .order_by(customers.c.id)
         .with_for_update(key_share=True)
     )
-    still = select(dispatches.c.id).where(*claimable(now, INSIDE), dispatches.c.id.in_([row.id for row in found]))
+    still = select(dispatches.c.id).where(
+        *claimable(now, INSIDE, months), dispatches.c.id.in_([row.id for row in found])
+    )
     free = conn.scalars(still.order_by(*order).with_for_update(skip_locked=True, of=dispatches)).all()
-    return _take(conn, free, now=now, holder=holder)
+    return _take(conn, free, months, now=now, holder=holder)
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:
@@ -160,7 +184,7 @@ def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grou
 
     Claims of one run's alerts wait for each other at the run's row: two workers must not make two halves of one list.
     """
-    while (first := _first_alert(conn, now)) is not None:
+    while first := next(filter(None, (_first_alert(conn, now, each) for each in _where_it_waits(conn))), None):
         conn.execute(select(runs.c.id).where(runs.c.id == first.run_id).with_for_update())
         together: list[ColumnElement[bool]] = [dispatches.c.id == first.id]
         once_per = grouping(conn, first.version_id, first.step)
@@ -175,32 +199,36 @@ def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grou
         free = conn.scalars(
             select(dispatches.c.id)
             .join(matches, matches.c.id == dispatches.c.match_id)
-            .where(*claimable(now, ["alert"]), *together)
+            .where(*claimable(now, ["alert"], [first.month]), *together)
             .order_by(dispatches.c.id)
             .with_for_update(of=dispatches)
         ).all()
         if free:  # else another worker was first: look again
-            return _take(conn, free, now=now, holder=holder)
+            return _take(conn, free, [first.month], now=now, holder=holder)
     return []
 
 
-def _first_alert(conn: Connection, now: datetime) -> Row[Any, Any, Any, Any, Any] | None:
+def _first_alert(conn: Connection, now: datetime, months: Sequence[int] | None) -> Row[*tuple[Any, ...]] | None:
+    d, m = dispatches.c, matches.c
     return conn.execute(
-        select(dispatches.c.id, matches.c.run_id, matches.c.version_id, matches.c.store_id, dispatches.c.step)
+        select(d.id, d.month, m.run_id, m.version_id, m.store_id, d.step)
         .join(matches, matches.c.id == dispatches.c.match_id)
-        .where(*claimable(now, ["alert"]))
+        .where(*claimable(now, ["alert"], months))
         .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
         .limit(1)
     ).one_or_none()
 
 
-def _take(conn: Connection, ids: Sequence[int], *, now: datetime, holder: str) -> list[Claim]:
+def _take(
+    conn: Connection, ids: Sequence[int], months: Sequence[int] | None, *, now: datetime, holder: str
+) -> list[Claim]:
     if not ids:
         return []
     taken = move(
         conn,
         "pending",
         "claimed",
+        *_in(months),
         dispatches.c.id.in_(ids),
         who="worker",
         now=now,
@@ -210,10 +238,10 @@ def _take(conn: Connection, ids: Sequence[int], *, now: datetime, holder: str) -
             "lease_holder": holder,
         },
     )
-    return read_claims(conn, taken)
+    return read_claims(conn, taken, months)
 
 
-def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
+def read_claims(conn: Connection, ids: Sequence[int], months: Sequence[int] | None = None) -> list[Claim]:
     """Read the dispatches as claims, in the order in which they are worked on."""
     d, m = dispatches.c, matches.c
     rows = conn.execute(
@@ -228,7 +256,7 @@ def read_claims(conn: Connection, ids: Sequence[int]) -> list[Claim]:
         .join(customers, customers.c.id == d.customer_id)
         .join(rules, rules.c.id == d.rule_id)
         .join(zones, zones.c.id == customers.c.zone_id)
-        .where(d.id.in_(ids))
+        .where(*_in(months), d.id.in_(ids))
         .order_by(d.due_at, d.priority, d.id)
     )  # fmt: skip
     return [Claim(**{**row._mapping, "zone": ZoneInfo(row.zone)}) for row in rows]  # noqa: SLF001 (public, by a tuple's habit)

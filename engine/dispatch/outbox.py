@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
+from engine.database.months import is_month
 from engine.database.tables import channels, dispatches, payloads, switch
 from engine.dispatch.states import BULK, FINAL, INSIDE, MESSAGES, OPEN, State, move, move_all
 
@@ -40,8 +41,8 @@ def forget_values(conn: Connection, now: datetime) -> int:
     return count
 
 
-def earlier_step_open() -> ColumnElement[bool]:
-    """SQL: an earlier step of the match must be done first.
+def earlier_step_open(months: Sequence[int] | None = None) -> ColumnElement[bool]:
+    """SQL: an earlier step of the match must be done first. ``months``: those in which the dispatches are.
 
     A coupon is drawn, and points are added, before the message that shows them, and a reminder never overtakes the
     message that it reminds of. A step after a wait has the later ``expires_at``; two messages without a wait between
@@ -51,6 +52,7 @@ def earlier_step_open() -> ColumnElement[bool]:
     return exists().where(
         earlier.c.match_id == dispatches.c.match_id,
         earlier.c.month == dispatches.c.month,
+        *([] if months is None else [is_month(earlier.c.month, *months)]),
         earlier.c.step < dispatches.c.step,
         or_(
             and_(earlier.c.channel.in_(INSIDE), earlier.c.state.in_(OPEN)),
