@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from datetime import UTC, datetime
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from engine.console.session import Session
     from engine.evaluation.clock import Uptime
 
+#: So many new objects are looked through for garbage at once: at Python's own 700 a tenth of a short command is that.
+_SELDOM = 10_000
+
 
 def clock() -> datetime:
     """Give the present instant: the only clock of the program."""
@@ -61,6 +65,7 @@ class Program(click.Group):
         """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
         from engine.console.ending import ended
 
+        gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
         ctx.meta[CLOCK], ctx.meta[UPTIME] = clock, uptime
         return ctx.exit(ended(ctx, lambda: super(Program, self).invoke(ctx), clock))
 

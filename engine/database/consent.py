@@ -34,7 +34,7 @@ from sqlalchemy import (
     update,
 )
 
-from engine.database.sql import Id, spelled_in
+from engine.database.sql import Id, alias_of, spelled_in
 from engine.database.tables import consents, customer_facts, endpoints
 from engine.language.compliance import Implied, ImpliedTerms, Since
 
@@ -70,7 +70,7 @@ def block_reason(
 
     Scalar look-ups on purpose: on PostgreSQL they are four times faster than joins here (``benchmarks``).
     """
-    reached = endpoints.alias("reached")
+    reached = alias_of(endpoints, "reached")
     suppressed = select(reached.c.suppressed_at).where(reached.c.id == endpoint_id).scalar_subquery()
     blocks: list[tuple[ColumnElement[bool], Any]] = [
         (endpoint_id.is_(None), "no_endpoint"),
@@ -86,7 +86,7 @@ def _word(
     endpoint_id: ColumnElement[Any], customer_id: ColumnElement[Any], topic: str | None, implied: ImpliedTerms
 ) -> ScalarSelect[str]:
     """SQL: ``yes``, or why the newest word of the endpoint is none; NULL where it has none at all."""
-    given = consents.alias("given")
+    given = alias_of(consents, "given")
     agreed = given.c.state == "yes"
     whens: list[tuple[ColumnElement[bool], Any]] = [(and_(agreed, given.c.basis != "implied"), _AGREED)]
     if implied.home is not None or implied.elsewhere:
@@ -108,7 +108,7 @@ def _about(given: FromClause, topic: str | None) -> ColumnElement[bool]:
 
 def _of_implied(given: FromClause, customer_id: ColumnElement[Any], implied: ImpliedTerms) -> ColumnElement[Any]:
     """SQL: what an implied yes is worth to this guest. Looked up only where there is one."""
-    guest = customer_facts.alias("agreed")
+    guest = alias_of(customer_facts, "agreed")
 
     def worth(terms: Implied) -> ColumnElement[Any]:
         if terms is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    FromClause,
     Integer,
     Table,
     Text,
@@ -80,6 +82,15 @@ def greatest_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> C
 def spelled_in(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
     """SQL: the column is one of these few. ``IN`` is written anew at every execution; this is written once."""
     return or_(*(column == each for each in values))
+
+
+@cache
+def alias_of(of: Table, name: str) -> FromClause:
+    """Give the table under another name: made once, for to copy its columns takes longer than a daily run's statement.
+
+    For sub-queries that never stand inside one another under the same name.
+    """
+    return of.alias(name)
 
 
 def row_by_row(condition: ColumnElement[bool]) -> ColumnElement[bool]:

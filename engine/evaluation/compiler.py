@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from engine.database.consent import block_reason
-from engine.database.sql import upsert
+from engine.database.sql import alias_of, upsert
 from engine.database.tables import matches, stores
 from engine.database.touched import touched_since
 from engine.evaluation.permission import bucket, in_branches, too_soon
@@ -121,7 +121,7 @@ def write_matches(
 
 
 def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, excluded: ColumnElement[bool] | None) -> CTE:
-    facts, earlier = scope.facts, matches.alias("m")
+    facts, earlier = scope.facts, alias_of(matches, "m")
     matched = (
         select(earlier.c.id)
         .where(
@@ -195,7 +195,7 @@ def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:
     """SQL: the store of what fired, else the guest's; never one that has shut for good."""
 
     def still_open(store_id: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-        shop = stores.alias(name)
+        shop = alias_of(stores, name)
         trading = or_(shop.c.closed_on.is_(None), shop.c.closed_on > scope.today)
         return select(shop.c.id).where(shop.c.id == store_id, trading).correlate_except(shop).scalar_subquery()
 

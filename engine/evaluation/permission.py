@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from engine.database.consent import block_reason
-from engine.database.sql import greatest_of
+from engine.database.sql import alias_of, greatest_of
 from engine.database.tables import customer_facts, customers, matches
 from engine.language.compliance import CHANNELS, ImpliedTerms
 from engine.language.config import Config
@@ -92,7 +92,7 @@ def too_soon(scope: Scope, rule_row: int, again_after: Duration | None) -> Colum
             .exists()
         )
 
-    earlier = {name: matches.alias(name) for name in ("mc", "me", "ms")}
+    earlier = {name: alias_of(matches, name) for name in ("mc", "me", "ms")}
     return case(
         (acted("mc", earlier["mc"].c.customer_id == facts.c.customer_id), 1),
         (acted("me", earlier["me"].c.email_id == facts.c.email_id), 1),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from engine.database.consent import block_reason
+from engine.database.sql import alias_of
 from engine.database.tables import stores, tags
 from engine.language.compliance import ImpliedTerms
 from engine.language.contacts import Channel
@@ -184,7 +185,7 @@ class Tag(_Text):
 
     @staticmethod
     def _worn(scope: Scope, values: tuple[str, ...]) -> ColumnElement[bool]:
-        tag = tags.alias("t")
+        tag = alias_of(tags, "t")
         mine = tag.c.customer_id == scope.facts.c.customer_id
         by_then = or_(tag.c.at.is_(None), tag.c.at <= scope.as_of)
         worn = select(tag.c.tag).where(mine, TextTest(values, ()).sql(tag.c.tag), by_then)

@@ -28,7 +28,7 @@ GIFT = (
     "      other:\n        share: 50%\n        actions:\n          - sms: hello\n"
 )
 #: Of a whole run; and of each rule that finds nobody, with its beginning.
-OF_A_RUN, OF_A_RULE = 16, 4
+OF_A_RUN, OF_A_RULE = 20, 4
 GUESTS_OF_A_DAY = 20
 
 
