@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from benchmarks.crowd import AS_OF
 from benchmarks.evaluation import run
@@ -264,7 +264,10 @@ class _Post:
             return conn.scalar(asked) or 0
 
     def send(self, port: int, limit: int) -> float:
-        """Send so many emails, with all that belongs to it; give the seconds."""
+        """Send so many emails, with all that belongs to it; give the seconds that so many take.
+
+        Of some it shows now that they may not go: they count for nothing.
+        """
         config = self.world.home.config
         smtp = SmtpConfig("127.0.0.1", port, "none", None, None, connections=self.connections)
         home = replace(
@@ -277,9 +280,9 @@ class _Post:
         took = time.perf_counter() - begun
         desk.close()
         sent = summary.states["sent"] - summary.inside
-        if summary.problems or sent != limit:
+        if summary.problems or not limit * 0.9 <= sent <= limit:
             raise Mismatch(f"{sent} of {limit} are sent: {dict(summary.states)} {summary.problems}")
-        return took
+        return took * limit / sent
 
 
 @contextmanager
@@ -288,6 +291,7 @@ def _approved(world: World) -> Iterator[World]:
         run(mine)
         with mine.db.begin() as conn:
             approve(conn, None, name="bench", now=AS_OF, mode=mine.home.config.approvals)
+            conn.execute(update(dispatches).where(dispatches.c.channel == "alert").values(state="cancelled"))
         yield mine
 
 
@@ -300,15 +304,16 @@ def _whole(ground: Ground, on: str, connections: int) -> Iterator[Pair]:
             raise Skipped("too few guests: no emails are due")
         dump = folder / "dump"
 
-        def check() -> None:
-            with _sink(dump=dump) as port:
-                post.send(port, limit)
-            taken, sent = _taken(dump), _handed_over(post.world)
-            if len(taken) != limit or set(taken.values()) != {1} or not sent >= taken.keys():
-                raise Mismatch("the server has not taken every message once")
-
-        check()
-        size = dump.stat().st_size // limit
+        with _sink(dump=dump) as port:
+            post.send(port, 1)  # and the coupons of all
+        dump.unlink()
+        before = _handed_over(post.world)
+        with _sink(dump=dump) as port:
+            post.send(port, limit)
+        taken, sent = _taken(dump), _handed_over(post.world) - before
+        if set(taken.values()) != {1} or taken.keys() != sent:
+            raise Mismatch("the server has not taken every message once")
+        size = dump.stat().st_size // len(taken)
         fixed = replace(_letters(1)[0], body=(b"x" * 70 + b"\r\n") * (size // 72))
         with _sink() as port:
             yield Pair(
