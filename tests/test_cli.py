@@ -77,7 +77,7 @@ def test_every_command_explains_itself():
 
 
 def test_the_commands_are_those_of_the_contract():
-    wanted = "init demo validate words schema import event run approve dispatch schedule stop start preview log customer coupon doctor receive bounces dkim verify backup restore"
+    wanted = "init demo validate words schema import event run approve dispatch schedule stop start preview log customer coupon doctor receive bounces dkim verify backup restore months"
     assert sorted(cli.main.commands) == sorted(wanted.split())
 
 
@@ -128,8 +128,8 @@ def test_a_read_only_database_is_75(home: Path, monkeypatch: pytest.MonkeyPatch)
 
     from engine.console import session
 
-    def read_only(url: str) -> Any:
-        db = engines.open_db(url)
+    def read_only(url: str, **options: Any) -> Any:
+        db = engines.open_db(url, **options)
         event.listen(db, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
         return db
 

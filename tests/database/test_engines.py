@@ -75,6 +75,7 @@ def test_savepoints_roll_back_only_what_came_after_them(db: Engine):
     ("pragma", "value"),
     [
         ("journal_mode", "wal"),
+        ("journal_size_limit", 64 * 1024 * 1024),
         ("synchronous", 2),
         ("fullfsync", 1),
         ("checkpoint_fullfsync", 1),
