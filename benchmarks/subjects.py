@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import engines, evaluation, handmade, limits, pieces, sending
+from benchmarks import engines, evaluation, handmade, importing, limits, pieces, sending
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
@@ -14,6 +14,7 @@ SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "handmade": handmade.measures,
     "engines": engines.measures,
     "pieces": pieces.measures,
+    "importing": importing.measures,
     "sending": sending.measures,
     "limits": limits.measures,
 }

@@ -56,7 +56,9 @@ def import_files(
     """Import each file, in the order in which one rests on the other; give each report as it comes."""
     config, key = session.home.config, session.home.key
     columns = None if mapping is None else _mapping(config.root, mapping)
-    for file in sorted(files, key=lambda each: _rank(session, each)) if kind is None else files:
+    if kind is None and len(files) > 1:
+        files = sorted(files, key=lambda each: _rank(session, each))
+    for file in files:
         with bar(file.name) as progress:
             report = import_file(session.db, config, key, file, kind=kind, mapping=columns, now=now, progress=progress)
         yield report

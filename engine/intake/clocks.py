@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import repeat
 from typing import Any, Final
@@ -21,11 +21,12 @@ from engine.intake.desk import Desk
 
 _DAY: Final = 86_400
 _HOUR: Final = 3_600
+_NOON: Final = 12
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_YEAR: Final = 1990
 #: A date and a time of day of which each means the same whatever stands beside it.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}([./-])\d{1,2}\1(?:\d\d|\d{4})", re.ASCII)
-_TIME: Final = re.compile(r"|[ T]\d\d:\d\d(?::\d\d)?(?: ?[AP]M)?| \d:\d\d(?::\d\d)?(?: ?[AP]M)?", re.ASCII)
+_TIME: Final = re.compile(r"(?:[ T](\d\d)| (\d)):(\d\d)(?::(\d\d))?(?: ?([AP])M)?", re.ASCII)
 _ISO: Final = 10
 
 
@@ -155,14 +156,19 @@ def _steady(wall: datetime, zone: ZoneInfo, hours: int) -> int | None:
 
 
 def _seconds(text: str) -> Any:
-    """Read the time of day behind a date."""
-    if not _TIME.fullmatch(text):
+    """Read the time of day behind a date: seconds."""
+    if not text:
+        return 0
+    found = _TIME.fullmatch(text)
+    if found is None:
         return ODD
-    try:
-        moment = parse_moment(f"2001-01-01{text}", None)
-    except ValueError as error:
-        raise RowError(str(error)) from None
-    return (datetime.combine(date.min, moment.time()) - datetime.combine(date.min, time())).seconds
+    hour, minute, second = int(found[1] or found[2]), int(found[3]), int(found[4] or 0)
+    if found[5]:
+        if not 1 <= hour <= _NOON:
+            return ODD
+        hour = hour % _NOON + (_NOON if found[5] == "P" else 0)
+    is_shown = hour * _HOUR < _DAY and max(minute, second) * 60 < _HOUR
+    return hour * _HOUR + minute * 60 + second if is_shown else ODD
 
 
 def _cut(texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -51,6 +51,7 @@ class Guests:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._met: dict[str, Guest | None] = {}  #: by their ids, as long as they are not too many
+        self.any_gone = False  #: some of them is an erased one
 
     @cached_property
     def _any_erased(self) -> bool:
@@ -81,18 +82,19 @@ class Guests:
     def by_id_or_lost(self, names: dict[str, str]) -> tuple[dict[str, Guest | None], dict[str, str]]:
         """Give the guest of every id as ``by_id`` does, but for ids that lost their zeros: those as ``without_zeros``.
 
-        ``names``: what the file calls the guest of each id.
+        ``names``: what the file calls the guest of each id. There are guests of earlier batches among those that are
+        given; ``any_gone`` tells whether one of them was erased. Not to be changed.
         """
+        if len(self._met) > _IN_MIND:
+            self._met.clear()
         met = self._met
-        found: dict[str, Guest | None] = {text: met[text] for text in names if text in met}
-        found |= self._known(names.keys() - found.keys())
-        unknown = names.keys() - found.keys()
+        met |= self._known(names.keys() - met.keys())
+        unknown = names.keys() - met.keys()
         lost = self._desk.without_zeros(unknown) if unknown and self._desk.zero_widths else {}
-        found |= self._met_first(unknown - lost.keys(), names)
-        if len(met) > _IN_MIND:
-            met.clear()
-        met |= found
-        return found, lost
+        fresh = self._met_first(unknown - lost.keys(), names)
+        self.any_gone |= None in fresh.values()
+        met |= fresh
+        return met, lost
 
     def without_zeros(self, external_ids: Iterable[str]) -> dict[str, str]:
         """Give the ids that nobody has, but somebody has with zeros in front: {as written: as known}."""

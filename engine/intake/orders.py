@@ -92,9 +92,10 @@ class Orders:
             sales = sales.kept([place for place, guest in enumerate(sales.guests) if guest not in lost])
             alone = [sale for sale in alone if sale.customer not in lost]
         contacts = [sale.contact for sale in alone if sale.contact and sale.contact.addresses]
-        if contacts:
-            owners |= self._guests.by_contact(contacts)
-        self._by_name(alone, owners)
+        others = self._guests.by_contact(contacts) if contacts else {}
+        others |= self._by_name(alone)
+        if others:
+            owners = owners | others
         self._write(sales.with_others([sale.fields() for sale in alone if sale.kind == "sale"]), owners)
         given_back = [sale for sale in alone if sale.kind != "sale"]
         if given_back:
@@ -103,11 +104,12 @@ class Orders:
                 sale.refund(guest.id if guest else None) for sale, guest in zip(given_back, of, strict=True)
             )
 
-    def _by_name(self, sales: list[Sale], owners: Owners) -> None:
+    def _by_name(self, sales: list[Sale]) -> Owners:
         """A till that gives no more than a name: a guest who is alone in having it, else a walk-in."""
         nameless = [sale for sale in sales if sale.contact and not sale.contact.addresses]
         if not nameless:
-            return
+            return {}
+        owners: Owners = {}
         known = self._guests.by_name(sale.contact.name for sale in nameless if sale.contact)
         for sale in nameless:
             guest = known.get(sale.contact.name) if sale.contact else None
@@ -116,6 +118,7 @@ class Orders:
                 continue
             sale.customer = f"\0{guest.id}"
             owners[sale.customer] = guest
+        return owners
 
     # Writing
 
@@ -126,7 +129,7 @@ class Orders:
         report.known_guests += len(guests) - walk_ins
         report.walk_ins += walk_ins
         gone: set[str] = set()  #: orders of erased guests
-        if any(guest is None for guest in owners.values()):
+        if walk_ins and (self._guests.any_gone or None in owners.values()):
             of_erased = [key in owners and guest is None for key, guest in zip(sales.guests, guests, strict=True)]
             report.erased += sum(of_erased)
             gone = {text for text, erased in zip(sales.external_ids, of_erased, strict=True) if erased}
@@ -225,8 +228,10 @@ def _names(sales: Sales, alone: Sequence[Sale]) -> dict[str, str]:
         told = zip(sales.lines, sales.guests, sales.names, strict=True)
         in_order = sorted([*told, *((sale.row.line, sale.customer, sale.name) for sale in alone)])
         names = {guest: name for _, guest, name in in_order}
-    else:
+    elif any(sales.names):
         names = dict(zip(sales.guests, sales.names, strict=True))
+    else:
+        names = dict.fromkeys(sales.guests, "")
     names.pop("", None)
     return names
 

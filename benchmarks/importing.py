@@ -1,0 +1,213 @@
+"""Files of orders taken in with every check, next to the database's own bulk load of the same rows; and the memory."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+from sqlalchemy import Connection, Engine, func, select, update
+
+from benchmarks.crowd import AS_OF
+from benchmarks.ground import Ground, World
+from benchmarks.measure import Measure, Mismatch, Pair, at_most
+from engine.database.bulk import insert_many
+from engine.database.tables import customers, orders
+from engine.intake.importer import import_file
+from engine.intake.mapping import Mapping
+from engine.intake.report import ImportReport
+
+#: What is the same for every file, such as reading each day and minute once, is little of so many.
+_ORDERS = 200_000
+_NAMES = (
+    "source", "external_id", "customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon",
+    "server",
+)  # fmt: skip
+_PLAIN = "order_id,customer_id,ordered_at,store_id,total,currency,channel,kind,coupon,server"
+#: Square's transactions, with the columns of theirs that we do not read in between.
+_SQUARE = (
+    "Date,Time,Time Zone,Gross Sales,Discounts,Service Charges,Net Sales,Gift Card Sales,Tax,Tip,Partial Refunds,"
+    "Total Collected,Source,Card,Card Entry Methods,Cash,Square Gift Card,Other Tender,Other Tender Type,Tender Note,"
+    "Fees,Net Total,Transaction ID,Payment ID,Card Brand,PAN Suffix,Device Name,Staff Name,Staff ID,Details,"
+    "Description,Event Type,Location,Dining Option,Customer ID,Customer Name,Customer Reference ID,Device Nickname,"
+    "Third Party Fees,Deposit ID,Deposit Date,Deposit Details,Fee Percentage Rate,Fee Fixed Rate,Refund Reason,"
+    "Discount Name,Transaction Status,Order Reference ID,Fulfillment Note,Free Processing Applied,Channel"
+)
+_CHANNELS = ("dine-in", "takeaway", "delivery", "Online")
+
+
+def measures(ground: Ground) -> Iterator[Measure]:
+    """Give the measures of imports."""
+    for database in ground.databases:
+        bulk = "executemany" if database == "sqlite" else "COPY"
+        for kind, told in (("plain", "orders.csv"), ("square", "Square's transactions")):
+            yield Measure(
+                id=f"import-{kind}",
+                name=f"{told} taken in and checked / {bulk} of the same rows",
+                bar=at_most(2),
+                prepare=partial(_imported, ground, database, kind, again=False),
+                opponent=bulk,
+                database=database,
+            )
+        yield Measure(
+            id="import-again",
+            name=f"the same orders.csv again, nothing changes / {bulk} of the rows",
+            bar=at_most(2),
+            prepare=partial(_imported, ground, database, "plain", again=True),
+            opponent=bulk,
+            database=database,
+        )
+        yield Measure(
+            id="import-memory",
+            name="memory at its peak of an import with facts / a process that has loaded the program",
+            bar=at_most(1, plus=100),
+            prepare=partial(_memory, ground, database),
+            opponent="nothing imported",
+            database=database,
+            unit="MB",
+            rounds=3,
+        )
+
+
+@dataclass
+class _Passing:
+    """A database whose transactions are all rolled back."""
+
+    db: Engine
+    first: Callable[[Connection], object] = lambda _: None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Begin one."""
+        with self.db.connect() as conn, conn.begin() as transaction:
+            self.first(conn)
+            yield conn
+            transaction.rollback()
+
+
+@contextmanager
+def _imported(ground: Ground, database: str, kind: str, *, again: bool) -> Iterator[Pair]:
+    """New orders of guests who are known; the facts are measured by themselves (``facts-new``)."""
+    with ground.world(database).copy() as world:
+        count = _ORDERS
+        file = write_orders(ground.scratch / f"{kind}.csv", count, world.size, kind=kind)
+        source = "square" if kind == "square" else "crowd"
+        if kind == "square":
+            with world.db.begin() as conn:
+                conn.execute(update(customers).values(source=source))
+        rows: list[tuple[object, ...]] = []
+        with patch("engine.intake.orders.apply_delta"), patch("engine.intake.importer._keep_facts"):
+            report = taken(world.db, world, file)
+            with world.db.connect() as conn:
+                columns = [orders.c[name] for name in _NAMES]
+                last = conn.scalar(select(func.max(orders.c.id))) or 0
+                mine = select(*columns).where(orders.c.id > last - count).order_by(orders.c.id)
+                rows += [
+                    tuple(int(each.timestamp()) if isinstance(each, datetime) else each for each in row)
+                    for row in conn.execute(mine)
+                ]
+            if not again:
+                with world.db.begin() as conn:
+                    conn.execute(orders.delete().where(orders.c.id > last - count))
+            passing = _Passing(world.db)
+            fresh = [(*row[:1], f"{row[1]}-bare", *row[2:]) for row in rows]
+
+            def check() -> None:
+                if report.refused or report.new != count or len({row[1] for row in rows}) != count:
+                    raise Mismatch(f"{report.new} of {count} orders are new, {report.refused} refused")
+                if again and taken(passing, world, file).unchanged != count:
+                    raise Mismatch("the same file again changes something")
+
+            def bare() -> None:
+                with passing.begin() as conn:
+                    insert_many(conn, orders, _NAMES, fresh)
+
+            note = f"{count:,} orders, without the facts, both rolled back."
+            yield Pair(ours=lambda: taken(passing, world, file), opponent=bare, check=check, note=note)
+
+
+def taken(db: Engine | _Passing, world: World, file: Path) -> ImportReport:
+    """Take a file in as the command line does."""
+    home = world.home
+    mapping = None if file.stem == "square" else Mapping("crowd", source="crowd")
+    return import_file(db, home.config, home.key, file, mapping=mapping, now=AS_OF + timedelta(days=2))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _memory(ground: Ground, database: str) -> Iterator[Pair]:
+    """A process of its own, so that nothing but the import counts."""
+    world = ground.world(database)
+    count = world.size
+    file = write_orders(ground.scratch / "plain.csv", count, world.size)
+
+    def peak(what: str) -> float:
+        with world.copy() as mine:
+            told = subprocess.run(
+                [sys.executable, "-m", "benchmarks.importing", what, str(mine.root), str(file)],
+                capture_output=True,
+                check=True,
+                text=True,
+            )
+        return float(told.stdout.split()[-1])
+
+    yield Pair(ours=lambda: peak("import"), opponent=lambda: peak("nothing"), note=f"{count:,} orders.")
+
+
+def write_orders(file: Path, count: int, guests: int, *, kind: str = "plain", seed: int = 1) -> Path:
+    """Write orders of the last two years, in their order; a fifth are of walk-ins, the others heavy-tailed."""
+    dice = random.Random(seed).random
+    start = datetime(2024, 5, 4, 7, tzinfo=UTC)
+    step = 2 * 365 * 86_400 / count
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(f"{_PLAIN if kind == 'plain' else _SQUARE}\n")
+        for number in range(count):
+            at = start + timedelta(seconds=int(number * step))
+            guest = "" if dice() < 0.2 else str(int(guests * dice() ** 2) + 1)
+            cents = 300 + int(dice() * 2200)
+            total, shop, channel = f"{cents // 100}.{cents % 100:02d}", int(dice() * 5), _CHANNELS[int(dice() * 4)]
+            if kind == "plain":
+                key = 1_000_000 + number
+                stream.write(f"{key},{guest},{at:%Y-%m-%d %H:%M:%S},{shop + 1},{total},USD,{channel},,,Ines {shop}\n")
+            else:
+                token = f"{number * 2_654_435_761 % 2**32:08X}k{number:010d}ZY"  # as random as theirs
+                stream.write(_square(f"{at:%Y-%m-%d,%H:%M:%S}", guest, total, shop, token))
+    return file
+
+
+def _square(at: str, guest: str, total: str, shop: int, token: str) -> str:
+    return (
+        f"{at},Central Time (US & Canada),${total},$0.00,$0.00,${total},$0.00,$0.00,$0.00,$0.00,"
+        f"${total},Point of Sale,${total},Tapped,$0.00,$0.00,$0.00,,,-$0.15,${total},{token},{token}P,Visa,1111,"
+        f"Counter {shop},Ines {shop},TM{shop},https://example.com/{token},Coffee,Payment,Shop {shop},For Here,{guest},"
+        f"{'Guest' if guest else ''},,,$0.00,,,,2.6,$0.10,,,Complete,,,No,\n"
+    )
+
+
+def main(what: str, root: str, file: str) -> None:
+    """Import a file into the home at ``root``, or nothing, and print the peak of this process in megabytes."""
+    import os
+    import resource
+
+    from engine.vocabulary.home import load_home
+
+    home = load_home(Path(root), os.environ)
+    from engine.database.engines import open_db
+
+    db = open_db(home.config.database_url)
+    if what == "import":
+        crowd, day = Mapping("crowd", source="crowd"), AS_OF + timedelta(days=2)
+        print(import_file(db, home.config, home.key, Path(file), mapping=crowd, now=day).sentence())
+    else:
+        db.connect().close()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
