@@ -103,7 +103,7 @@ def _imported(ground: Ground, database: str, kind: str, *, again: bool) -> Itera
             with world.db.begin() as conn:
                 conn.execute(update(customers).values(source=source))
         rows: list[tuple[object, ...]] = []
-        with patch("engine.intake.orders.apply_delta"), patch("engine.intake.importer._keep_facts"):
+        with patch("engine.intake.orders.apply_delta"), patch("engine.intake.desk.recompute_noted"):
             report = taken(world.db, world, file)
             with world.db.connect() as conn:
                 columns = [orders.c[name] for name in _NAMES]

@@ -73,7 +73,7 @@ class Customers:
 
     def finish(self) -> None:
         """Let guests live by the clock of their store."""
-        if self._desk.touched:
+        if self._desk.any_touched:
             follow_stores(self._desk)
 
     # Reading
@@ -204,7 +204,7 @@ class Customers:
         self._count(people, quiet, tagged.union(key for key, _ in said))
         written = {internal[key]: rows[key]["attributes"] for key in (*quiet.new, *quiet.before)}
         write_dates(desk.conn, desk.config, written)
-        desk.touched.update(written)
+        desk.touch(written)
         if told:
             moves = {
                 internal[key]: (before["tier_key"], rows[key]["tier_key"], rows[key]["zone_id"])

@@ -10,11 +10,13 @@ from itertools import islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from connectors.dates import DateOrder
 from connectors.numbers import Numbers
 from connectors.records import RowError
+from engine.database.facts import recompute_noted
+from engine.database.noted import note
 from engine.database.tables import customers, stores, zones
 from engine.intake import values
 from engine.intake.rejects import Rejects
@@ -64,8 +66,19 @@ class Desk:
     numbers: Numbers
     dates: Callable[[], DateOrder | None] = lambda: None  #: asked once, by the first date that wants to know
     is_till: bool = False  #: refunds may not name their sale, nor guests have ids
-    touched: set[int] = field(default_factory=set)  #: customers whose facts are to be made anew
+    any_touched: bool = False  #: there are customers whose facts are to be made anew
     _refused: dict[int, tuple[str, Row]] = field(default_factory=dict)
+
+    def touch(self, customers: Select[Any] | Iterable[int | None]) -> None:
+        """Note customers, by their ids, whose facts are to be made anew; None is nobody."""
+        note(self.conn, customers)
+        self.any_touched = True
+
+    def make_facts(self) -> None:
+        """Make the facts of those anew who were touched."""
+        if self.any_touched:
+            recompute_noted(self.conn, self.now)
+            self.any_touched = False
 
     def refuse(self, row: Row, reason: str) -> None:
         """Leave a row out, with the reason; of several the first, the others follow from it."""

@@ -151,7 +151,7 @@ class Guests:
             )
         )
         self._desk.conn.execute(write)
-        self._desk.touched.add(guest.id)
+        self._desk.touch([guest.id])
 
     def by_name(self, names: Iterable[str]) -> dict[str, Guest]:
         """Give the guests of this till that are alone in having a name."""
@@ -207,5 +207,5 @@ class Guests:
         desk.conn.execute(insert(customers), [{**same, **blank, **row} for row in rows])
         made = self._known(row["external_id"] for row in rows)
         desk.report.new_guests += len(made)
-        desk.touched.update(guest.id for guest in made.values())
+        desk.touch(guest.id for guest in made.values())
         return dict(made)

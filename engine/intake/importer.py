@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, insert
 
 from connectors.csvblocks import Block
 from connectors.csvfile import CsvFile, FileError, open_csv
@@ -17,9 +17,9 @@ from connectors.damage import refuse_damaged
 from connectors.dates import DateOrder
 from connectors.numbers import Numbers
 from connectors.records import Layout, RowError
-from engine.database.facts import rebuild, recompute
+from engine.database.bulk import make_room
 from engine.database.sql import one_importer
-from engine.database.tables import customer_facts, imports
+from engine.database.tables import imports
 from engine.intake.customers import Customers
 from engine.intake.desk import BATCH, Desk, Row
 from engine.intake.items import Items
@@ -34,8 +34,6 @@ from engine.language.config import Config
 from engine.language.problems import errors, to_text
 
 Progress = Callable[[int, int], None]
-#: From so many touched guests on, and half of all, making every row of facts anew is cheaper.
-_MANY: Final = 1_000
 
 
 class Writer(Protocol):
@@ -88,9 +86,10 @@ def import_file(
     try:
         with db.begin() as conn:
             one_importer(conn)
+            make_room(conn)
             desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, dates, layout.is_till)
             _take(desk, opened, layout, progress)
-            _keep_facts(desk)
+            desk.make_facts()
             _remember(conn, opened, layout, report, now)
         report.rejects_path = rejects.publish()
     except FileError as error:
@@ -222,15 +221,6 @@ def _misshapen(cells: list[str], width: int) -> str:
     if (lines := 1 + max(cell.count("\n") for cell in cells)) > 1:
         said += f"; it runs over {lines} lines: is a quotation mark opened in it and never closed?"
     return said
-
-
-def _keep_facts(desk: Desk) -> None:
-    rows = desk.conn.scalar(select(func.count()).select_from(customer_facts)) or 0
-    if len(desk.touched) > max(_MANY, rows // 2):
-        rebuild(desk.conn, desk.now)
-    else:
-        recompute(desk.conn, sorted(desk.touched), desk.now)
-    desk.touched.clear()
 
 
 def _remember(conn: Connection, opened: CsvFile, layout: Layout, report: ImportReport, now: datetime) -> None:

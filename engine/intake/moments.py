@@ -129,7 +129,7 @@ class Points:
         report = self._desk.report
         if report.new or report.changed:
             settle(self._desk.conn, sorted(self._touched))
-            self._desk.touched |= self._touched
+            self._desk.touch(self._touched)
 
     def _owners(self, rows: Sequence[Row]) -> dict[str, int]:
         """Whose the entries were: one that moves to another guest touches both."""

@@ -67,7 +67,7 @@ class Orders:
         self._refunds.finish()
         if self._inserted:
             apply_delta(self._desk.conn, after_id=self._after_id, as_of=self._desk.now)
-        if self._inserted or self._desk.touched:
+        if self._inserted or self._desk.any_touched:
             follow_stores(self._desk)
 
     def _read(self, rows: Sequence[Row]) -> list[Sale]:
@@ -192,8 +192,7 @@ class Orders:
             write,
             [{"its_id": number, **dict(zip(names, after, strict=True))} for number, _, after in changed.values()],
         )
-        for _, before, after in changed.values():
-            self._desk.touched.update(who for who in (before[_CUSTOMER], after[_CUSTOMER]) if who)
+        self._desk.touch(row[_CUSTOMER] for _, *both in changed.values() for row in both)
 
     # Coupons
 

@@ -156,7 +156,7 @@ class Refunds:
         first = select(func.min(refunds.c.refunded_at)).where(refunds.c.order_id == orders.c.id).scalar_subquery()
         conn.execute(update(orders).where(orders.c.id.in_(order_ids)).values(refunded_at=first))
         owners = select(orders.c.customer_id).where(orders.c.id.in_(order_ids), orders.c.customer_id.is_not(None))
-        self._desk.touched.update(conn.scalars(owners))
+        self._desk.touch(owners)
 
     def _count_unattached(self) -> None:
         for chunk in chunks(list(self._hints), CHUNK):

@@ -89,7 +89,7 @@ class Stores:
             visitors = select(orders.c.customer_id).where(
                 orders.c.store_id == store_id, orders.c.customer_id.is_not(None)
             )
-            desk.touched.update(desk.conn.scalars(select(union(own, visitors).subquery().c[0])))
+            desk.touch(select(union(own, visitors).subquery().c[0]))
         if before["zone_id"] != after["zone_id"]:
             move_store(desk, store_id, after["zone_id"])
             follow_stores(desk)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from sqlalchemy import bindparam, func, select, update
 
-from engine.database.facts import recompute
 from engine.database.tables import customer_facts, customers, orders, stores
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, chunks
@@ -17,7 +16,7 @@ def follow_stores(desk: Desk) -> None:
     clocks = {store.zone_id for store in desk.stores.values()} | {desk.home_zone}
     if len(clocks) == 1:
         return
-    refresh(desk)
+    desk.make_facts()
     c, f = customers.c, customer_facts.c
     moved = (
         select(c.id, stores.c.zone_id)
@@ -25,9 +24,8 @@ def follow_stores(desk: Desk) -> None:
         .join(stores, stores.c.id == func.coalesce(c.store_id, f.store_id))
         .where(c.own_zone.is_(False), c.zone_id != stores.c.zone_id)
     )
-    found = desk.conn.execute(moved).all()
-    if found:
-        write = update(customers).where(c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
+    write = update(customers).where(c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
+    while found := desk.conn.execute(moved.limit(CHUNK)).all():
         desk.conn.execute(write, [{"its_id": row.id, "its_zone": row.zone_id} for row in found])
         move_days(desk, [row.id for row in found])
 
@@ -36,7 +34,7 @@ def move_days(desk: Desk, customer_ids: Iterable[int]) -> None:
     """Work out the business days of these guests' orders anew: their zone is another one."""
     starts, conn = desk.config.day_starts, desk.conn
     for chunk in chunks(customer_ids, CHUNK):
-        desk.touched.update(chunk)
+        desk.touch(chunk)
         theirs = (
             select(orders.c.id, orders.c.day, orders.c.ordered_at, customers.c.zone_id)
             .join(customers, customers.c.id == orders.c.customer_id)
@@ -74,9 +72,3 @@ def move_store(desk: Desk, store_id: int, zone_id: int) -> None:
             day = row.day if row.customer_id else values.day_of(seconds, zone, starts)
             rows.append({"its_id": row.id, "its_day": day, "its_clock": values.week_clock(seconds, zone, starts)})
         desk.conn.execute(write, rows)
-
-
-def refresh(desk: Desk) -> None:
-    """Make the facts of the touched guests anew."""
-    recompute(desk.conn, sorted(desk.touched), desk.now)
-    desk.touched.clear()
