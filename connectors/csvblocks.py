@@ -16,8 +16,8 @@ from typing import Final, TextIO
 from connectors.damage import refuse_damaged
 from connectors.records import RowError
 
-#: So many characters make a block: some 15,000 rows of orders. The first is small: what it teaches helps the others.
-BLOCK: Final = 1 << 20
+#: So many characters make a block: some 8,000 rows of orders. The first is small: what it teaches helps the others.
+BLOCK: Final = 1 << 19
 _FIRST: Final = 1 << 16
 #: Signs without which a text of plain letters is certainly as the till wrote it.
 _SUSPICIOUS: Final = "#=\0"

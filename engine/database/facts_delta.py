@@ -34,6 +34,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
@@ -46,7 +47,7 @@ from sqlalchemy.schema import CreateTable, DropTable
 from engine.database.counting import RECENT_GAPS, STORE_DAYS, counts, gaps_of, nth_day, store_of
 from engine.database.facts import recompute_noted
 from engine.database.noted import note, noted
-from engine.database.sql import EpochSeconds, Id, greatest_of
+from engine.database.sql import EpochSeconds, Id, greatest_of, least_of
 from engine.database.tables import customer_facts, customers, orders, stores
 from engine.database.tiers import TierPlan, plan_of
 from engine.database.touched import touch_selected
@@ -54,6 +55,7 @@ from engine.database.touched import touch_selected
 #: One number for a moment and an order of that moment, so that one ``max`` finds the last order. An instant takes 31
 #: bits until 2106 (32), and no import brings 2 thousand million orders.
 _ROOM: Final = 2**31
+_LATEST: Final = 2**32 - 1
 
 #: What is new of each customer.
 _added = Table(
@@ -159,7 +161,9 @@ def _new(after_id: ColumnElement[int]) -> Subquery:
     o = orders.alias("o")
     # Grouping by the bare column would make SQLite walk the whole covering index (3.7 times slower, measured).
     customer = o.c.customer_id + 0
-    moment = type_coerce(o.c.ordered_at, BigInteger) * _ROOM + (o.c.id - after_id)
+    # What lies after 2106 is made anew as all that is to come; as it stands the number would not hold it.
+    at = least_of(type_coerce(o.c.ordered_at, BigInteger), literal(_LATEST, BigInteger))
+    moment = at * _ROOM + (o.c.id - after_id)
     return (
         select(
             customer.label("customer_id"),

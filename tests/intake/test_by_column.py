@@ -197,6 +197,11 @@ def test_by_the_column_and_row_by_row_are_the_same(
         assert by_column == by_row, text
 
 
+def test_an_order_of_another_age_counts_once_its_day_has_come(home: Home):
+    home.take(csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-02 10:00,5", "2,A,2999-01-01 10:00,5"))
+    assert home.facts("A")["orders"] == 1
+
+
 def test_plain_files_are_read_by_the_column(home: Home, monkeypatch: pytest.MonkeyPatch):
     apart: list[int] = []
     blocks = CsvFile.blocks
