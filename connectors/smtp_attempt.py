@@ -63,7 +63,7 @@ class Attempt:
             lines = None if self.begun else letter.envelope(session.esmtp_features)
             if self.pipelined and lines is not None:
                 session.say(b"".join(lines))
-            for number, (phase, wanted) in enumerate(_ENVELOPE):
+            for number, (phase, wanted) in enumerate(() if self.begun and session.took_envelope() else _ENVELOPE):
                 if not self.pipelined and lines is not None:
                     session.say(lines[number])
                 session.enter(phase)

@@ -9,6 +9,7 @@ from connectors.domains import domain_in_ascii
 from connectors.smtp_replies import UnfitError
 
 _UNFIT_FOR_ENVELOPE = re.compile(r"[\x00-\x20\x7f<>]")
+_PLAIN = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")  # ASCII, with one @ and no angle bracket
 #: All bytes but those of line ends.
 _NO_ENDS = bytes(each for each in range(256) if each not in b"\r\n")
 
@@ -61,6 +62,8 @@ def _without_its_end(body: bytes) -> bytes:
 
 
 def _address(address: str) -> str:
+    if _PLAIN.fullmatch(address):
+        return address
     if _UNFIT_FOR_ENVELOPE.search(address) or address.count("@") != 1:
         raise UnfitError("bad address")
     local, _, domain = address.partition("@")

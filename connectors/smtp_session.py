@@ -52,6 +52,8 @@ _SIGNED_IN = (235, 503)  # the second: already
 _LONGEST_LINE = 2000  # RFC 5321 says 512; some servers write more
 _LONGEST_REPLY = 64_000
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?")
+#: What a server says to MAIL, RCPT and DATA where all is well, each in one line, and no byte more.
+_ENVELOPE = re.compile(rb"(?:2[0-9]{2} [^\r\n]{0,500}\r?\n){2}354 [^\r\n]{0,500}\r?\n")
 _WHOLE = re.compile(rb"([2-5][0-9]{2}) ([^\r\n]{0,500})\r?\n")  # a reply of one line, as nearly all are
 
 
@@ -123,6 +125,13 @@ class Session(smtplib.SMTP):
         if wire.broken:
             raise FaultError("dropped")
         return None
+
+    def took_envelope(self) -> bool:
+        """Tell whether the yes to each line of an envelope has arrived, and nothing else; then it is taken."""
+        if self._lines or not _ENVELOPE.fullmatch(self.wire.arrived):
+            return False
+        self.wire.arrived.clear()
+        return True
 
     def replied(self, phase: Phase) -> Steps[Reply]:
         """Begin a phase, and wait for one reply."""
@@ -313,7 +322,7 @@ def drive(talks: Sequence[tuple[Session, Steps[None]]], patience: float = math.i
     Once one is at its end the others have so many seconds of ``patience``. A deadline that passes is thrown into the
     steps as a ``FaultError``; they must not raise.
     """
-    under_way = [(session, steps) for session, steps in talks if _goes_on(steps)]
+    under_way = [talk for talk in talks if _goes_on(talk[1])]
     until = math.inf
     while under_way:
         if until == math.inf and len(under_way) < len(talks):
