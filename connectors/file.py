@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
-from connectors.base import Handoff, Message, Outcome
+from connectors.base import Handoff, Handoffs, Message, Outcome
 from connectors.disk import sync, sync_folder
 
+#: So many are put in their place with one look at the disk.
+MOST: Final = 16
+WRITTEN: Final = "written"
 _UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -23,32 +27,51 @@ class FileConnector:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.most = MOST
 
     def send(self, message: Message, handoff: Handoff) -> Outcome:
         """Write one message. A file of the same key that is already there is the proof that it went out."""
-        target = self._folder / _name(message)
-        draft = self._folder / f".{target.name}.draft"
-        try:
-            _write_draft(draft, _content(message))
-        except OSError as error:
-            _remove(draft)
-            return _failed(error)
-        if not handoff():
-            _remove(draft)
-            return Outcome("not_now", "fence", counts_attempt=False)
-        if target.exists():
-            _remove(draft)
-            return Outcome("sent", "already written", provider_id=target.name)
-        try:
-            draft.replace(target)
-        except OSError as error:
-            _remove(draft)
-            return _failed(error)
-        try:
-            sync_folder(self._folder)
-        except OSError:
-            return Outcome("unknown", "not synced", provider_id=target.name, channel="failure")
-        return Outcome("sent", "written", provider_id=target.name)
+        (outcome,) = self.send_group([message], lambda places: places if handoff() else ())
+        return outcome
+
+    def send_group(
+        self,
+        messages: Sequence[Message],
+        handoff: Handoffs,
+        upcoming: Sequence[Message] = (),  # noqa: ARG002 (a folder needs no warning)
+    ) -> list[Outcome]:
+        """Write several messages: all drafts are on the disk before the fence is asked, once for all of them."""
+        targets = [self._folder / _name(message) for message in messages]
+        outcomes: dict[int, Outcome] = {}
+        for place, (message, target) in enumerate(zip(messages, targets, strict=True)):
+            try:
+                _write_draft(_draft_of(target), _content(message))
+            except OSError as error:
+                outcomes[place] = _failed(error)
+        ready = [place for place in range(len(messages)) if place not in outcomes]
+        may = handoff(ready) if ready else ()
+        for place in ready:
+            outcomes[place] = (
+                _put(targets[place]) if place in may else Outcome("not_now", "fence", counts_attempt=False)
+            )
+        for place, target in enumerate(targets):
+            if outcomes[place].code != WRITTEN:
+                _remove(_draft_of(target))
+        return self._synced([outcomes[place] for place in range(len(messages))])
+
+    def _synced(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Wait for the disk to have the names of what was written; where that fails, nobody knows."""
+        if any(each.code == WRITTEN for each in outcomes):
+            try:
+                sync_folder(self._folder)
+            except OSError:
+                return [
+                    Outcome("unknown", "not synced", provider_id=each.provider_id, channel="failure")
+                    if each.code == WRITTEN
+                    else each
+                    for each in outcomes
+                ]
+        return outcomes
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -96,6 +119,21 @@ def _write_draft(draft: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         sync(file.fileno())
+
+
+def _draft_of(target: Path) -> Path:
+    return target.parent / f".{target.name}.draft"
+
+
+def _put(target: Path) -> Outcome:
+    """Let a draft become the message."""
+    if target.exists():
+        return Outcome("sent", "already written", provider_id=target.name)
+    try:
+        _draft_of(target).replace(target)
+    except OSError as error:
+        return _failed(error)
+    return Outcome("sent", WRITTEN, provider_id=target.name)
 
 
 def _remove(file: Path) -> None:

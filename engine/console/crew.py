@@ -28,11 +28,13 @@ from engine.database.tables import dispatches
 from engine.dispatch import claims
 from engine.dispatch.desk import Desk, Summary, open_desk
 from engine.dispatch.journal import JournalError
-from engine.dispatch.stages import BATCH, add_freed, lay_down, work
+from engine.dispatch.stages import add_freed, lay_down, work
 from engine.vocabulary.home import load_home
 
 #: So long may workers take to end their message after Ctrl-C; then they are killed, and what they had out is uncertain.
 GRACE: Final = 10.0
+#: So many messages are worth another worker.
+SHARE: Final = 50
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Part(Summary):
     """What a worker did since it last said so."""
 
     ended: list[int] = field(default_factory=list)  #: the dispatches that it counted, but for those that wait again
-    steps: int = 0  #: of one message; 0: no message was done, the rest is said at the end
+    steps: int = 0  #: dispatches that are done; 0: the rest is said at the end
 
     def count(self, dispatch_id: int, state: str) -> None:
         """Count one dispatch."""
@@ -81,8 +83,8 @@ class Crew:
 
         Raises ``DatabaseUnavailable`` and ``JournalError`` where that kept a worker from its work.
         """
-        due = _due(desk.db, desk.now(), self.workers * BATCH if limit is None else min(limit, self.workers * BATCH))
-        count = min(self.workers, -(-due // BATCH))
+        due = _due(desk.db, desk.now(), self.workers * SHARE if limit is None else min(limit, self.workers * SHARE))
+        count = min(self.workers, -(-due // SHARE))
         if count <= 1:
             work(desk, limit)
             return
@@ -109,7 +111,7 @@ class Crew:
                 if isinstance(said, Part):
                     desk.summary.add(said, said.ended)
                     desk.progress(said.steps)
-                    done += said.steps > 0
+                    done += said.messages
                 elif isinstance(said, Failed):
                     failures.append(said)
                 else:

@@ -28,7 +28,7 @@ from engine.dispatch.hooks import asked_of
 from engine.dispatch.links import message_id, unsubscribe_url
 from engine.dispatch.mime import MessageError, email_bytes
 from engine.dispatch.render import RenderedEmail, Renderer, RenderError
-from engine.dispatch.values import about_several, read_values
+from engine.dispatch.values import Subject, about_several, read_values
 from engine.evaluation.compiler import FIRED
 from engine.evaluation.expiring import what_expires
 from engine.evaluation.queue import offer_terms
@@ -133,9 +133,7 @@ class Rehearsed:
         link = ""
         if audience == "guest" and about.email_id is not None:
             link = unsubscribe_url(home.config, home.key, about.email_id)
-        values = read_values(
-            conn,
-            home,
+        subject = Subject(
             customer_id=about.customer_id,
             store_id=about.store_id,
             **about.fired,
@@ -143,10 +141,10 @@ class Rehearsed:
                 conn, home, self.rule, customer_id=about.customer_id, matched_at=about.matched_at, as_of=self.at
             ),
             coupons=issued,
-            as_of=self.at,
             unsubscribe=link,
             audience=audience,
         )
+        (values,) = read_values(conn, home, [subject], self.at)
         return about_several([values]) if audience == "staff" else values
 
     def _sample(self, settings: Coupon, zone: ZoneInfo) -> Issued:

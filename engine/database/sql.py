@@ -79,6 +79,11 @@ def greatest_of(first: ColumnElement[Any], *more: ColumnElement[Any] | Any) -> C
     return _Greatest(first, *(_as_value(each, first) for each in more), type_=first.type)
 
 
+def written_out(number: int) -> ColumnElement[int]:
+    """SQL: a whole number that is no bind, also where one statement is executed with many rows of binds."""
+    return literal_column(str(int(number)), BigInteger)
+
+
 def spelled_in(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
     """SQL: the column is one of these few. ``IN`` is written anew at every execution; this is written once."""
     return or_(*(column == each for each in values))

@@ -54,6 +54,24 @@ class Budgets:
                 waits.append(tally.ends)
         return max(waits, default=None)
 
+    def room(self, conn: Connection, asked: Iterable[tuple[Rule, Claim, int]], at: datetime) -> set[int]:
+        """Give the ids of those messages for which there is room, for all of them together; with the SMS's segments."""
+        left: dict[Tally, int | Decimal] = {}
+        found = set()
+        for rule, claim, segments in asked:
+            wanted = {
+                tally: (segments if tally.kind == "sms_segments" else 1, budget)
+                for tally, budget in self._of(rule, claim, at)
+            }
+            for tally, (_, budget) in wanted.items():
+                if tally not in left:
+                    left[tally] = budget.amount - tally.used(conn)
+            if all(amount <= left[tally] for tally, (amount, _) in wanted.items()):
+                found.add(claim.id)
+                for tally, (amount, _) in wanted.items():
+                    left[tally] -= amount
+        return found
+
     def _of(self, rule: Rule, claim: Claim, at: datetime) -> Iterator[tuple[Tally, Budget]]:
         """Yield the budgets that the dispatch uses, each with its period at the moment."""
         today = business_day(at, self.zone, self.day_starts)

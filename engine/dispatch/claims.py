@@ -16,10 +16,25 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, not_, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from engine.database.consent import Purpose
-from engine.database.months import is_month, waiting_months
+from engine.database.months import is_month, the_month, waiting_months
+from engine.database.sql import EpochSeconds, Id
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
@@ -40,6 +55,31 @@ _COUNTRY = (
 )
 
 _ENDPOINT = select(endpoints.c.hash).where(endpoints.c.id == dispatches.c.endpoint_id).scalar_subquery()
+
+#: What was begun together with others is no strike against any of them: it is worked on alone then, and that counts.
+_ONE_MORE = case(
+    (bindparam("together", type_=Boolean), -1),
+    (dispatches.c.rescues < 0, 1),
+    else_=dispatches.c.rescues + 1,
+)
+_BEGIN = (
+    update(dispatches)
+    .where(
+        dispatches.c.month == the_month("its_month"),
+        dispatches.c.id.in_(bindparam("ids", expanding=True, type_=Id)),
+        dispatches.c.lease_token == bindparam("token", type_=Integer),
+        dispatches.c.state == "claimed",
+    )
+    .values(leased_until=bindparam("until", type_=EpochSeconds), rescues=_ONE_MORE)
+    .returning(dispatches.c.id)
+)
+
+_GUESTS = (
+    select(customers.c.id)
+    .where(customers.c.id.in_(bindparam("ids", expanding=True, type_=Id)))
+    .order_by(customers.c.id)
+    .with_for_update(key_share=True)
+)
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
 Grouping = Callable[[Connection, int, int], str]
@@ -78,6 +118,7 @@ class Claim:
     external_id: str = field(repr=False)
     zone: ZoneInfo  #: the customer's
     country: str | None = None  #: whose law holds for the guest; None: the home's
+    rescues: int = 0  #: how often work on it was begun and came to nothing; -1: once, together with others
 
     @property
     def to_guest(self) -> Channel | None:
@@ -166,17 +207,18 @@ def _claim_steps(
     found = conn.execute(due.limit(limit)).all()
     if not found:
         return []
-    conn.execute(
-        select(customers.c.id)
-        .where(customers.c.id.in_({row.customer_id for row in found}))
-        .order_by(customers.c.id)
-        .with_for_update(key_share=True)
-    )
+    lock_customers(conn, sorted({row.customer_id for row in found}))
     still = select(dispatches.c.id).where(
         *claimable(now, INSIDE, months), dispatches.c.id.in_([row.id for row in found])
     )
     free = conn.scalars(still.order_by(*order).with_for_update(skip_locked=True, of=dispatches)).all()
     return _take(conn, free, months, now=now, holder=holder)
+
+
+def lock_customers(conn: Connection, customer_ids: Sequence[int]) -> None:
+    """Hold guests' rows until the transaction ends, taken in the order of their ids; SQLite holds everything anyway."""
+    if conn.dialect.name != "sqlite":
+        conn.execute(_GUESTS, {"ids": customer_ids})
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:
@@ -250,7 +292,7 @@ def read_claims(conn: Connection, ids: Sequence[int], months: Sequence[int] | No
             d.step, d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
             m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id, d.part, rules.c.rule,
             _ENDPOINT.label("endpoint_hash"), customers.c.source, customers.c.external_id,
-            zones.c.name.label("zone"), _COUNTRY.label("country"),
+            zones.c.name.label("zone"), _COUNTRY.label("country"), d.rescues,
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)
@@ -262,22 +304,20 @@ def read_claims(conn: Connection, ids: Sequence[int], months: Sequence[int] | No
     return [Claim(**{**row._mapping, "zone": ZoneInfo(row.zone)}) for row in rows]  # noqa: SLF001 (public, by a tuple's habit)
 
 
-def begin(conn: Connection, held: Sequence[Claim], now: datetime) -> list[Claim]:
+def begin(conn: Connection, held: Sequence[Claim], now: datetime, *, together: bool = False) -> list[Claim]:
     """Begin to work on these: their leases last from ``now`` again. Gives those that are still ours.
 
     The beginning is counted, and any result sets the count back: of a batch whose worker is killed again and again only
-    the dispatch that it was working on is suspect.
+    the dispatch that it was working on is suspect. Those that are begun ``together`` are marked instead: when nothing
+    came of it, each is worked on alone.
     """
-    still = set()
+    still: set[int] = set()
+    alike: dict[tuple[int, int], list[int]] = {}
     for each in held:
-        still |= set(
-            conn.scalars(
-                update(dispatches)
-                .where(each.mine(), dispatches.c.state == "claimed")
-                .values(leased_until=now + LEASE, rescues=dispatches.c.rescues + 1)
-                .returning(dispatches.c.id)
-            )
-        )
+        alike.setdefault((each.month, each.token), []).append(each.id)
+    for (month, token), ids in sorted(alike.items()):  # a lease is known by number and token
+        given = {"its_month": month, "ids": ids, "token": token, "until": now + LEASE, "together": together}
+        still |= set(conn.scalars(_BEGIN, given))
     return [each for each in held if each.id in still]
 
 

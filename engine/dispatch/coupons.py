@@ -5,13 +5,13 @@ Before that its row has no code: what is held, blocked or expired leaks none. Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engine.database.sql import Id
@@ -28,11 +28,17 @@ from engine.language.times import Duration, business_day, start_of
 TRIES = 10
 
 _SHOWN = (
-    select(coupons.c.code, coupons.c.offer, coupons.c.terms, coupons.c.valid_until)
+    select(
+        coupons.c.code,
+        coupons.c.offer,
+        coupons.c.terms,
+        coupons.c.valid_until,
+        dispatches.c.match_id,
+        dispatches.c.step,
+    )
     .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
     .where(
-        dispatches.c.match_id == bindparam("match", type_=Id),
-        dispatches.c.step < bindparam("step", type_=Integer),
+        dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
         coupons.c.code.is_not(None),
         coupons.c.revoked_at.is_(None),
     )
@@ -41,21 +47,21 @@ _SHOWN = (
 _earlier = dispatches.alias("earlier")
 #: Coupons that the message is the first to show: nothing of the match has gone out to the guest yet.
 _FIRST_SHOWN = (
-    select(coupons.c.id, coupons.c.terms, coupons.c.valid_until)
+    select(coupons.c.id, coupons.c.terms, coupons.c.valid_until, dispatches.c.match_id, dispatches.c.step)
     .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
     .where(
-        dispatches.c.match_id == bindparam("match", type_=Id),
-        dispatches.c.step < bindparam("step", type_=Integer),
+        dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
         coupons.c.code.is_not(None),
         coupons.c.revoked_at.is_(None),
         coupons.c.redeemed_at.is_(None),
         ~select(_earlier.c.id)
         .where(
-            _earlier.c.match_id == bindparam("match", type_=Id),
+            _earlier.c.match_id == dispatches.c.match_id,
             _earlier.c.step > dispatches.c.step,
             _earlier.c.channel.in_(CARRIED),
             _earlier.c.handed_at.is_not(None),
         )
+        .correlate(dispatches)
         .exists(),
     )
 )
@@ -84,18 +90,25 @@ def issue(
     return None
 
 
-def of_match(conn: Connection, match_id: int, *, before_step: int) -> list[Issued]:
-    """Read the coupons that a message of the match shows: those of earlier steps, drawn and not taken back."""
-    rows = conn.execute(_SHOWN, {"match": match_id, "step": before_step})
-    return [Issued(row.code, row.offer, row.terms, row.valid_until) for row in rows]
+def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tuple[int, Issued]]]:
+    """Read the coupons of matches that are drawn and not taken back: of each its steps and coupons, in their order."""
+    found: dict[int, list[tuple[int, Issued]]] = {}
+    for row in conn.execute(_SHOWN, {"matches": match_ids}):
+        issued = Issued(row.code, row.offer, row.terms, row.valid_until)
+        found.setdefault(row.match_id, []).append((row.step, issued))
+    return found
 
 
-def begin_days(conn: Connection, claim: Claim, at: datetime, day_starts: time) -> None:
-    """Count a coupon's days from the first message that shows it: a cap may have kept that in since the draw."""
-    for coupon in conn.execute(_FIRST_SHOWN, {"match": claim.match_id, "step": claim.step}).all():
-        until = valid_until(coupon.terms, at, claim.zone, day_starts)
-        if until != coupon.valid_until:
-            conn.execute(update(coupons).where(coupons.c.id == coupon.id).values(valid_until=until))
+def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_starts: time) -> None:
+    """Count coupons' days from the first message that shows them: a cap may have kept that in since the draw."""
+    shown: dict[int, list[Any]] = {}
+    for coupon in conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}):
+        shown.setdefault(coupon.match_id, []).append(coupon)
+    for claim in claims:
+        for coupon in shown.get(claim.match_id, ()):
+            until = valid_until(coupon.terms, at, claim.zone, day_starts)
+            if coupon.step < claim.step and until != coupon.valid_until:
+                conn.execute(update(coupons).where(coupons.c.id == coupon.id).values(valid_until=until))
 
 
 def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:

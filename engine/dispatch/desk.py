@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from connectors.base import Message, Outcome
 from engine.dispatch.channels import Carriers, Channels, Transport
 from engine.dispatch.claims import Claim, this_worker
-from engine.dispatch.drafting import Draft, Drafts
+from engine.dispatch.drafting import Draft, Drafts, NoRecipientError
 from engine.dispatch.fence import Policy
 from engine.dispatch.health import Rates
 from engine.dispatch.instance import Surroundings, bear_witness, recognise, surroundings
@@ -44,6 +44,12 @@ class Composer(Protocol):
         """
         ...
 
+    def read_all(
+        self, conn: Connection, asked: Sequence[tuple[Rule, Claim]], at: datetime
+    ) -> list[Draft | NoRecipientError]:
+        """Read the same for several messages to guests. Raises ``CannotSendError``."""
+        ...
+
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
         """Make the message. Raises ``RenderError`` and ``MessageError``."""
         ...
@@ -64,6 +70,7 @@ class Summary:
 
     states: Counter[str] = field(default_factory=Counter)  #: new state -> dispatches
     inside: int = 0  #: of those that are ``sent``: coupons issued, points and tags given
+    messages: int = 0  #: how many were worked on; several alerts may be one
     problems: list[str] = field(default_factory=list)
     _waiting: set[int] = field(default_factory=set, repr=False)
 
@@ -84,6 +91,7 @@ class Summary:
         """Add what another worker did; ``ended`` are the dispatches that it counted, but for those that wait again."""
         self.states += other.states
         self.inside += other.inside
+        self.messages += other.messages
         self._waiting = (self._waiting | other._waiting) - set(ended)
         for sentence in other.problems:
             self.problem(sentence)

@@ -21,7 +21,7 @@ from engine.dispatch.links import bounce_address, message_id, message_key, statu
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
 from engine.dispatch.render import Renderer, RenderError, style_of
-from engine.dispatch.values import about_several, read_values
+from engine.dispatch.values import Subject, about_several, read_values
 from engine.evaluation.expiring import what_expires
 from engine.language.compliance import Texts, with_texts
 from engine.language.contacts import Channel
@@ -31,7 +31,9 @@ from engine.language.times import open_for
 from engine.vocabulary.home import Home
 from engine.vocabulary.webhook import Webhook
 
-_REACHED = select(endpoints.c.channel, endpoints.c.address).where(endpoints.c.id == bindparam("endpoint", type_=Id))
+_REACHED = select(endpoints.c.id, endpoints.c.channel, endpoints.c.address).where(
+    endpoints.c.id.in_(bindparam("ids", expanding=True, type_=Id))
+)
 
 #: Letters of an SMS; Twilio refuses longer ones.
 LONGEST_SMS: Final = 1_600
@@ -94,12 +96,45 @@ class Drafts:
             recipient=recipient,
             template=template,
             files=files,
-            values=values or [self._values(conn, rule, each, at) for each in together],
+            values=values
+            or read_values(conn, self._home, self._subjects(conn, [(rule, each) for each in together], at), at),
             marketing=first.purpose == "marketing",
             subject=getattr(step.settings, "subject", None),
             seconds=self._open_for(first, at) if first.channel == "sms" else None,
             country=first.country,
         )
+
+    def read_all(
+        self, conn: Connection, asked: Sequence[tuple[Rule, Claim]], at: datetime
+    ) -> list[Draft | NoRecipientError]:
+        """Read what messages to guests need, of each its own, in a few statements, however many they are.
+
+        Raises ``CannotSendError`` where links cannot be made for want of a secret: for none of them then.
+        """
+        ids = sorted({claim.endpoint_id for _, claim in asked if claim.endpoint_id is not None})
+        reached = {row.id: row for row in conn.execute(_REACHED, {"ids": ids})}
+        values = read_values(conn, self._home, self._subjects(conn, asked, at), at)
+        drafts: list[Draft | NoRecipientError] = []
+        for (rule, claim), each in zip(asked, values, strict=True):
+            row = reached.get(claim.endpoint_id or 0)
+            if row is None or row.address is None:
+                drafts.append(NoRecipientError())
+                continue
+            template, files = self._content(conn, claim.content_id)
+            drafts.append(
+                Draft(
+                    transport=row.channel,
+                    recipient=row.address,
+                    template=template,
+                    files=files,
+                    values=[each],
+                    marketing=claim.purpose == "marketing",
+                    subject=getattr(rule.step(claim.step).settings, "subject", None),
+                    seconds=self._open_for(claim, at) if claim.channel == "sms" else None,
+                    country=claim.country,
+                )
+            )
+        return drafts
 
     def compose(self, draft: Draft, together: Sequence[Claim], at: datetime) -> Message:
         """Make the message. Raises ``RenderError`` or ``MessageError``, both our fault and in plain words.
@@ -162,7 +197,8 @@ class Drafts:
         """Read what a webhook is told. One that is no longer in the config has nobody to tell."""
         if step.settings.to not in self._home.config.webhooks:
             raise NoRecipientError
-        told = told_of(conn, rule, step, claim, self._values(conn, rule, claim, at))
+        (values,) = read_values(conn, self._home, self._subjects(conn, [(rule, claim)], at), at)
+        told = told_of(conn, rule, step, claim, values)
         return Draft(
             transport=f"{WEBHOOK}{step.settings.to}",
             recipient=step.settings.to,
@@ -173,30 +209,34 @@ class Drafts:
             told=told,
         )
 
-    def _values(self, conn: Connection, rule: Rule, claim: Claim, at: datetime) -> Mapping[str, Any]:
-        link = ""
-        if claim.endpoint_id is not None:
-            try:
-                link = unsubscribe_url(self._home.config, self._home.key, claim.endpoint_id)
-            except SecretError as error:
-                raise CannotSendError(f"No {claim.channel} goes out: {error}") from None
-        return read_values(
-            conn,
-            self._home,
-            customer_id=claim.customer_id,
-            store_id=claim.store_id,
-            order_id=claim.order_id,
-            rating_id=claim.rating_id,
-            event_id=claim.event_id,
-            friend_id=claim.friend_id,
-            expiring=what_expires(
-                conn, self._home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at
-            ),
-            coupons=coupons.of_match(conn, claim.match_id, before_step=claim.step),
-            as_of=at,
-            unsubscribe=link,
-            audience="staff" if claim.channel == "alert" else "guest",
-        )
+    def _subjects(self, conn: Connection, asked: Sequence[tuple[Rule, Claim]], at: datetime) -> list[Subject]:
+        """Give what messages speak of: each its match."""
+        issued = coupons.of_matches(conn, sorted({claim.match_id for _, claim in asked}))
+        return [
+            Subject(
+                customer_id=claim.customer_id,
+                store_id=claim.store_id,
+                order_id=claim.order_id,
+                rating_id=claim.rating_id,
+                event_id=claim.event_id,
+                friend_id=claim.friend_id,
+                expiring=what_expires(
+                    conn, self._home, rule, customer_id=claim.customer_id, matched_at=claim.matched_at, as_of=at
+                ),
+                coupons=[each for step, each in issued.get(claim.match_id, ()) if step < claim.step],
+                unsubscribe=self._link(claim),
+                audience="staff" if claim.channel == "alert" else "guest",
+            )
+            for rule, claim in asked
+        ]
+
+    def _link(self, claim: Claim) -> str:
+        if claim.endpoint_id is None:
+            return ""
+        try:
+            return unsubscribe_url(self._home.config, self._home.key, claim.endpoint_id)
+        except SecretError as error:
+            raise CannotSendError(f"No {claim.channel} goes out: {error}") from None
 
     def _open_for(self, claim: Claim, at: datetime) -> int | None:
         """Give for how many seconds the hours stay open: no provider goes on trying into the night."""
@@ -212,7 +252,7 @@ class Drafts:
         return self._files[content_id]
 
     def _guest(self, conn: Connection, claim: Claim) -> tuple[Transport, str]:
-        row = conn.execute(_REACHED, {"endpoint": claim.endpoint_id}).one_or_none()
+        row = conn.execute(_REACHED, {"ids": [claim.endpoint_id]}).one_or_none()
         if row is None or row.address is None:
             raise NoRecipientError
         return row.channel, row.address

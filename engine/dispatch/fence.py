@@ -6,7 +6,7 @@ again, and moves ``claimed -> handoff`` only when all of them still say yes. An 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Select, bindparam, null, select
 
-from engine.database.consent import Purpose, block_reason, lock_endpoint
+from engine.database.consent import Purpose, block_reason, lock_endpoints
 from engine.database.gate import pass_gate
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.caps import first_free_day, handed_days
-from engine.dispatch.claims import Claim
+from engine.dispatch.claims import Claim, lock_customers
 from engine.dispatch.outbox import stopped
 from engine.dispatch.states import State, move
 from engine.language.compliance import Compliance, ImpliedTerms
@@ -52,7 +52,8 @@ class Policy:
     """What the fence asks besides the database.
 
     ``rule`` gives the rule of a version, or raises ``UnreadableRuleError``. ``why_stopped`` gives the reason why the
-    match is off, or None.
+    match is off, or None; ``who_stopped`` asks the same of several dispatches of one step and one moment of the match,
+    and gives those that are off.
     """
 
     hours: dict[str, Hours]
@@ -63,6 +64,13 @@ class Policy:
     law: Compliance = field(default_factory=Compliance)
     implied: Callable[[Channel, datetime], ImpliedTerms] = lambda _channel, _at: ImpliedTerms()
     budgets: Budgets = field(default_factory=Budgets)
+    who_stopped: Callable[[Connection, Rule, Sequence[Claim], datetime], Collection[int]] | None = None
+
+    def stopped_among(self, conn: Connection, rule: Rule, claims: Sequence[Claim], at: datetime) -> Collection[int]:
+        """Give those of the dispatches whose match, or whose own step, is off."""
+        if self.who_stopped is not None:
+            return self.who_stopped(conn, rule, claims, at)
+        return [each.id for each in claims if self.why_stopped(conn, rule, each, at) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,16 @@ def carry_out(
         raise LostLease
 
 
+def lock_for(conn: Connection, together: Sequence[Claim]) -> None:
+    """Let nobody change until the transaction ends what is about to be asked of these dispatches.
+
+    The gate first, which the red button closes; then endpoints before customers, by id, as whoever else takes both.
+    """
+    pass_gate(conn)
+    lock_endpoints(conn, sorted({each.endpoint_id for each in together if each.endpoint_id is not None}))
+    lock_customers(conn, sorted({each.customer_id for each in together}))
+
+
 def pass_fence(
     conn: Connection,
     together: Sequence[Claim],
@@ -218,21 +236,11 @@ def pass_fence(
     """Let one message go, or not; the caller commits. ``together`` are the dispatches that the message stands for.
 
     Gives what stands against it: nothing, and all are in ``handoff``; or the dispatches that may not go, with what
-    became of them, and the others stay claimed. Locks endpoints before customers, by id: so does whoever else takes
-    both; before them the gate, which the red button closes. Raises ``LostLease``; then the caller rolls back.
+    became of them, and the others stay claimed. Raises ``LostLease``; then the caller rolls back.
     ``segments`` is how many SMS the message is billed as, ``carrier`` what it is handed to, ``sender`` names the
     journal that will have it.
     """
-    pass_gate(conn)
-    for endpoint_id in sorted({each.endpoint_id for each in together if each.endpoint_id is not None}):
-        lock_endpoint(conn, endpoint_id)
-    guests = sorted({each.customer_id for each in together})
-    conn.execute(
-        select(customers.c.id)
-        .where(customers.c.id.in_(guests))
-        .order_by(customers.c.id)
-        .with_for_update(key_share=True)
-    )
+    lock_for(conn, together)
     policy.budgets.lock(conn, ((policy.rule(conn, each.version_id), each) for each in together), at)
     verdicts = [(each, decide(conn, each, policy, at, segments=segments or 1)) for each in together]
     against = [(each, verdict) for each, verdict in verdicts if not verdict.passed]

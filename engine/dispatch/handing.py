@@ -22,8 +22,8 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Answer, Desk
 from engine.dispatch.fence import LostLease, Verdict, pass_fence, take_back
 from engine.dispatch.journal import JournalError
-from engine.dispatch.outcomes import record, written
-from engine.dispatch.states import State
+from engine.dispatch.outcomes import is_plain, record, record_together, written
+from engine.dispatch.states import OvertakenError, State
 from engine.language.sms import segments
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -33,7 +33,7 @@ TRIES = 3
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
 
-def _hopeless(error: DBAPIError) -> bool:
+def is_hopeless(error: DBAPIError) -> bool:
     """Tell whether it is known what ails the database, and that it does not pass: a full disk, one that fails."""
     return explain(error) is not None and not passes(error)
 
@@ -82,7 +82,7 @@ class Fence:
                 if explain(error) is None and not isinstance(error, OperationalError):
                     raise
                 self.broken = error
-                if _hopeless(error):
+                if is_hopeless(error):
                     return False
                 continue
             self.broken = None
@@ -128,27 +128,58 @@ def recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: Fen
 
     Where it never does, the answer is kept for ``write_late`` and the error is raised.
     """
-    answer = Answer(together, outcome, handed=fence.passed, channel=fence.transport)
-    tries = 0
+    return _insist(desk, Answer(together, outcome, handed=fence.passed, channel=fence.transport))
+
+
+def _insist(desk: Desk, answer: Answer, tries: int = 0) -> list[State | None]:
     while True:
         try:
             return _write(desk, answer, again=tries > 0)
         except DBAPIError as error:
             tries += 1
-            enough = TRIES if _hopeless(error) or not isinstance(error, OperationalError) else len(PAUSES) + 1
+            enough = TRIES if is_hopeless(error) or not isinstance(error, OperationalError) else len(PAUSES) + 1
             if tries >= enough:
-                desk.unwritten.append(answer)
+                if answer not in desk.unwritten:
+                    desk.unwritten.append(answer)
                 raise
             desk.sleep(PAUSES[tries - 1])
+
+
+def write_down(desk: Desk) -> None:
+    """Write the answers down that wait for it, in one transaction where all are plain; again as ``recorded`` does."""
+    answers = list(desk.unwritten)
+    if answers and all(map(is_plain, answers)):
+        try:
+            with desk.db.begin() as conn:
+                record_together(conn, answers, desk.now())
+        except (OvertakenError, DBAPIError):
+            pass  # each alone, and looked for first: the commit may stand
+        else:
+            note_written(desk, answers)
+    while desk.unwritten:
+        answer = desk.unwritten[0]
+        _count(desk, answer, _insist(desk, answer, tries=1))
+        del desk.unwritten[0]
+
+
+def note_written(desk: Desk, answers: Sequence[Answer]) -> None:
+    """Count plain answers that stand in the database; they wait no more."""
+    for answer in answers:
+        _count(desk, answer, ["sent"])
+    desk.unwritten = [each for each in desk.unwritten if not any(each is answer for answer in answers)]
+
+
+def _count(desk: Desk, answer: Answer, states: Sequence[State | None]) -> None:
+    for claim, state in zip(answer.together, states, strict=True):
+        if state is not None:
+            desk.summary.count(claim.id, state)
 
 
 def write_late(desk: Desk) -> None:
     """Write down the answers for which the database was away too long; what is then unknown is so for good."""
     while desk.unwritten:
         answer = desk.unwritten[0]
-        for claim, state in zip(answer.together, _write(desk, answer, again=True), strict=True):
-            if state is not None:
-                desk.summary.count(claim.id, state)
+        _count(desk, answer, _write(desk, answer, again=True))
         del desk.unwritten[0]
 
 

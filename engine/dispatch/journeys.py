@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
 from engine.evaluation.register import KEPT
-from engine.evaluation.stop import Kept, why_stopped
+from engine.evaluation.stop import Kept, who_stopped, why_stopped
 from engine.language.config import AttributeType
 from engine.language.document import Document
 from engine.language.problems import errors
@@ -99,12 +99,19 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
             kept=kept,
         )
 
+    def stopped_among(conn: Connection, rule: Rule, claims: Sequence[Claim], at: datetime) -> set[int]:
+        guests, first = [each.customer_id for each in claims], claims[0]
+        how: dict[str, Any] = {"matched_at": first.matched_at, "as_of": at, "step": first.step, "kept": kept}
+        off = who_stopped(conn, home, rule, guests, **how)
+        return {each.id for each in claims if each.customer_id in off}
+
     return Policy(
         hours=dict(home.config.hours),
         limits=home.config.limits,
         day_starts=home.config.day_starts,
         rule=journeys.rule,
         why_stopped=stopped,
+        who_stopped=stopped_among,
         budgets=Budgets(
             home.config.limits.budget,
             home.config.business.timezone,

@@ -79,6 +79,13 @@ def channel_shut(now: datetime) -> ColumnElement[bool]:
     )
 
 
+def carrier_shut(carrier: ColumnElement[str], now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """SQL: what carries messages, such as ``email`` or ``webhook:till``, waits for a person, or its breaker is open."""
+    return exists().where(
+        channels.c.channel == carrier, or_(channels.c.stopped_at.is_not(None), channels.c.open_until > now)
+    )
+
+
 def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> datetime | None:
     """Tell when the next dispatch can be claimed, at the latest at ``until``; None when nothing waits until then.
 

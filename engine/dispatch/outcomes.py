@@ -13,8 +13,9 @@ from engine.database.consent import lock_endpoint, suppress
 from engine.database.tables import dispatches
 from engine.dispatch import health, tallies
 from engine.dispatch.claims import Claim
+from engine.dispatch.desk import Answer
 from engine.dispatch.soft_bounces import REFUSED, count_soft
-from engine.dispatch.states import UNDER_WAY, State, move
+from engine.dispatch.states import UNDER_WAY, State, move, move_each
 
 #: Tries that count before a dispatch is given up; with the pauses between them about nine hours.
 ATTEMPTS = 8
@@ -53,6 +54,27 @@ def record(
         _judge_endpoint(conn, each, outcome, now)
     health.note(conn, channel, outcome, now=now, customer_id=together[0].customer_id)
     return states
+
+
+def is_plain(answer: Answer) -> bool:
+    """Tell whether it is a yes to one message after the fence, and says nothing else of channel, inbox or price."""
+    outcome, one = answer.outcome, len(answer.together) == 1
+    well = outcome.kind == "sent" and outcome.endpoint == "ok" and outcome.channel == "ok"
+    return one and well and answer.handed and outcome.segments is None
+
+
+def record_together(conn: Connection, answers: Sequence[Answer], now: datetime) -> None:
+    """Write plain answers down (``is_plain``): all, or it raises ``OvertakenError`` and the caller rolls back."""
+    rows = []
+    for answer in answers:
+        (claim,), outcome = answer.together, answer.outcome
+        attempts = claim.attempts + int(outcome.counts_attempt)
+        said = {"provider_reply": outcome.code, "provider_id": outcome.provider_id}
+        itself = {"id": claim.id, "month": claim.month, "token": claim.token}
+        rows.append({**itself, "attempts": attempts, "rescues": 0, **said})
+    move_each(conn, "handoff", "sent", rows, who="holder", now=now)
+    for channel, outcome in {each.channel: each.outcome for each in answers}.items():
+        health.note(conn, channel, outcome, now=now, customer_id=answers[0].together[0].customer_id)
 
 
 def written(conn: Connection, together: Sequence[Claim], outcome: Outcome) -> list[State | None] | None:

@@ -20,22 +20,21 @@ from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
 from engine.dispatch import claims as leases
-from engine.dispatch import coupons, inside, lookup, outbox, states
+from engine.dispatch import coupons, inside, lookup, outbox
+from engine.dispatch.batches import deliver, lanes
 from engine.dispatch.channels import CannotSendError, Transport
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Desk, Finder, Summary
 from engine.dispatch.drafting import Draft, NoRecipientError
-from engine.dispatch.fence import LostLease, UnreadableRuleError, Verdict, carry_out, decide
+from engine.dispatch.fence import UnreadableRuleError, Verdict, decide
 from engine.dispatch.handing import Fence, recorded, write_late
-from engine.dispatch.health import admit, shut_until
 from engine.dispatch.journal import JournalError
 from engine.dispatch.mime import MessageError
 from engine.dispatch.render import RenderError
+from engine.dispatch.settling import give_back, settle, shut
 
-BATCH = 50
+BATCH = 100
 STEPS = 200
-#: An alert that cannot be sent for a reason of this machine (a secret is missing) is tried again so much later.
-LATER = timedelta(minutes=15)
 #: The longest sleep of a waiting run: what other programs queue meanwhile is seen after it. And the shortest.
 LONGEST_SLEEP = timedelta(minutes=15)
 SHORTEST_SLEEP = timedelta(seconds=30)
@@ -87,10 +86,34 @@ def work(desk: Desk, limit: int | None) -> None:
         groups = _claim_messages(desk, BATCH if left is None else min(BATCH, left))
         if not groups:
             break
-        for group in groups:
-            _deliver(desk, group)
-            desk.progress(len(group))
+        try:
+            _deliver_all(desk, groups)
+        except BaseException as error:
+            if not isinstance(error, (SQLAlchemyError, JournalError)):  # these come back to it when they have passed
+                with contextlib.suppress(SQLAlchemyError):
+                    write_late(desk)
+            raise
         left = None if left is None else left - len(groups)
+
+
+def _deliver_all(desk: Desk, groups: Sequence[Sequence[Claim]]) -> None:
+    """Take messages through all stages: those together that their connector takes together, and the others alone."""
+
+    def alone(group: Sequence[Claim]) -> None:
+        _deliver(desk, group)
+        desk.summary.messages += 1
+        desk.progress(len(group))
+
+    together = (
+        [] if len(groups[0]) > 1 or groups[0][0].channel == "alert" else lanes(desk, [each for (each,) in groups])
+    )
+    taken = set()
+    for lane in together:
+        deliver(desk, lane, lambda claim: alone([claim]))
+        taken |= {each.id for each in lane.claims}
+    for group in groups:
+        if group[0].id not in taken:
+            alone(group)
 
 
 def send_until(
@@ -206,12 +229,12 @@ def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
         desk.summary.problem(str(error))
         desk.unusable.add(draft.transport)
         with desk.db.begin() as conn:
-            _give_back(conn, desk, together)
+            give_back(conn, desk, together)
         return
     except (RenderError, MessageError) as error:
         desk.summary.problem(f"templates/{draft.template}: {error}")
         with desk.db.begin() as conn:
-            _settle(conn, desk, together, Verdict("dead", "template"))
+            settle(conn, desk, together, Verdict("dead", "template"))
         return
     desk.carriers.expect(message.key, draft.seconds)
     _hand_over(desk, together, connector, message, draft.transport)
@@ -229,51 +252,29 @@ def _prepare(conn: Connection, desk: Desk, group: Sequence[Claim]) -> tuple[list
         if verdict.passed:
             together.append(claim)
         else:
-            _settle(conn, desk, [claim], verdict)
+            settle(conn, desk, [claim], verdict)
     if not together:
         return [], None
     rule = desk.policy.rule(conn, together[0].version_id)
-    for claim in together:
-        coupons.begin_days(conn, claim, at, desk.policy.day_starts)
+    coupons.begin_days(conn, together, at, desk.policy.day_starts)
     try:
         draft = desk.composer.read(conn, rule, together, at)
     except NoRecipientError:
-        _settle(conn, desk, together, Verdict("dead", "no_recipient"))
+        settle(conn, desk, together, Verdict("dead", "no_recipient"))
         return [], None
     except CannotSendError as error:
         desk.summary.problem(str(error))
         desk.unusable.add(together[0].channel)
-        _give_back(conn, desk, together)
+        give_back(conn, desk, together)
         return [], None
-    shut = _shut(conn, desk, draft.transport, at, alert=together[0].channel == "alert")
-    if shut is not None or draft.transport in desk.unusable:
-        _give_back(conn, desk, together, shut)
+    until = shut(conn, desk, draft.transport, at, alert=together[0].channel == "alert")
+    if until is not None or draft.transport in desk.unusable:
+        give_back(conn, desk, together, until)
         return [], None
     for claim, values in zip(together, draft.values, strict=True):
         conn.execute(delete(payloads).where(payloads.c.dispatch_id == claim.id))
         conn.execute(insert(payloads).values(dispatch_id=claim.id, values=dict(values), at=at))
     return together, draft
-
-
-def _shut(conn: Connection, desk: Desk, transport: Transport, at: datetime, *, alert: bool) -> datetime | None:
-    """Tell until when nothing may go by it; the rate of webhooks and alerts is asked here: their claim does not."""
-    shut = shut_until(conn, transport, at)
-    named = transport in states.MESSAGES and not alert
-    return shut if shut is not None or named else admit(conn, transport, at, desk.rates)
-
-
-def _give_back(conn: Connection, desk: Desk, together: Sequence[Claim], due: datetime | None = None) -> None:
-    """Let it wait for its channel: a message is not claimed before that is open, the others are tried again later."""
-    for claim in together:
-        later = (due or desk.now() + LATER) if claim.channel not in states.MESSAGES else claim.due_at
-        _settle(conn, desk, [claim], Verdict("pending", "channel", later))
-
-
-def _settle(conn: Connection, desk: Desk, together: Sequence[Claim], verdict: Verdict) -> None:
-    for claim in together:
-        with contextlib.suppress(LostLease):
-            carry_out(conn, claim, verdict, desk.now())
-            desk.summary.count(claim.id, verdict.after)
 
 
 def _hand_over(
@@ -313,4 +314,4 @@ def _after_a_no(desk: Desk, together: Sequence[Claim], fence: Fence) -> None:
     with desk.db.begin() as conn:
         for claim in together:
             if claim.id not in refused:
-                _settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))
+                settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))

@@ -10,12 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    not_,
+    null,
+    select,
+    update,
+)
 
 from engine.database.months import is_month
-from engine.database.sql import json_text
+from engine.database.sql import json_text, written_out
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
 from engine.dispatch.tallies import COUNTED
@@ -169,6 +185,67 @@ def move(
     if after in UNSEEN and moved:
         _take_coupons_back(conn, moved, [row.month for row in rows], now)
     return moved
+
+
+class OvertakenError(Exception):
+    """Somebody else has moved one of several dispatches meanwhile: the caller rolls back, and asks each alone."""
+
+
+def move_each(
+    conn: Connection,
+    before: State,
+    after: State,
+    each: Sequence[Mapping[str, Any]],
+    *,
+    who: Who,
+    now: datetime,
+    actor: str = "",
+) -> None:
+    """Move several messages at once, each of its own ``id``, ``month`` and ``token``, with the columns it changes.
+
+    What ``move`` does of one, for moves that take nothing out of a budget and no coupon back: all of them, or it raises
+    ``OvertakenError``. Raises ``ValueError`` for a move that the table does not allow to ``who``.
+    """
+    allowed = TRANSITIONS.get((before, after))
+    takes = (before in COUNTED and after not in COUNTED) or after in UNSEEN
+    if allowed is None or who not in allowed.who or takes:
+        raise ValueError(f"{who} may not move several dispatches from {before} to {after}")
+    if not each:
+        return
+    names = tuple(name for name in each[0] if name not in {"id", "month", "token"})
+    finished = now if allowed.final else None
+    for month in sorted({one["month"] for one in each}):
+        rows = [
+            {f"its_{name}": value for name, value in one.items()} | {"finished": finished}
+            for one in each
+            if one["month"] == month
+        ]
+        if conn.execute(_each(before, after, names, month), rows).rowcount != len(rows):
+            raise OvertakenError
+    trail = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
+    its = [{"dispatch_id": one["id"], "month": one["month"], "token": one["token"]} for one in each]
+    conn.execute(_TRAIL, [{**trail, "subject": None, **one} for one in its])
+    if before not in COUNTED and after in COUNTED:
+        tallies.count_in(conn, [one["id"] for one in each], tuple(sorted({one["month"] for one in each})))
+
+
+_TRAIL = insert(audit)
+
+
+@cache
+def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Update:
+    """SQL: the move of one of several, made once."""
+    d = dispatches.c
+    changes: dict[str, Any] = {name: bindparam(f"its_{name}", type_=d[name].type) for name in names}
+    if "provider_id" in changes:  # a server that tells none takes none away
+        changes["provider_id"] = func.coalesce(changes["provider_id"], d.provider_id)
+    if after not in UNDER_WAY:
+        changes |= {"leased_until": null(), "lease_holder": null()}
+    changes |= {"state": after, "reason": null(), "finished_at": bindparam("finished", type_=d.finished_at.type)}
+    its_month = d.month == written_out(month)  # ``is_month`` is for one execution at a time
+    itself = (its_month, d.id == bindparam("its_id", type_=d.id.type))
+    mine = (*itself, d.lease_token == bindparam("its_token", type_=Integer))
+    return update(dispatches).where(*mine, d.state == before).values(changes)
 
 
 def _counted_until_now(

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, exists, func, select, update
 
-from engine.database.sql import upsert
+from engine.database.months import is_month
+from engine.database.sql import Id, upsert
 from engine.database.tables import budget_uses, coupons, dispatches, rules
 from engine.language.budgets import Kind
 
@@ -95,30 +97,68 @@ def counted_ones(conn: Connection, *where: ColumnElement[bool]) -> Sequence[Row[
     return conn.execute(select(*_COLUMNS).where(dispatches.c.state.in_(COUNTED), *where)).all()
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """By what something is used that has a budget: a rule's messages, or coupons, of one moment."""
+
+    rule_id: int
+    channel: str
+    handed_at: datetime
+
+
 def change(conn: Connection, concerned: Sequence[Row[*tuple[Any, ...]]], sign: int) -> None:
     """Add what dispatches use (``sign`` 1) to the budgets that have a row, or give it back (-1)."""
     for each in concerned:
-        kinds = sorted(kind for kind, channels in CHANNELS.items() if each.channel in channels)
-        if not kinds or each.handed_at is None:
-            continue
-        row = budget_uses.c
-        same = and_(
-            row.rule_id.in_((HOME, each.rule_id)),
-            row.kind.in_(kinds),
-            row.begins <= each.handed_at,
-            row.ends > each.handed_at,
+        if each.handed_at is not None:
+            used = Used(each.rule_id, each.channel, each.handed_at)
+            value = 0
+            if each.channel == "coupon":
+                value = conn.scalar(select(coupons.c.worth).where(coupons.c.dispatch_id == each.id)) or 0
+            add(conn, used, sign, sign * (1 if each.segments is None else each.segments), sign * value)
+
+
+def add(conn: Connection, used: Used, count: int, segments: int, value: int = 0) -> None:
+    """Add to the budgets that have a row: so many messages or coupons, segments of SMS, and minor units of coupons."""
+    kinds = sorted(kind for kind, channels in CHANNELS.items() if used.channel in channels)
+    if not kinds:
+        return
+    row = budget_uses.c
+    same = and_(
+        row.rule_id.in_((HOME, used.rule_id)),
+        row.kind.in_(kinds),
+        row.begins <= used.handed_at,
+        row.ends > used.handed_at,
+    )
+    order = (row.rule_id, row.kind, row.begins, row.ends)
+    if not conn.execute(select(row.used).where(same).order_by(*order).with_for_update()).all():
+        return
+    amount = case((row.kind == "sms_segments", segments), (row.kind == "coupon_value", value), else_=count)
+    conn.execute(update(budget_uses).where(same).values(used=row.used + amount))
+
+
+def count_in(conn: Connection, ids: Sequence[int], months: tuple[int, ...]) -> None:
+    """Add what these messages use, which count from now on; coupons are not asked for what they are worth."""
+    for row in conn.execute(_count_in(months), {"ids": ids}):
+        add(conn, Used(row.rule_id, row.channel, row.handed_at), row.number, row.billed)
+
+
+@lru_cache(maxsize=64)
+def _count_in(months: tuple[int, ...]) -> Select[Any]:
+    """SQL: what dispatches of these months use. Nothing, and at once, where no budget was ever asked."""
+    d = dispatches.c
+    return (
+        select(
+            d.rule_id,
+            d.channel,
+            d.handed_at,
+            func.count().label("number"),
+            func.sum(func.coalesce(d.segments, 1)).label("billed"),
         )
-        order = (row.rule_id, row.kind, row.begins, row.ends)
-        if not conn.execute(select(row.used).where(same).order_by(*order).with_for_update()).all():
-            continue
-        worth = select(coupons.c.worth).where(coupons.c.dispatch_id == each.id)
-        value = (conn.scalar(worth) or 0) if each.channel == "coupon" else 0
-        amount = case(
-            (row.kind == "sms_segments", 1 if each.segments is None else each.segments),
-            (row.kind == "coupon_value", value),
-            else_=1,
-        )
-        conn.execute(update(budget_uses).where(same).values(used=row.used + sign * amount))
+        .where(is_month(d.month, *months), d.id.in_(bindparam("ids", expanding=True, type_=Id)))
+        .where(exists(select(budget_uses.c.used)))
+        .group_by(d.rule_id, d.channel, d.handed_at)
+        .order_by(d.rule_id, d.channel)
+    )
 
 
 def recount(conn: Connection) -> int:

@@ -7,6 +7,7 @@ The names are those of ``placeholders.py``. Besides them stand ``zone`` (IANA na
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, Literal
@@ -39,72 +40,130 @@ _OF_A_MATCH = ("customer", "order", "rating", "event", "friend", "points", "coup
 _THOUSANDTHS = 1000
 _OF_A_STORE = ("name", "address", "city", "region", "country", "phone", "opens", "closes", "manager_name", "language")
 
-# Read for every message: made once.
-_TAGS = select(tags.c.tag).where(tags.c.customer_id == bindparam("customer", type_=Id)).order_by(tags.c.tag)
-_STORE = select(*(stores.c[name] for name in _OF_A_STORE)).where(stores.c.id == bindparam("store", type_=Id))
-_ORDER = select(
-    orders.c.external_id, orders.c.total, orders.c.ordered_at, orders.c.day, orders.c.channel, orders.c.server
-).where(orders.c.id == bindparam("order", type_=Id))
+_ids = bindparam("ids", expanding=True, type_=Id)
+# Read for every batch of messages: made once.
+_TAGS = select(tags.c.customer_id, tags.c.tag).where(tags.c.customer_id.in_(_ids)).order_by(tags.c.tag)
+_STORES = select(stores.c.id, *(stores.c[name] for name in _OF_A_STORE)).where(stores.c.id.in_(_ids))
+_ORDERS = select(
+    orders.c.id,
+    orders.c.external_id,
+    orders.c.total,
+    orders.c.ordered_at,
+    orders.c.day,
+    orders.c.channel,
+    orders.c.server,
+).where(orders.c.id.in_(_ids))
 _ITEMS = (
-    select(products.c.name, products.c.category, order_items.c.quantity, order_items.c.price)
+    select(order_items.c.order_id, products.c.name, products.c.category, order_items.c.quantity, order_items.c.price)
     .join(products, products.c.id == order_items.c.product_id)
-    .where(order_items.c.order_id == bindparam("order", type_=Id))
+    .where(order_items.c.order_id.in_(_ids))
     .order_by(order_items.c.id)
 )
-_RATING = select(ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
-    ratings.c.id == bindparam("rating", type_=Id)
+_RATINGS = select(ratings.c.id, ratings.c.score, ratings.c.comment, ratings.c.rated_at, ratings.c.platform).where(
+    ratings.c.id.in_(_ids)
 )
-_EVENT = select(events.c.name, events.c.at, events.c.data).where(events.c.id == bindparam("event", type_=Id))
-_FRIEND = select(customers.c.first_name, customers.c.name).where(
-    customers.c.id == bindparam("friend", type_=Id), customers.c.erased_at.is_(None)
+_EVENTS = select(events.c.id, events.c.name, events.c.at, events.c.data).where(events.c.id.in_(_ids))
+_FRIENDS = select(customers.c.id, customers.c.first_name, customers.c.name).where(
+    customers.c.id.in_(_ids), customers.c.erased_at.is_(None)
 )
 
 
-def read_values(
-    conn: Connection,
-    home: Home,
-    *,
-    customer_id: int,
-    store_id: int | None,
-    order_id: int | None,
-    rating_id: int | None,
-    event_id: int | None = None,
-    friend_id: int | None = None,
-    expiring: Mapping[str, Any] | None = None,
-    coupons: Sequence[Issued] = (),
-    as_of: datetime,
-    unsubscribe: str = "",
-    audience: Literal["guest", "staff"] = "guest",
-) -> dict[str, Any]:
-    """Read the values of one match, real or supposed.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one message speaks of: rows of the database, and what was found out about them.
 
     ``coupons`` are those of the steps before, in their order; the last one is ``coupon``. ``unsubscribe`` is the
     guest's own link, ``expiring`` the value of that name. For staff everything is written in the home's language and
-    zone. A customer who is erased or unknown gives empty values: the fence decides about sending.
+    zone.
     """
-    business = home.config.business
-    guest = _guest(conn, home, customer_id, as_of)
-    store = _store(conn, store_id)
-    zone = guest.pop("zone") or str(business.timezone)
-    wanted = [guest["language"], store["language"], business.language]
-    issued = [_coupon(each, ZoneInfo(zone), home) for each in coupons]
-    to_staff = audience == "staff"
+
+    customer_id: int
+    store_id: int | None = None
+    order_id: int | None = None
+    rating_id: int | None = None
+    event_id: int | None = None
+    friend_id: int | None = None
+    expiring: Mapping[str, Any] | None = None
+    coupons: Sequence[Issued] = ()
+    unsubscribe: str = ""
+    audience: Literal["guest", "staff"] = "guest"
+
+
+def read_values(conn: Connection, home: Home, subjects: Sequence[Subject], as_of: datetime) -> list[dict[str, Any]]:
+    """Read the values of matches, real or supposed, of each its own: in a few statements, however many they are.
+
+    A customer who is erased or unknown gives empty values: the fence decides about sending.
+    """
+    found = _Found.read(conn, subjects, as_of)
+    business = _business(home)
+    return [_values(home, business, each, found) for each in subjects]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The rows that some subjects speak of, by their ids."""
+
+    guests: Mapping[int, Row[Any]]
+    tags: Mapping[int, Sequence[Row[Any]]]
+    stores: Mapping[int, Row[Any]]
+    orders: Mapping[int, Row[Any]]
+    items: Mapping[int, Sequence[Row[Any]]]
+    ratings: Mapping[int, Row[Any]]
+    events: Mapping[int, Row[Any]]
+    friends: Mapping[int, Row[Any]]
+
+    @classmethod
+    def read(cls, conn: Connection, subjects: Sequence[Subject], as_of: datetime) -> _Found:
+        """Ask for what any of them names, each row once."""
+
+        def rows(statement: Select[Any], name: str, **more: Any) -> Sequence[Row[Any]]:
+            ids = sorted({each for each in (getattr(subject, name) for subject in subjects) if each is not None})
+            return conn.execute(statement, {"ids": ids, **more}).all() if ids else ()
+
+        guests = rows(_guest_statement(), "customer_id", as_of=as_of)
+        return cls(
+            {row.id: row for row in guests},
+            _by(rows(_TAGS, "customer_id"), "customer_id"),
+            {row.id: row for row in rows(_STORES, "store_id")},
+            {row.id: row for row in rows(_ORDERS, "order_id")},
+            _by(rows(_ITEMS, "order_id"), "order_id"),
+            {row.id: row for row in rows(_RATINGS, "rating_id")},
+            {row.id: row for row in rows(_EVENTS, "event_id")},
+            {row.id: row for row in rows(_FRIENDS, "friend_id")},
+        )
+
+
+def _by(rows: Sequence[Row[Any]], name: str) -> Mapping[int, Sequence[Row[Any]]]:
+    found: dict[int, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(getattr(row, name), []).append(row)
+    return found
+
+
+def _values(home: Home, business: Mapping[str, Any], subject: Subject, found: _Found) -> dict[str, Any]:
+    guest = _guest(home, found.guests.get(subject.customer_id), found.tags.get(subject.customer_id, ()))
+    store = _store(found.stores.get(subject.store_id or 0))
+    own = str(home.config.business.timezone)
+    zone = guest.pop("zone") or own
+    wanted = [guest["language"], store["language"], business["language"]]
+    issued = [_coupon(each, ZoneInfo(zone), home) for each in subject.coupons]
+    to_staff = subject.audience == "staff"
     return {
         "customer": guest,
-        "order": _order(conn, order_id),
-        "rating": _rating(conn, rating_id),
-        "event": _event(conn, event_id),
-        "friend": _friend(conn, friend_id),
+        "order": _order(found.orders.get(subject.order_id or 0), found.items.get(subject.order_id or 0, ())),
+        "rating": _rating(found.ratings.get(subject.rating_id or 0)),
+        "event": _event(found.events.get(subject.event_id or 0)),
+        "friend": _friend(found.friends.get(subject.friend_id or 0)),
         "points": guest.pop("points"),
         "coupon": issued[-1] if issued else None,
         "coupons": issued,
-        "expiring": expiring,
+        "expiring": subject.expiring,
         "store": store,
-        "business": _business(home),
-        "links": {"unsubscribe": unsubscribe},
+        "business": business,
+        "links": {"unsubscribe": subject.unsubscribe},
         "matches": [],
-        "zone": str(business.timezone) if to_staff else zone,
-        "languages": [business.language] if to_staff else [each for each in wanted if each],
+        "zone": own if to_staff else zone,
+        "languages": [business["language"]] if to_staff else [each for each in wanted if each],
     }
 
 
@@ -127,15 +186,13 @@ def about_several(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**each[0], "matches": [{name: values[name] for name in _OF_A_MATCH} for values in each]}
 
 
-def _guest(conn: Connection, home: Home, customer_id: int, as_of: datetime) -> dict[str, Any]:
-    row = conn.execute(_guest_statement(), {"customer": customer_id, "as_of": as_of}).one_or_none()
+def _guest(home: Home, row: Row[Any] | None, labels: Sequence[Row[Any]]) -> dict[str, Any]:
     said = _columns(row) if row is not None else {}
-    labels = conn.scalars(_TAGS, {"customer": customer_id}).all()
     return {
         **{name: said.get(name) for name in ("name", "email", "phone", "language", "city", "company", "gender")},
         "tier": _tier(home, said),
         "first_name": said.get("first_name") or said.get("name"),
-        "tags": list(labels) if said else [],
+        "tags": [each.tag for each in labels] if said else [],
         "joined": _day(said.get("joined_day")),
         "visits": said.get("visits") or 0,
         "orders": said.get("orders") or 0,
@@ -161,6 +218,7 @@ def _guest_statement() -> Select[Any]:
     email, phone = endpoints.alias("email"), endpoints.alias("phone")
     return (
         select(
+            customers.c.id,
             customers.c.name,
             customers.c.first_name,
             customers.c.language,
@@ -185,20 +243,17 @@ def _guest_statement() -> Select[Any]:
         .outerjoin(customer_facts, customer_facts.c.customer_id == customers.c.id)
         .outerjoin(email, email.c.id == customers.c.email_id)
         .outerjoin(phone, phone.c.id == customers.c.sms_id)
-        .where(customers.c.id == bindparam("customer", type_=Id), customers.c.erased_at.is_(None))
+        .where(customers.c.id.in_(_ids), customers.c.erased_at.is_(None))
     )
 
 
-def _store(conn: Connection, store_id: int | None) -> dict[str, Any]:
-    row = conn.execute(_STORE, {"store": store_id}).one_or_none() if store_id is not None else None
-    return dict.fromkeys(_OF_A_STORE) if row is None else _columns(row)
+def _store(row: Row[Any] | None) -> dict[str, Any]:
+    return dict.fromkeys(_OF_A_STORE) if row is None else {name: getattr(row, name) for name in _OF_A_STORE}
 
 
-def _order(conn: Connection, order_id: int | None) -> dict[str, Any] | None:
-    row = conn.execute(_ORDER, {"order": order_id}).one_or_none() if order_id is not None else None
+def _order(row: Row[Any] | None, items: Sequence[Row[Any]]) -> dict[str, Any] | None:
     if row is None:
         return None
-    items = conn.execute(_ITEMS, {"order": order_id})
     return {
         "number": row.external_id,
         "total": row.total,
@@ -218,8 +273,7 @@ def _order(conn: Connection, order_id: int | None) -> dict[str, Any] | None:
     }
 
 
-def _rating(conn: Connection, rating_id: int | None) -> dict[str, Any] | None:
-    row = conn.execute(_RATING, {"rating": rating_id}).one_or_none() if rating_id is not None else None
+def _rating(row: Row[Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
     return {
@@ -230,14 +284,12 @@ def _rating(conn: Connection, rating_id: int | None) -> dict[str, Any] | None:
     }
 
 
-def _event(conn: Connection, event_id: int | None) -> dict[str, Any] | None:
-    row = conn.execute(_EVENT, {"event": event_id}).one_or_none() if event_id is not None else None
+def _event(row: Row[Any] | None) -> dict[str, Any] | None:
     return None if row is None else {"name": row.name, "at": _moment(row.at), "data": row.data}
 
 
-def _friend(conn: Connection, friend_id: int | None) -> dict[str, Any] | None:
+def _friend(row: Row[Any] | None) -> dict[str, Any] | None:
     """Give no more of a friend than a first name: the guest is told of somebody else."""
-    row = conn.execute(_FRIEND, {"friend": friend_id}).one_or_none() if friend_id is not None else None
     return None if row is None else {"first_name": row.first_name or (row.name or "").partition(" ")[0] or None}
 
 

@@ -22,7 +22,7 @@ from engine.database.tables import (
 )
 from engine.dispatch.coupons import Issued
 from engine.dispatch.render import Renderer
-from engine.dispatch.values import about_several, read_values
+from engine.dispatch.values import Subject, about_several, read_values
 from engine.language.config import load_config
 from engine.language.loyalty import Level, Loyalty, Tiers
 from engine.language.placeholders import NAMES, ListOf
@@ -58,9 +58,9 @@ def home(tmp_path_factory):
 
 
 def read(cafe, home, guest, **changes):
-    given = {"customer_id": guest.id, "store_id": None, "order_id": None, "rating_id": None, "as_of": NOW}
     with cafe.db.begin() as conn:
-        return read_values(conn, home, **{**given, **changes})
+        (values,) = read_values(conn, home, [Subject(customer_id=guest.id, **changes)], NOW)
+    return values
 
 
 @pytest.fixture

@@ -124,8 +124,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the fence does not lock the address",
         "engine/dispatch/fence.py",
-        "        lock_endpoint(conn, endpoint_id)\n",
-        "        pass\n",
+        "    lock_endpoints(conn, sorted({each.endpoint_id for each in together if each.endpoint_id is not None}))\n",
+        "",
         ("tests/dispatch/test_fence.py",),
     ),
     Bug(

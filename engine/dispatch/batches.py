@@ -1,0 +1,234 @@
+"""Many messages through the stages at once: prepared in one transaction, handed over in groups.
+
+What may plainly go is prepared and asked together; whatever is not plain is settled as ``stages.py`` does it of one.
+A message on which work was begun before and came to nothing is worked on alone: if it brings its worker down again, no
+other is suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors.base import Grouping, Outcome
+from connectors.file import FileConnector
+from engine.database.sql import upsert
+from engine.database.tables import payloads
+from engine.dispatch import claims as leases
+from engine.dispatch import coupons
+from engine.dispatch.channels import CannotSendError
+from engine.dispatch.claims import Claim
+from engine.dispatch.desk import Answer, Desk, Finder
+from engine.dispatch.drafting import Draft, NoRecipientError
+from engine.dispatch.fence import UnreadableRuleError, Verdict, decide
+from engine.dispatch.groups import GroupFence, Ready
+from engine.dispatch.handing import write_down
+from engine.dispatch.mime import MessageError
+from engine.dispatch.outcomes import is_plain
+from engine.dispatch.plain import plainly
+from engine.dispatch.render import RenderError
+from engine.dispatch.settling import give_back, settle, shut
+from engine.dispatch.states import MESSAGES, move
+
+#: So many are prepared at once: what a statement costs beside its rows is then little, and their values are fresh.
+PORTION: Final = 50
+
+#: A dispatch with all that its message is made of.
+Prepared = tuple[Claim, Draft]
+
+
+@dataclass
+class Lane:
+    """The messages of one channel whose connector takes several at once."""
+
+    carrier: str
+    connector: Grouping
+    claims: list[Claim]
+
+
+def lanes(desk: Desk, claims: Sequence[Claim]) -> list[Lane]:
+    """Give what can be handed over in groups, by channel; all others are to be taken alone, after these.
+
+    Where a guest or an inbox also has a message that is taken alone, its others are too: they keep their order.
+    """
+    connectors = {channel: _grouping(desk, channel) for channel in sorted({each.channel for each in claims})}
+    alone = [each for each in claims if connectors[each.channel] is None or each.rescues != 0]
+    guests = {each.customer_id for each in alone}
+    inboxes = {each.endpoint_id for each in alone}
+    found: dict[str, Lane] = {}
+    for each in claims:
+        connector = connectors[each.channel]
+        if connector is None or each.customer_id in guests or each.endpoint_id in inboxes:
+            continue
+        found.setdefault(each.channel, Lane(each.channel, connector, [])).claims.append(each)
+    return list(found.values())
+
+
+def _grouping(desk: Desk, channel: str) -> Grouping | None:
+    """Give the channel's connector where it takes several messages at once; why one cannot be had is told later."""
+    if channel not in MESSAGES:
+        return None
+    try:
+        connector = desk.carriers.connector(channel)
+    except CannotSendError:
+        return None
+    return connector if isinstance(connector, Grouping) and not isinstance(connector, Finder) else None
+
+
+def deliver(desk: Desk, lane: Lane, alone: Callable[[Claim], None]) -> None:
+    """Take a lane's messages through all stages. ``alone`` does it with one, where that is the only way."""
+    for begin in range(0, len(lane.claims), PORTION):
+        portion = lane.claims[begin : begin + PORTION]
+        try:
+            with desk.db.begin() as conn:
+                prepared = _prepare(conn, desk, portion, lane)
+        except SQLAlchemyError:
+            raise
+        except Exception:  # noqa: BLE001 (one of them has a fault in it: taken alone, it shows which)
+            for each in portion:
+                alone(each)
+            continue
+        _send(desk, lane, prepared)
+        desk.summary.messages += len(portion)
+        desk.progress(len(portion))
+
+
+def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane) -> list[Prepared]:
+    """Ask for each whether it may go now, and read the values of those that may: all in one transaction."""
+    at = desk.now()
+    held = leases.begin(conn, portion, at, together=True)
+    if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, at, alert=False) is not None:
+        give_back(conn, desk, held)
+        return []
+    days = plainly(conn, held, desk.policy, at, carrier=lane.carrier)
+    going = []
+    for claim in held:
+        verdict = Verdict("handoff") if claim.id in days else _verdict(conn, desk, claim, at)
+        if verdict.passed:
+            going.append((desk.policy.rule(conn, claim.version_id), claim))
+        else:
+            settle(conn, desk, [claim], verdict)
+    if not going:
+        return []
+    coupons.begin_days(conn, [claim for _, claim in going], at, desk.policy.day_starts)
+    try:
+        drafts = desk.composer.read_all(conn, going, at)
+    except CannotSendError as error:
+        desk.summary.problem(str(error))
+        desk.unusable.add(lane.carrier)
+        give_back(conn, desk, [claim for _, claim in going])
+        return []
+    prepared = []
+    for (_, claim), draft in zip(going, drafts, strict=True):
+        if isinstance(draft, NoRecipientError):
+            settle(conn, desk, [claim], Verdict("dead", "no_recipient"))
+        else:
+            prepared.append((claim, draft))
+    _keep_values(conn, prepared, at)
+    return prepared
+
+
+def _verdict(conn: Connection, desk: Desk, claim: Claim, at: datetime) -> Verdict:
+    try:
+        return decide(conn, claim, desk.policy, at)
+    except UnreadableRuleError:
+        return Verdict("dead", "rule_unreadable")
+
+
+def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -> None:
+    if prepared:
+        fresh = upsert(conn, payloads)
+        again = {"values": fresh.excluded["values"], "at": fresh.excluded.at}
+        kept = fresh.on_conflict_do_update(index_elements=["dispatch_id"], set_=again)
+        rows = [{"dispatch_id": claim.id, "values": dict(draft.values[0]), "at": at} for claim, draft in prepared]
+        conn.execute(kept, rows)
+
+
+def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
+    """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
+    left = list(prepared)
+    while left:
+        group = _group(left, lane.connector.most)
+        left = left[len(group) :]
+        ready = [each for claim, draft in group if (each := _compose(desk, claim, draft)) is not None]
+        if ready and _hand_over(desk, lane, ready):
+            continue
+        with desk.db.begin() as conn:
+            if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, desk.now(), alert=False) is not None:
+                give_back(conn, desk, [claim for claim, _ in left])
+                break
+    write_down(desk)
+
+
+def _group(left: Sequence[Prepared], most: int) -> list[Prepared]:
+    """Take the next ones, as far as none of them has a guest or an inbox of another: caps count the others."""
+    guests: set[int] = set()
+    inboxes: set[int | None] = set()
+    group = []
+    for claim, draft in left[:most]:
+        if claim.customer_id in guests or claim.endpoint_id in inboxes:
+            break
+        guests.add(claim.customer_id)
+        inboxes.add(claim.endpoint_id)
+        group.append((claim, draft))
+    return group
+
+
+def _compose(desk: Desk, claim: Claim, draft: Draft) -> Ready | None:
+    """Make the message; where that cannot be, write on it why."""
+    try:
+        return Ready.of(claim, desk.composer.compose(draft, [claim], desk.now()))
+    except CannotSendError as error:
+        desk.summary.problem(str(error))
+        desk.unusable.add(draft.transport)
+        with desk.db.begin() as conn:
+            give_back(conn, desk, [claim])
+    except (RenderError, MessageError) as error:
+        desk.summary.problem(f"templates/{draft.template}: {error}")
+        with desk.db.begin() as conn:
+            settle(conn, desk, [claim], Verdict("dead", "template"))
+    return None
+
+
+def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready]) -> bool:
+    """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""
+    fence = GroupFence(desk, ready, lane.carrier)
+    failed = False
+    try:
+        outcomes = lane.connector.send_group([each.message for each in ready], fence)
+    except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
+        desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
+        outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True
+    if fence.broken is not None or fence.unwritten is not None:
+        write_down(desk)
+        raise fence.broken or fence.unwritten or AssertionError
+    if fence.passed and not isinstance(lane.connector, FileConnector):
+        desk.left = desk.journal.last
+    well = True
+    for place, (each, outcome) in enumerate(zip(ready, outcomes, strict=True)):
+        verdict = fence.verdicts.get(each.claim.id)
+        if place in fence.passed or (place not in fence.asked and not failed):
+            answer = Answer([each.claim], outcome, handed=place in fence.passed, channel=lane.carrier)
+            desk.unwritten.append(answer)
+            well = well and is_plain(answer)
+        elif verdict is not None:
+            desk.summary.count(each.claim.id, verdict.after)
+        else:
+            well = False
+            _try_alone(desk, each.claim)
+    if not well:
+        write_down(desk)
+    return well
+
+
+def _try_alone(desk: Desk, claim: Claim) -> None:
+    """Let it wait again, and be taken alone: nothing is known against it, and that work was begun stays counted."""
+    how: dict[str, Any] = {"who": "holder", "now": desk.now(), "reason": "again", "values": {"due_at": claim.due_at}}
+    with desk.db.begin() as conn:
+        if move(conn, "claimed", "pending", claim.mine(), **how):
+            desk.summary.count(claim.id, "pending")

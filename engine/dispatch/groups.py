@@ -1,0 +1,235 @@
+"""Several messages at the fence together: one transaction, one record in the journal, and then they leave.
+
+Each of them passes or not by itself, on what it would be asked alone; what they share is the commit. In the same
+transaction the answers to the messages before them are written down. Where anything is not as expected, each is asked
+alone, as ``fence.py`` does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, or_, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from connectors.base import Message
+from engine.database.complaints import explain
+from engine.database.tables import dispatches
+from engine.dispatch.claims import Claim
+from engine.dispatch.desk import Answer, Desk
+from engine.dispatch.fence import (
+    LostLease,
+    Policy,
+    UnreadableRuleError,
+    Verdict,
+    carry_out,
+    decide,
+    lock_for,
+    take_back,
+)
+from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, note_written
+from engine.dispatch.health import shut_until
+from engine.dispatch.journal import JournalError
+from engine.dispatch.outcomes import record_together
+from engine.dispatch.plain import plainly
+from engine.dispatch.states import OvertakenError, move_each
+from engine.language.sms import segments
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A claimed dispatch with its message, and what the fence writes of that."""
+
+    claim: Claim
+    message: Message = field(repr=False)
+    content_hash: bytes
+    segments: int | None
+
+    @classmethod
+    def of(cls, claim: Claim, message: Message) -> Ready:
+        """Look at the bytes that are to leave."""
+        body = message.body
+        content = body if isinstance(body, bytes) else body.encode()
+        billed = segments(body).count if message.channel == "sms" and isinstance(body, str) else None
+        return cls(claim, message, hashlib.sha256(content).digest(), billed)
+
+
+def pass_together(
+    conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, carrier: str, sender: str
+) -> dict[int, Verdict | None]:
+    """Let messages go, each or not; the caller commits. Gives each dispatch's verdict; None: its lease is lost.
+
+    No two of them are of one guest or go to one inbox. Raises ``OvertakenError``: then the caller rolls back.
+    """
+    claims = [each.claim for each in ready]
+    _lock_all(conn, claims, policy, at)
+    days = plainly(conn, claims, policy, at, carrier=carrier, segments=[each.segments or 1 for each in ready])
+    going = [
+        {
+            "id": each.claim.id,
+            "month": each.claim.month,
+            "token": each.claim.token,
+            "handed_at": at,
+            "handed_day": days[each.claim.id],
+            "content_hash": each.content_hash,
+            "segments": each.segments,
+            "carrier": carrier,
+        }
+        for each in ready
+        if each.claim.id in days
+    ]
+    move_each(conn, "claimed", "handoff", going, who="holder", now=at, actor=sender)
+    verdicts: dict[int, Verdict | None] = {number: Verdict("handoff", day=day) for number, day in days.items()}
+    for each in ready:
+        if each.claim.id not in days:
+            verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
+    return verdicts
+
+
+def pass_one_by_one(
+    conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, carrier: str, sender: str
+) -> dict[int, Verdict | None]:
+    """Do what ``pass_together`` does, and ask each alone: a lease that is lost is then that one's."""
+    _lock_all(conn, [each.claim for each in ready], policy, at)
+    return {each.claim.id: _alone(conn, each, policy, at, carrier=carrier, sender=sender) for each in ready}
+
+
+def _lock_all(conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime) -> None:
+    lock_for(conn, claims)
+    rules = []
+    for claim in claims:
+        with contextlib.suppress(UnreadableRuleError):  # told when it is asked alone
+            rules.append((policy.rule(conn, claim.version_id), claim))
+    policy.budgets.lock(conn, rules, at)
+
+
+def _alone(conn: Connection, each: Ready, policy: Policy, at: datetime, *, carrier: str, sender: str) -> Verdict | None:
+    claim = each.claim
+    try:
+        verdict = decide(conn, claim, policy, at, segments=each.segments or 1)
+    except UnreadableRuleError:
+        verdict = Verdict("dead", "rule_unreadable")
+    if verdict.passed and shut_until(conn, carrier, at) is not None:
+        verdict = Verdict("pending", "channel", claim.due_at)
+    try:
+        carry_out(
+            conn,
+            claim,
+            verdict,
+            at,
+            content_hash=each.content_hash,
+            segments=each.segments,
+            carrier=carrier,
+            sender=sender,
+        )
+    except LostLease:
+        return None
+    return verdict
+
+
+@dataclass
+class GroupFence:
+    """What a connector calls just before messages can leave. Asked a second time it says no: the leases are spent."""
+
+    desk: Desk
+    ready: Sequence[Ready]
+    carrier: str
+    asked: set[int] = field(default_factory=set)  #: the places of those that stood ready
+    passed: frozenset[int] = frozenset()  #: the places of those that may leave
+    at: datetime = EPOCH  #: when it was asked last
+    verdicts: dict[int, Verdict | None] = field(default_factory=dict)  #: by dispatch, of what was written
+    broken: DBAPIError | None = None  #: the database could not be asked: nothing may leave
+    unwritten: JournalError | None = None  #: the journal does not have them: nothing may leave
+
+    def __call__(self, places: Sequence[int]) -> frozenset[int]:
+        """Give those of the places whose messages may leave: a commit that stands, and the journal, say so."""
+        if self.asked:
+            return frozenset()
+        self.asked = set(places)
+        going = self._ask([self.ready[place] for place in places])
+        if going and not self._is_written(going):
+            going = []
+        ids = {each.claim.id for each in going}
+        self.passed = frozenset(place for place in places if self.ready[place].claim.id in ids)
+        return self.passed
+
+    def _ask(self, asked: Sequence[Ready]) -> list[Ready]:
+        """Give those whose hand-over is committed."""
+        alone = False
+        for number in range(TRIES):
+            if self.broken is not None:  # its commit may stand, and only the answer to that was lost
+                known = self._known(asked)
+                if known is None or known[0]:
+                    return known[0] if known is not None else []
+                asked = known[1]
+            self.at = self.desk.now()
+            try:
+                self.verdicts = self._once(asked, with_answers=number == 0, alone=alone)
+            except OvertakenError:
+                alone = True
+                continue
+            except DBAPIError as error:
+                if explain(error) is None and not isinstance(error, OperationalError):
+                    raise
+                self.broken = error
+                if is_hopeless(error):
+                    return []
+                continue
+            self.broken = None
+            return [each for each in asked if _went(self.verdicts.get(each.claim.id))]
+        return []
+
+    def _once(self, asked: Sequence[Ready], *, with_answers: bool, alone: bool) -> dict[int, Verdict | None]:
+        desk = self.desk
+        how = {"carrier": self.carrier, "sender": desk.journal.sender}
+        answers: list[Answer] = list(desk.unwritten) if with_answers else []
+        with desk.db.begin() as conn:
+            verdicts = (pass_one_by_one if alone else pass_together)(conn, asked, desk.policy, self.at, **how)
+            if answers:
+                record_together(conn, answers, self.at)
+        if answers:
+            note_written(desk, answers)
+        return verdicts
+
+    def _known(self, asked: Sequence[Ready]) -> tuple[list[Ready], list[Ready]] | None:
+        """Tell who stands in the hand-over by a commit of ours, and who is still claimed; None: nobody can tell."""
+        try:
+            with self.desk.db.begin() as conn:
+                d = dispatches.c
+                its = or_(*(each.claim.itself() for each in asked))
+                found = conn.execute(select(d.id, d.lease_token, d.state, d.content_hash).where(its)).all()
+        except DBAPIError as error:
+            self.broken = error
+            return None
+        self.broken = None
+        rows = {(row.id, row.lease_token): row for row in found}
+        mine = [(each, row) for each in asked if (row := rows.get((each.claim.id, each.claim.token))) is not None]
+        stand = [each for each, row in mine if row.state == "handoff" and row.content_hash == each.content_hash]
+        return stand, [each for each, row in mine if row.state == "claimed"]
+
+    def _is_written(self, going: Sequence[Ready]) -> bool:
+        """Write into the journal what has passed; where that cannot be, take it back: it has not left."""
+        try:
+            self.desk.journal.note_all([(each.claim, each.content_hash) for each in going], at=self.at)
+        except JournalError as error:
+            self.unwritten = error
+        else:
+            return True
+        for _ in range(TRIES):
+            try:
+                with self.desk.db.begin() as conn:
+                    take_back(conn, [each.claim for each in going], self.desk.now())
+            except DBAPIError as error:
+                self.broken = error
+            else:
+                self.broken = None
+                break
+        return False
+
+
+def _went(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.passed

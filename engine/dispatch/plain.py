@@ -1,0 +1,173 @@
+"""Which of many messages may plainly go: all that the fence asks of one, asked of many in a few statements.
+
+Nothing here says no. Whoever is not named is asked about alone by ``fence.decide``, and only that answer counts: so
+what is hard to ask of many needs no answer here, and what is asked here can only be too careful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Integer, ScalarSelect, Select, bindparam, case, func, literal, select
+
+from engine.database.consent import Purpose, block_reason
+from engine.database.months import is_month
+from engine.database.sql import EpochSeconds, Id, spelled_in
+from engine.database.tables import customers, dispatches, rules
+from engine.dispatch.caps import WEEK
+from engine.dispatch.claims import Claim
+from engine.dispatch.fence import Policy, UnreadableRuleError, slot
+from engine.dispatch.outbox import carrier_shut, stopped
+from engine.dispatch.states import MESSAGES
+from engine.dispatch.tallies import COUNTED
+from engine.language.compliance import ImpliedTerms
+from engine.language.contacts import Channel
+from engine.language.rule import Rule
+from engine.language.times import business_day
+
+#: In a count of a week's messages each of today's counts so many times more: one look-up tells both.
+_TODAY: Final = 1 << 20
+
+
+def plainly(
+    conn: Connection,
+    claims: Sequence[Claim],
+    policy: Policy,
+    at: datetime,
+    *,
+    carrier: str,
+    segments: Sequence[int] | None = None,
+) -> dict[int, int]:
+    """Give those messages to guests that may go now by ``carrier``: dispatch id -> the guest's day.
+
+    Writes nothing and locks nothing. For all of them together it holds where no two have one guest or one inbox.
+    ``segments`` are those of each SMS.
+    """
+    asked = [(rule, claim) for claim in claims if (rule := _rule(conn, claim, policy)) is not None]
+    days = _open_now(asked, policy, at)
+    kept = [(rule, claim) for rule, claim in asked if claim.id in days]
+    may = _permitted(conn, kept, days, policy, at, carrier)
+    kept = [(rule, claim) for rule, claim in kept if claim.id in may]
+    off = {each for group in _alike(kept) for each in policy.stopped_among(conn, *group, at)}
+    kept = [(rule, claim) for rule, claim in kept if claim.id not in off]
+    billed = {claim.id: number for claim, number in zip(claims, segments or [1] * len(claims), strict=True)}
+    room = policy.budgets.room(conn, [(rule, claim, billed[claim.id]) for rule, claim in kept], at)
+    return {claim.id: days[claim.id] for _, claim in kept if claim.id in room}
+
+
+def _rule(conn: Connection, claim: Claim, policy: Policy) -> Rule | None:
+    try:
+        return policy.rule(conn, claim.version_id)
+    except UnreadableRuleError:
+        return None
+
+
+def _open_now(asked: Sequence[tuple[Rule, Claim]], policy: Policy, at: datetime) -> dict[int, int]:
+    """Give those for which it is neither too late nor the wrong hour, each with the guest's day."""
+    known: dict[Any, bool] = {}
+    found = {}
+    for rule, claim in asked:
+        if claim.to_guest is None or at >= claim.expires_at:
+            continue
+        key = (rule.id, claim.version_id, claim.to_guest, claim.purpose, claim.country, claim.zone.key)
+        if key not in known:
+            known[key] = _is_open(rule, claim, policy, at)
+        if known[key]:
+            found[claim.id] = business_day(at, claim.zone, policy.day_starts).toordinal()
+    return found
+
+
+def _is_open(rule: Rule, claim: Claim, policy: Policy, at: datetime) -> bool:
+    channel = claim.to_guest
+    assert channel is not None, "staff know no hours"
+    if claim.purpose == "marketing" and policy.law.unsendable(channel, claim.country):
+        return False
+    try:
+        return slot(claim, rule, policy, at) <= at
+    except ValueError:  # never in the week
+        return False
+
+
+def _permitted(  # noqa: PLR0917 (what every question at the fence is given)
+    conn: Connection,
+    asked: Sequence[tuple[Rule, Claim]],
+    days: dict[int, int],
+    policy: Policy,
+    at: datetime,
+    carrier: str,
+) -> set[int]:
+    """Give those that the database lets go: button, channel, erasure, suppression, consent, the rule's switch, caps."""
+    alike: dict[tuple[Channel, Purpose, str | None, int], dict[int, Claim]] = {}
+    for rule, claim in asked:
+        assert claim.to_guest is not None, "staff gave no consent"
+        alike.setdefault((claim.to_guest, claim.purpose, rule.topic, days[claim.id]), {})[claim.id] = claim
+    found = set()
+    for (channel, purpose, topic, today), group in alike.items():
+        months = tuple(sorted({claim.month for claim in group.values()}))
+        statement = _statement(policy.implied(channel, at), purpose, topic, months)
+        given = {"ids": list(group), "today": today, "now": at, "carrier": carrier}
+        for row in conn.execute(statement, given):
+            no = row.stopped or row.shut or row.erased_at is not None or row.blocked is not None or not row.active
+            if not no and row.endpoint_id == group[row.id].endpoint_id and _below(row.guest, row.inbox, policy):
+                found.add(row.id)
+    return found
+
+
+def _below(guest: int, inbox: int, policy: Policy) -> bool:
+    """Tell whether guest and inbox have had less than the caps allow, of this week and today."""
+    most = (policy.limits.marketing_per_day, policy.limits.marketing_per_week)
+    return all(had < limit for each in (guest, inbox) for had, limit in zip(divmod(each, _TODAY), most, strict=True))
+
+
+def _alike(asked: Sequence[tuple[Rule, Claim]]) -> Iterator[tuple[Rule, Sequence[Claim]]]:
+    """Put together those whose journeys are asked the same: one rule's version, step and moment of the match."""
+    groups: dict[tuple[int, int, datetime], tuple[Rule, list[Claim]]] = {}
+    for rule, claim in asked:
+        groups.setdefault((claim.version_id, claim.step, claim.matched_at), (rule, []))[1].append(claim)
+    yield from groups.values()
+
+
+@lru_cache(maxsize=64)  # what implied consent is worth changes with the day
+def _statement(implied: ImpliedTerms, purpose: Purpose, topic: str | None, months: tuple[int, ...]) -> Select[Any]:
+    d = dispatches.c
+    blocked = block_reason(d.endpoint_id, d.customer_id, purpose=purpose, topic=topic, implied=implied)
+    capped = purpose == "marketing"
+    return (
+        select(
+            d.id,
+            d.endpoint_id,
+            stopped().label("stopped"),
+            carrier_shut(bindparam("carrier"), bindparam("now", type_=EpochSeconds)).label("shut"),
+            customers.c.erased_at,
+            rules.c.active,
+            blocked.label("blocked"),
+            (_had("customer_id") if capped else literal(0)).label("guest"),
+            (_had("endpoint_id") if capped else literal(0)).label("inbox"),
+        )
+        .select_from(dispatches)
+        .join(customers, customers.c.id == d.customer_id)
+        .join(rules, rules.c.id == d.rule_id)
+        .where(is_month(d.month, *months), d.id.in_(bindparam("ids", expanding=True, type_=Id)))
+    )
+
+
+def _had(whose: str) -> ScalarSelect[int]:
+    """SQL: how much marketing the guest, or the inbox, has had in a week, as ``caps.handed_days`` counts it."""
+    other, today = dispatches.alias(f"of_{whose}"), bindparam("today", type_=Integer)
+    weight = case((other.c.handed_day >= today, literal(_TODAY + 1)), else_=literal(1))
+    return (
+        select(func.coalesce(func.sum(weight), 0))
+        .where(
+            other.c[whose] == dispatches.c[whose],
+            other.c.handed_day > today - WEEK,
+            spelled_in(other.c.state, COUNTED),
+            spelled_in(other.c.channel, MESSAGES),
+            other.c.purpose == "marketing",
+            other.c.id != dispatches.c.id,
+        )
+        .correlate(dispatches)
+        .scalar_subquery()
+    )
