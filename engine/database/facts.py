@@ -12,21 +12,22 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
     Connection,
     Delete,
     Select,
+    Text,
     bindparam,
     delete,
-    exists,
+    or_,
     select,
     union_all,
 )
 
 from engine.database.counting import counts, net_total, points_balance
-from engine.database.facts_definition import Keys, facts_select
+from engine.database.facts_definition import Keys, Listed, facts_select
 from engine.database.facts_tables import beyond_last_order
 from engine.database.noted import PAGE, note, take_noted
+from engine.database.packed import listed, one_of
 from engine.database.sql import EpochSeconds, Id, upsert
 from engine.database.tables import customer_facts, customers, orders, tier_changes
 from engine.database.tiers import TierPlan, above_least, edges, plan_of, remember, stale, write_changes
@@ -68,7 +69,7 @@ def _recompute_pages(conn: Connection, pages: Iterable[Sequence[int]], as_of: da
             touch(conn, page)
         elif done <= MOST:  # so many are everybody, once
             touch_everybody(conn)
-        _make_anew(conn, these, {"ids": page, **asked})
+        _make_anew(conn, these, {"ids": listed(page), **asked})
         if plan is not None:
             write_changes(conn, plan, page, as_of)
         done += len(page)
@@ -128,10 +129,10 @@ class _Upkeep(NamedTuple):
 
 @cache
 def _these(plan: TierPlan | None) -> _Upkeep:
-    ids: BindParameter[Any] = bindparam("ids", expanding=True, type_=Id)
-    f = customer_facts.c
-    erased = exists().where(customers.c.id == f.customer_id, customers.c.erased_at.is_not(None))
-    return _Upkeep(delete(customer_facts).where(f.customer_id.in_(ids), erased), facts_select(_AS_OF, ids, plan))
+    ids = bindparam("ids", type_=Text)
+    c, f = customers.c, customer_facts.c
+    erased = select(c.id).where(one_of(c.id, ids), c.erased_at.is_not(None))
+    return _Upkeep(delete(customer_facts).where(f.customer_id.in_(erased)), facts_select(_AS_OF, Listed(ids), plan))
 
 
 @cache
@@ -160,10 +161,13 @@ def _make_anew(conn: Connection, upkeep: _Upkeep, asked: dict[str, Any]) -> None
     fresh = upsert(conn, customer_facts).from_select(
         _NAMES, upkeep.facts.order_by(upkeep.facts.selected_columns.customer_id)
     )
+    told = [name for name in _NAMES if name != "customer_id"]
     conn.execute(
         fresh.on_conflict_do_update(
             index_elements=[customer_facts.c.customer_id],
-            set_={name: fresh.excluded[name] for name in _NAMES if name != "customer_id"},
+            set_={name: fresh.excluded[name] for name in told},
+            # A row that is right already is not written: each of its indexes would have to be.
+            where=or_(*(customer_facts.c[name].is_distinct_from(fresh.excluded[name]) for name in told)),
         ),
         asked,
     )

@@ -263,7 +263,7 @@ def _store_moves(as_of: ColumnElement[datetime]) -> Update:
     """The store of most visits, of those who have no open one of their own and were lately at more than one."""
     a, f, c = _added.c, customer_facts.c, customers.c
     who = (customer_facts, customers, _added)
-    own, here, o = stores.alias("own"), stores.alias("here"), orders.alias("elsewhere")
+    own, here, shut, o = stores.alias("own"), stores.alias("here"), stores.alias("shut"), orders.alias("elsewhere")
     its_own = exists().where(own.c.id == c.store_id, or_(own.c.closed_on.is_(None), own.c.closed_on > a.last_day))
     still = exists().where(here.c.id == f.store_id, or_(here.c.closed_on.is_(None), here.c.closed_on > a.last_day))
     elsewhere = exists().where(
@@ -271,6 +271,12 @@ def _store_moves(as_of: ColumnElement[datetime]) -> Update:
         o.c.day > a.last_day - STORE_DAYS,
         o.c.store_id.is_distinct_from(f.store_id),
     )
-    asked = and_(not_(its_own.correlate(*who)), or_(not_(still.correlate(*who)), elsewhere.correlate(*who)))
+    # Asked once for all: where no store was ever shut, whoever has one of their own stays there.
+    some_shut = exists().where(shut.c.closed_on.is_not(None))
+    asked = and_(
+        or_(c.store_id.is_(None), some_shut),
+        not_(its_own.correlate(*who)),
+        or_(not_(still.correlate(*who)), elsewhere.correlate(*who)),
+    )
     now = store_of(who, f.customer_id, c.store_id, a.last_day, as_of)
     return _of(true()).where(c.id == f.customer_id, asked, now.is_distinct_from(f.store_id)).values(store_id=now)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     JSON,
     BigInteger,
@@ -26,6 +27,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import InternalTraversal
+from sqlalchemy.types import NullType
 
 from engine.database.sql import PerDialect
 
@@ -69,6 +71,20 @@ def json_elements(listed: ColumnElement[str]) -> FunctionElement[Any]:
 def json_list(ids: ColumnElement[int]) -> ColumnElement[str]:
     """SQL: whole numbers of several rows as one JSON list."""
     return _JsonList(ids, type_=Text())
+
+
+def listed(ids: Sequence[int]) -> str:
+    """Pack whole numbers into one text, for ``one_of``."""
+    return json.dumps(list(ids), separators=(",", ":"))
+
+
+def one_of(number: ColumnElement[int], ids: ColumnElement[str]) -> ColumnElement[bool]:
+    """SQL: the number is one of a text of them (``listed``): one bind, however many they are, and each has them anew.
+
+    PostgreSQL sees a literal array, and knows how many rows to expect.
+    """
+    # No Boolean: SQLAlchemy would ask SQLite whether it equals 1, and no index knows that.
+    return _OneOf(number, ids, type_=NullType())
 
 
 class _Numbers(Values):
@@ -118,6 +134,11 @@ class _JsonList(PerDialect):
     inherit_cache = True
 
 
+class _OneOf(PerDialect):
+    word = "one_of"
+    inherit_cache = True
+
+
 @compiles(_JsonRows, "sqlite")
 def _json_rows_sqlite(element: _JsonRows, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(func.json_each(*element.clauses), **options)
@@ -160,3 +181,18 @@ def _json_list_sqlite(element: _JsonList, compiler: SQLCompiler, **options: Any)
 @compiles(_JsonList, "postgresql")
 def _json_list_postgresql(element: _JsonList, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(cast(func.json_agg(*element.clauses), Text), **options)
+
+
+@compiles(_OneOf, "sqlite")
+def _one_of_sqlite(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:
+    number, ids = element.clauses
+    values = func.json_each(ids).table_valued("value")
+    # As it comes a value has no type, and SQLite would walk through the table and compare.
+    return compiler.process(number.in_(select(cast(values.c.value, BigInteger))), **options)
+
+
+@compiles(_OneOf, "postgresql")
+def _one_of_postgresql(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:
+    number, ids = element.clauses
+    array = cast(func.translate(ids, literal_column("'[]'"), literal_column("'{}'")), ARRAY(BigInteger))
+    return compiler.process(number == func.any(array), **options)

@@ -9,6 +9,9 @@ from alembic import op
 def upgrade() -> None:
     _narrow("refresh_at", "refresh_at IS NOT NULL")
     _narrow("stands_from", "stands_from > coalesce(last_order_at, 0)")
+    op.drop_index("ix_orders_customer_day", table_name="orders")
+    columns = ["customer_id", "day", "ordered_at", "refunded_at", "store_id", "total"]
+    op.create_index("ix_orders_customer_day", "orders", columns)
 
 
 def _narrow(column: str, where: str) -> None:
