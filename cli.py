@@ -123,17 +123,20 @@ def demo(folder: str) -> int:
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @format_option("text", "json", "github")
 @click.option("--watch", "again", is_flag=True, help="Check again whenever a file changes; Ctrl-C ends it.")
+@click.option("--cost", is_flag=True, help="Warn of rules that read all guests or all orders, by your own data.")
 @click.pass_obj
-def validate(root: Path, files: tuple[str, ...], shape: str, *, again: bool) -> int:
+def validate(root: Path, files: tuple[str, ...], shape: str, *, again: bool, cost: bool) -> int:
     """Check every file of the home, or those named: each problem with its place and cure."""
     from engine.console.checking import check, printed, watch
 
     if again:
+        if cost:
+            raise click.UsageError("--watch goes without --cost: that asks the database.")
         if shape != "text":
             raise click.UsageError("--watch is for a person who looks on: it prints text only.")
         watch(root, files, os.environ, language(), clock=clock, say=say, sleep=time.sleep)
         return 0
-    problems = check(root, files, os.environ, clock().date())
+    problems = check(root, files, os.environ, clock().date(), cost_at=clock() if cost else None)
     say(printed(problems, shape, language()))
     return int(any(problem.is_error for problem in problems))
 

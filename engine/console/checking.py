@@ -24,13 +24,21 @@ from engine.vocabulary.home import Checked, checked_home
 CHECKED: Final = ("config", "rules", "templates")
 
 
-def check(root: Path, files: Sequence[str], environ: Mapping[str, str], today: date) -> list[Problem]:
+def check(
+    root: Path, files: Sequence[str], environ: Mapping[str, str], today: date, *, cost_at: datetime | None = None
+) -> list[Problem]:
     """Give the problems of the whole home, or of ``files``: paths from here or from the home, files or folders.
+
+    ``cost_at``: with what rules would cost at that moment, by the home's own data.
 
     Raises ``MistypedError`` for a path that is not there or not in the home.
     """
     checked = checked_home(root, environ, today)
     found = [*checked.problems, *mappings(root)[1], *names_not_in_the_data(checked)]
+    if cost_at is not None:
+        from engine.console.efforts import costs  # only here: it needs the whole engine
+
+        found += costs(root, environ, cost_at)
     problems = ordered([*found, *_without_rules(root), *_templates_on_trial(checked)])
     if not files:
         return problems

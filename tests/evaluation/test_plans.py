@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from small_world import CHICAGO, CONFIG, Cafe, at, home_of, rule_of
-from sqlalchemy import Engine, Table, event, insert
+from sqlalchemy import Engine, Table, Text, cast, event, func, insert, select, true
 
+from engine.database.facts import rebuild, recompute
 from engine.database.tables import (
     coupons,
     customer_facts,
@@ -31,6 +34,9 @@ from engine.database.tables import (
     refunds,
     tier_changes,
 )
+from engine.evaluation.runner import run_due
+from engine.starter.home import HomeAnswers, create_home
+from engine.vocabulary.home import Home, load_home
 from engine.vocabulary.reference import sections
 
 NOW = at("2026-05-04 10:00")
@@ -74,11 +80,16 @@ class Asked:
         if self._wanted in statement:
             self.statements.append((statement, parameters))
 
-    def read_whole(self, statement: str, parameters: Any) -> list[str]:
-        """Give the large tables that are read from end to end."""
+    def read_whole(self, statement: str, parameters: Any, *, of_its_own_accord: bool = False) -> list[str]:
+        """Give the large tables that are read from end to end.
+
+        ``of_its_own_accord``: PostgreSQL may do so where it thinks that cheaper.
+        """
         sqlite = self._db.dialect.name == "sqlite"
         with self._db.connect() as conn:
-            if not sqlite:  # a table as small as a test's would be read whole; asked is whether there is another way
+            if (
+                not sqlite and not of_its_own_accord
+            ):  # a table as small as a test's would be read whole; asked is whether there is another way
                 conn.exec_driver_sql("SET enable_seqscan = off")
             told = conn.exec_driver_sql(
                 f"EXPLAIN {'QUERY PLAN' if sqlite else '(FORMAT JSON)'} {statement}", parameters
@@ -101,8 +112,11 @@ def _scans(lines: Sequence[str], statement: str) -> Iterator[str]:
 
 
 def _sequential(node: Mapping[str, Any]) -> Iterator[str]:
-    if node["Node Type"] == "Seq Scan" and node["Relation Name"] in {table.name for table in LARGE}:
-        yield f"{node['Relation Name']}: Seq Scan {node['Alias']}"
+    kind, name = node["Node Type"], node.get("Relation Name")
+    by_index = kind in {"Index Scan", "Index Only Scan"} and "Index Cond" not in node
+    whole = kind == "Seq Scan" or (by_index and name in {orders.name, order_items.name})
+    if whole and name in {table.name for table in LARGE}:
+        yield f"{name}: {kind} {node['Alias']}"
     for inner in node.get("Plans", ()):
         yield from _sequential(inner)
 
@@ -187,3 +201,75 @@ def test_no_trigger_reads_all_guests_or_all_they_ever_did(filled: Cafe) -> None:
     }
     left = {word: [each for each in tables if each not in of_events] for word, tables in whole.items()}
     assert {word: tables for word, tables in left.items() if tables} == {}
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Home:
+    """The home that an owner begins with, and its twelve rules."""
+    create_home(tmp_path / "home", answers=HomeAnswers())
+    return load_home(tmp_path / "home", {})
+
+
+def many_more_orders(cafe: Cafe) -> None:
+    """So many that PostgreSQL has a choice between reading all and an index, with the statistics to make it by."""
+    if cafe.db.dialect.name == "sqlite":
+        return
+    c, number = orders.c, func.generate_series(1, 25).table_valued("n", name="more").render_derived()
+    names = ["source", "external_id", "customer_id", "ordered_at", "clock", "day", "total"]
+    copies = select(
+        c.source, c.external_id + "/" + cast(number.c.n, Text), c.customer_id, c.ordered_at - number.c.n * 86_400 * 9,
+        c.clock, c.day - number.c.n * 9, c.total,
+    )  # fmt: skip
+    with cafe.db.begin() as conn:
+        conn.execute(insert(orders).from_select(names, copies.select_from(orders.join(number, true()))))
+
+
+def of_a_daily_run(cafe: Cafe, home: Home) -> tuple[Asked, Asked]:
+    """What is asked on the first day, and on the next, after which nothing is left behind."""
+    with cafe.db.begin() as conn:
+        rebuild(conn, NOW)
+    if cafe.db.dialect.name == "postgresql":
+        with cafe.db.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.exec_driver_sql("ANALYZE")
+    with Asked(cafe.db) as first:
+        assert run_due(cafe.db, home, NOW).balanced
+    with cafe.db.begin() as conn:
+        recompute(conn, range(1, 20), NOW)  # as an import does
+    with Asked(cafe.db) as second:
+        assert run_due(cafe.db, home, NOW + timedelta(days=1), dry_run=True).balanced
+    return first, second
+
+
+def test_no_shipped_rule_reads_all_orders_in_a_daily_run(filled: Cafe, shipped: Home) -> None:
+    many_more_orders(filled)
+    home = replace(shipped, config=replace(shipped.config, fresh=None))
+    ids = [rule.id for rule in home.rules]
+    first, second = of_a_daily_run(filled, home)
+    for asked in (first, second):
+        whole = {
+            rule: [each for each in asked.read_whole(*each, of_its_own_accord=True) if each.startswith("orders:")]
+            for rule, each in zip(ids, asked.statements, strict=True)
+        }
+        assert {rule: tables for rule, tables in whole.items() if tables} == {}
+    crossed = {rule for rule, (text, _) in zip(ids, second.statements, strict=True) if "moved AS MATERIALIZED" in text}
+    of_everybody = {rule for rule, (text, _) in zip(ids, first.statements, strict=True) if "moved AS" in text}
+    assert of_everybody == set()
+    quiet = {"second-visit", "reward-waiting", "at-risk", "big-spender-quiet", "win-back", "long-lost"}
+    assert crossed == quiet or filled.db.dialect.name == "postgresql"  # where others hold back what is seen
+
+
+def test_without_its_indexes_one_would(filled: Cafe, shipped: Home) -> None:
+    many_more_orders(filled)
+    home = replace(shipped, config=replace(shipped.config, fresh=None))
+    first, _ = of_a_daily_run(filled, home)
+    with filled.db.begin() as conn:
+        for index in orders.indexes:
+            index.drop(conn)
+    try:
+        found = {each.split(":")[0] for each in first.read_whole(*first.statements[5], of_its_own_accord=True)}
+    finally:
+        with filled.db.begin() as conn:
+            for index in orders.indexes:
+                index.create(conn)
+    assert home.rules[5].id == "tenth-visit"
+    assert "orders" in found
