@@ -1,0 +1,119 @@
+"""docs/chain.md, as it says: the roles and what each may do, a dump that is brought back, and the questions of who watches."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres_server import PostgresServer, find_programs
+
+from .conftest import AT, NOW, Regulars, lines, make_home, write_files
+
+PAGE = (Path(__file__).parents[2] / "docs" / "chain.md").read_text(encoding="utf-8")
+ROLES, GRANTS, *QUESTIONS = re.findall(r"^```sql\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+OWNER, WORKER, READER = (f"regulars_{each}" for each in ("owner", "worker", "reader"))
+
+
+@pytest.fixture
+def chain(postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
+    for statement in filter(str.strip, ROLES.split(";\n")):
+        # Roles are the server's, which other tests use at the same time.
+        with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            postgres_server.run(statement)
+    name = postgres_server.create()
+    postgres_server.run(f'ALTER DATABASE "{name}" OWNER TO {OWNER}')
+    root = make_home(tmp_path / "home")
+    config = root / "config" / "regulars.yaml"
+    text = config.read_text(encoding="utf-8").replace("sqlite:///regulars.db ", "env:DATABASE_URL ")
+    config.write_text(text, encoding="utf-8")
+    chain = Chain(postgres_server, name, root, monkeypatch)
+    chain.say(OWNER, GRANTS.replace("DATABASE regulars ", f'DATABASE "{name}" '))
+    yield chain
+    postgres_server.drop(chain.name)
+
+
+class Chain:
+    """One home, and a database of the roles."""
+
+    def __init__(self, server: PostgresServer, name: str, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.server, self.name, self.root, self.patch = server, name, root, patch
+
+    def say(self, role: str, statements: str) -> None:
+        with psycopg.connect(self.server.url(self.name, role), autocommit=True) as conn:
+            conn.execute(statements)
+
+    def called(self, regulars: Regulars, role: str, *words: object):
+        self.patch.setenv("DATABASE_URL", self.server.url(self.name, role))
+        return regulars("--home", self.root, *words)
+
+    def program(self, name: str, *words: str) -> None:
+        url = self.server.url("", OWNER)
+        host = url.partition("host=")[2]
+        said = subprocess.run(
+            [find_programs() / name, "--host", host, "--username", OWNER, *words],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said.returncode == 0, said.stderr
+
+
+def test_each_role_does_what_the_page_says_and_a_dump_that_is_brought_back_sends_nothing_again(
+    chain: Chain, regulars: Regulars, tmp_path: Path
+):
+    def ends(role: str, *words: object) -> int:
+        return chain.called(regulars, role, *words).exit_code
+
+    assert ends(WORKER, "log") == 75, "there are no tables yet, and a worker makes none"
+    assert "partition" in chain.called(regulars, OWNER, "months").stdout
+    assert ends(WORKER, "import", *write_files(tmp_path / "files")) == 0
+    assert ends(WORKER, "run", "--as-of", AT) == 0
+    assert ends(WORKER, "approve", "--all", "--by", "Dana") == 0
+    chain.program("pg_dump", "--format=custom", f"--file={tmp_path / 'regulars.dump'}", chain.name)
+    assert ends(WORKER, "dispatch", "--as-of", AT) == 0
+    assert "let the owner of the tables call" in chain.called(regulars, WORKER, "months").stdout
+    may_only_read(chain, regulars)
+    brought_back(chain, regulars, tmp_path / "regulars.dump")
+
+
+def may_only_read(chain: Chain, regulars: Regulars) -> None:
+    sent = lines(chain.called(regulars, READER, "log", "--format", "json"))
+    assert {row["state"] for row in sent} >= {"sent"}
+    proved = chain.called(regulars, READER, "verify", "--as-of", AT)
+    assert proved.exit_code == 0, proved.stdout
+    refused = chain.called(regulars, READER, "stop")
+    assert refused.exit_code == 75
+    assert refused.stderr == "This PostgreSQL user may not do that. It needs the rights of the database's owner.\n"
+    for question in QUESTIONS:
+        chain.say(READER, question)
+    for role in (WORKER, READER):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            chain.say(role, "CREATE TABLE public.mine (id integer)")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        chain.say(READER, "DELETE FROM dispatches")
+
+
+def brought_back(chain: Chain, regulars: Regulars, dump: Path) -> None:
+    """What was handed over after the dump is known from the journal, and partitions, sequences and rights are back."""
+    mails = sorted(each.name for each in (chain.root / "outbox").rglob("*.eml"))
+    assert mails
+    before, chain.name = chain.name, chain.server.create()
+    chain.server.drop(before)
+    chain.server.run(f'ALTER DATABASE "{chain.name}" OWNER TO {OWNER}')
+    chain.program("pg_restore", "--exit-on-error", f"--dbname={chain.name}", str(dump))
+    assert chain.called(regulars, WORKER, "dispatch", "--as-of", AT).exit_code == 75
+    reconciled = chain.called(regulars, OWNER, "restore", "--reconcile", "--by", "Dana")
+    assert reconciled.exit_code == 0, reconciled.stderr
+    assert chain.called(regulars, WORKER, "dispatch", "--as-of", AT).exit_code == 0
+    assert sorted(each.name for each in (chain.root / "outbox").rglob("*.eml")) == mails
+    unsure = lines(chain.called(regulars, READER, "log", "--state", "uncertain", "--format", "json"))
+    assert len(unsure) >= len(mails)
+    verified = chain.called(regulars, READER, "verify", "--as-of", AT)
+    assert verified.exit_code == 0, verified.stdout
+    months = {
+        row["month"]: row["kept_in"] for row in lines(chain.called(regulars, OWNER, "months", "--format", "json"))
+    }
+    assert months[f"{NOW:%Y-%m}"] == "partition"
