@@ -61,7 +61,7 @@ def _rebuild(  # noqa: PLR0917 (all that a table is)
     columns: Sequence[Any],
     indexes: Callable[[], None],
     storage: str,
-    month: Callable[[Any], Any],
+    month: Callable[[Any], tuple[Any, Any]],
     keys: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Make a table anew by its columns and constraints, and fill it from the old one, which is then dropped."""
@@ -103,20 +103,20 @@ def _put_aside_on_postgresql(name: str, old: str) -> None:
     op.execute(f"ALTER SEQUENCE {name}_id_seq RENAME TO {old}_id_seq")
 
 
-def _fill(name: str, old: str, columns: Sequence[Any], month: Callable[[Any], Any], storage: str) -> None:
+def _fill(name: str, old: str, columns: Sequence[Any], month: Callable[[Any], tuple[Any, Any]], storage: str) -> None:
     names = [each.name for each in columns if isinstance(each, sa.Column)]
     before = sa.table(old, *(sa.column(each) for each in names if each != "month"))
-    its_month = month(before)
+    its_month, rows = month(before)
     conn = op.get_bind()
     if _on_postgresql():
-        for each in conn.scalars(sa.select(its_month).select_from(before).distinct().order_by(its_month)).all():
+        for each in conn.scalars(sa.select(its_month).select_from(rows).distinct().order_by(its_month)).all():
             after = each + 1 if each % 100 < 12 else (each // 100 + 1) * 100 + 1  # noqa: PLR2004 (December)
             op.execute(
                 f"CREATE TABLE {name}_{each} PARTITION OF {name} FOR VALUES FROM ({each}) TO ({after}) WITH ({storage})"
             )
     values = [its_month if each == "month" else before.c[each] for each in names]
     target = sa.table(name, *(sa.column(each) for each in names))
-    op.execute(sa.insert(target).from_select(names, sa.select(*values).order_by(before.c.id)))
+    op.execute(sa.insert(target).from_select(names, sa.select(*values).select_from(rows).order_by(before.c.id)))
     if _on_postgresql():
         numbers = sa.table(f"{old}_id_seq", sa.column("last_value"), sa.column("is_called"))
         standing = sa.select(numbers.c.last_value, numbers.c.is_called)
@@ -137,28 +137,23 @@ def _of(at: Any) -> Any:
     return sa.cast(sa.func.strftime("%Y%m", at, "unixepoch"), sa.Integer)
 
 
-def _month_of_match(before: Any) -> Any:
+def _month_of_match(before: Any) -> tuple[Any, Any]:
+    """SQL: the month, and the rows with all that it is worked out from. Joined: looked up one by one it takes long."""
     matches = sa.table("matches", sa.column("id"), sa.column("matched_at"))
-    return (
-        sa.select(_of(matches.c.matched_at))
-        .where(matches.c.id == before.c.match_id)
-        .correlate(before)
-        .scalar_subquery()
-    )
+    return _of(matches.c.matched_at), before.join(matches, matches.c.id == before.c.match_id)
 
 
-def _of_dispatch(before: Any) -> Any:
+def _of_dispatch(before: Any) -> tuple[Any, Any]:
     dispatches = sa.table("dispatches", sa.column("id"), sa.column("month"))
-    return (
-        sa.select(dispatches.c.month).where(dispatches.c.id == before.c.dispatch_id).correlate(before).scalar_subquery()
-    )
+    return dispatches.c.month, before.outerjoin(dispatches, dispatches.c.id == before.c.dispatch_id)
 
 
-def _month_of_trail(before: Any) -> Any:
-    return sa.func.coalesce(_of_dispatch(before), _of(before.c.at))
+def _month_of_trail(before: Any) -> tuple[Any, Any]:
+    month, rows = _of_dispatch(before)
+    return sa.func.coalesce(month, _of(before.c.at)), rows
 
 
-def _month_of_event(before: Any) -> Any:
+def _month_of_event(before: Any) -> tuple[Any, Any]:
     return _of_dispatch(before)
 
 
