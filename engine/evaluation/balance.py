@@ -71,13 +71,13 @@ class Balance:
         """Count the dispatches by state."""
         return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked_of_ledger)}
 
-    def holds(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
+    def holds(self, matched: int, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
         """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
 
         How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
         """
         return (
-            sum(each.count for each in judged) == self.matched()
+            sum(each.count for each in judged) == matched
             and all((each.verdict == "refused") == (each.reason is not None) for each in judged)
             and self._is_even(judged, queued, steps)
         )

@@ -293,18 +293,18 @@ class _Evaluation:
         held = self._brake(conn, rule, row, counts["act"]) if counts["act"] else None
         if counts["act"]:
             self._queue(conn, rule, row, judged, held)
-        queued = balance.queued()
+        matched, queued = balance.matched(), balance.queued()
         return RuleResult(
             rule=rule.id,
             path=rule.path,
             due=True,
-            matched=balance.matched(),
+            matched=matched,
             act=counts["act"],
             control=counts["control"],
             refused=refused,
             queued=queued,
             held=held,
-            balanced=balance.holds(judged, queued, rule.steps),
+            balanced=balance.holds(matched, judged, queued, rule.steps),
         )
 
     def _queue(self, conn: Connection, rule: Rule, row: Registered, judged: Sequence[Judged], held: str | None) -> None:

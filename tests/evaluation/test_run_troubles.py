@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from small_world import Cafe, at, rule_of
+from sqlalchemy import Connection, delete, select, update
 from test_runs import BIRTHDAY, DAY, MONDAY, ORDERED, few_guests
 
 from engine.database.facts import rebuild
+from engine.database.tables import dispatches, matches
+from engine.evaluation.queue import Queue
 from engine.evaluation.runner import run_due
 from engine.vocabulary.conditions import Orders
 
@@ -72,3 +76,35 @@ def test_a_coupon_that_is_over_is_promised_to_nobody(cafe: Cafe) -> None:
     assert "its coupon was valid until 2026-05-03" in result.problems[0]
     last_day = actions.replace("2026-05-03", "2026-05-04")
     assert cafe.run(f"{BIRTHDAY}{last_day}", now=MONDAY).rules[0].act == 1
+
+
+@pytest.mark.parametrize("trouble", ["missing", "of another guest", "of one who gets nothing", "without a reason"])
+def test_a_run_that_does_not_add_up_is_red(cafe: Cafe, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    from engine.evaluation import runner
+
+    def spoilt(conn: Connection, queue: Queue) -> None:
+        write(conn, queue)
+        first, last, none = conn.scalars(select(matches.c.id).order_by(matches.c.customer_id)).all()
+        its = dispatches.c.match_id == last, dispatches.c.step == 2
+        if trouble == "missing":
+            conn.execute(delete(dispatches).where(*its))
+        elif trouble != "without a reason":
+            whose = first if trouble == "of another guest" else none
+            conn.execute(update(dispatches).where(*its).values(match_id=whose, part=1))
+
+    def unreasoned(conn: Connection, *given: Any, **options: Any) -> None:
+        find(conn, *given, **options)
+        if trouble == "without a reason":
+            conn.execute(update(matches).where(matches.c.verdict == "refused").values(reason=None))
+
+    write, find = runner.write_dispatches, runner.write_matches
+    monkeypatch.setattr(runner, "write_dispatches", spoilt)
+    monkeypatch.setattr(runner, "write_matches", unreasoned)
+    cafe.guest(birthday=504)
+    cafe.guest(birthday=504)
+    cafe.guest(birthday=504, email=None)
+    home = replace(cafe.home, rules=(rule_of(f"{BIRTHDAY}actions:\n  - coupon: treat\n  - email: gift\n"),))
+    with cafe.db.begin() as conn:
+        rebuild(conn, MONDAY)
+    (result,) = run_due(cafe.db, home, MONDAY).rules
+    assert (result.matched, result.act, result.bug, result.balanced) == (3, 2, None, False)
