@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,15 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import func, insert, select, update
 
 from benchmarks.crowd import AS_OF, next_day
 from benchmarks.ground import Ground, World
+from benchmarks.limits import ROOT, environment
 from benchmarks.measure import Measure, Mismatch, Pair, at_most, grows
 from benchmarks.undo import Undo
+from engine.database.facts import bring_to
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import orders, rules
 from engine.dispatch import health
@@ -31,7 +31,6 @@ from engine.evaluation.runner import run_due
 
 NEXT: Final = AS_OF + timedelta(days=1)
 RULES: Final = 12
-ROOT: Final = Path(__file__).parents[1]
 _SCAN: Final = "bare scan: count, sum and newest day of all orders"
 _DAILY: Final = at_most(0.15, plus=0.015 * RULES)
 
@@ -104,6 +103,7 @@ def a_day_later(world: World) -> Iterator[World]:
             last = conn.scalar(select(func.max(orders.c.id))) or 0
             conn.execute(insert(orders), list(next_day(mine.size)))
             apply_delta(conn, after_id=last, as_of=NEXT)
+            bring_to(conn, NEXT)
         yield mine
 
 
@@ -160,7 +160,7 @@ def _command(ground: Ground, on: str) -> Iterator[Pair]:
             text=True,
             check=False,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment(),
         )
         if '"balanced": true' not in done.stdout:
             raise Mismatch(f"`regulars run` ended with {done.returncode}: {done.stderr.strip()[-300:]}")

@@ -60,12 +60,18 @@ def measures(ground: Ground) -> Iterator[Measure]:
         )
 
 
+def environment() -> dict[str, str]:
+    """Give what a program of the project is started with: as installed, its modules are compiled once and kept."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(ROOT)}
+
+
 def program(*words: str) -> Callable[[], str]:
     """Give a way to run Python with these words from the project's folder; ``Mismatch`` where it fails."""
 
     def run() -> str:
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=ROOT, env=env)
+        done = subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, check=False, cwd=ROOT, env=environment()
+        )
         if done.returncode:
             raise Mismatch(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
         return done.stdout

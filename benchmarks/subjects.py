@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import engines, evaluation, handmade, importing, limits, pieces, sending
+from benchmarks import engines, evaluation, handmade, importing, limits, sending, upkeep
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
@@ -13,8 +13,8 @@ SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "evaluation": evaluation.measures,
     "handmade": handmade.measures,
     "engines": engines.measures,
-    "pieces": pieces.measures,
     "importing": importing.measures,
+    "upkeep": upkeep.measures,
     "sending": sending.measures,
     "limits": limits.measures,
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from benchmarks.ground import World
-from engine.database.tables import audit, coupons, dispatches, matches, metadata, rules, runs
+from engine.database.tables import audit, coupons, dispatches, matches, metadata, rules, runs, touched
 
 #: What a run writes to, what points at others first.
 WRITTEN: Final = (audit, coupons, dispatches, matches, runs)
+#: What a rule's row remembers of its last evaluation.
+_SEEN: Final = ("watermark", "seen_tick")
 
 
 class Undo:
@@ -20,15 +22,20 @@ class Undo:
         self._db = world.db
         with self._db.connect() as conn:
             self._last = {table.name: _last(conn, table.name) for table in WRITTEN}
-            self._rules = {row.id: row.watermark for row in conn.execute(select(rules.c.id, rules.c.watermark))}
+            self._rules = {row.id: row._asdict() for row in conn.execute(select(rules))}
+            self._touched = [dict(row) for row in conn.execute(select(touched)).mappings()]
 
     def __call__(self) -> None:
-        """Take out what was written since, and set the watermarks as they were: of a rule not known then to none."""
+        """Take out what was written since, and make the rules' rows as they were: one not known then was never run."""
         with self._db.begin() as conn:
             for table in WRITTEN:
                 conn.execute(delete(table).where(table.c.id > self._last[table.name]))
             for row in conn.scalars(select(rules.c.id)).all():
-                conn.execute(update(rules).where(rules.c.id == row).values(watermark=self._rules.get(row)))
+                was = self._rules.get(row, {})
+                conn.execute(update(rules).where(rules.c.id == row).values({name: was.get(name) for name in _SEEN}))
+            conn.execute(delete(touched))
+            if self._touched:
+                conn.execute(insert(touched), self._touched)
         tidy(self._db)
 
     def added(self) -> int:
@@ -41,17 +48,18 @@ class Undo:
             return sum(conn.execute(each).scalar_one() for each in new)
 
 
-def tidy(db: object) -> None:
+def tidy(db: Engine) -> None:
     """Let PostgreSQL sweep what was taken out, as its own vacuum would by and by; write SQLite's log back."""
-    raw = db.raw_connection()  # type: ignore[attr-defined]  # an Engine
+    raw = db.raw_connection()
     try:
-        if raw.driver_connection.__class__.__module__.startswith("psycopg"):
-            raw.driver_connection.autocommit = True
+        driver: Any = raw.driver_connection
+        if db.dialect.name == "postgresql":
+            driver.autocommit = True
             for table in WRITTEN:
-                raw.driver_connection.execute(f'VACUUM "{table.name}"')
-            raw.driver_connection.autocommit = False
+                driver.execute(f'VACUUM "{table.name}"')
+            driver.autocommit = False
         else:
-            raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         raw.close()
 
