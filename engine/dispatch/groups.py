@@ -163,8 +163,10 @@ class GroupFence:
         for number in range(TRIES):
             if self.broken is not None:  # its commit may stand, and only the answer to that was lost
                 known = self._known(asked)
-                if known is None or known[0]:
-                    return known[0] if known is not None else []
+                if known is None:
+                    continue
+                if known[0]:
+                    return known[0]
                 asked = known[1]
             self.at = self.desk.now()
             try:

@@ -25,7 +25,7 @@ class AnyRule(dict):
 
 def work(url: str, root: Path, port: int) -> None:
     cafe = Cafe(open_db(url), rules=AnyRule())
-    mail = SmtpConnector("127.0.0.1", port, tls="none")
+    mail = SmtpConnector("127.0.0.1", port, tls="none", connections=3)
     send_due(a_desk(cafe, a_home(root), Clock(), email=mail))
 
 

@@ -1,0 +1,264 @@
+"""Several messages at the fence together: each passes or not by itself, and what goes wrong with one harms no other."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, update
+
+from connectors.base import Outcome
+from engine.database.tables import audit, budget_uses, customers, dispatches, payloads
+from engine.dispatch import batches, groups
+from engine.dispatch.budgets import Budgets
+from engine.dispatch.history import check
+from engine.dispatch.journal import JournalError, records
+from engine.dispatch.stages import send_due
+from engine.language.budgets import Budget
+
+from .test_lost_answers import lose
+from .world import NOW, Clock, Sink, a_desk, a_home
+
+__all__ = ["lose"]  # a fixture
+SIXTEEN_MINUTES = timedelta(minutes=16)
+SENT = Outcome("sent", "250", provider_id="q1")
+
+
+class KilledError(BaseException):
+    """Stands for a worker that is gone at once."""
+
+
+@dataclass
+class Post(Sink):
+    """A mail server that is written to over several connections; ``becomes`` tells what becomes of a recipient."""
+
+    most: int = 3
+    becomes: dict[str, Outcome] = field(default_factory=dict)  #: before the fence where its code begins with early
+    groups: list[list[str]] = field(default_factory=list)
+    after_fence: object = None
+
+    def send_group(self, messages, handoff, upcoming=()):  # noqa: ARG002 (the contract's)
+        assert len(messages) <= self.most
+        self.groups.append([each.recipient.partition("@")[0] for each in messages])
+        ends = [self.becomes.get(name, SENT) for name in self.groups[-1]]
+        ready = [place for place, each in enumerate(ends) if not each.code.startswith("early ")]
+        self.before_fence()
+        may = handoff(ready) if ready else ()
+        if self.after_fence:
+            self.after_fence()
+        self.accepted += [
+            messages[place] for place in ready if place in may and ends[place].kind in {"sent", "unknown"}
+        ]
+        no = Outcome("not_now", "fence", counts_attempt=False)
+        return [end if place in may or place not in ready else no for place, end in enumerate(ends)]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return a_home(tmp_path)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def waiting(cafe, number):
+    """Give the messages to so many guests, guest1 and so on."""
+    return [cafe.message(guest) for guest in [cafe.guest() for _ in range(number)]]
+
+
+def names(post):
+    return sorted(each.recipient.partition("@")[0] for each in post.accepted)
+
+
+def test_a_group_has_one_commit_and_one_record_and_the_answers_come_with_the_next(cafe, home, clock):
+    made = waiting(cafe, 5)
+    post = Post()
+    post.before_fence = lambda: seen.append([cafe.state(each) for each in made])
+    seen = []
+    assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 5}
+    assert post.groups == [["guest1", "guest2", "guest3"], ["guest4", "guest5"]]
+    assert seen == [["claimed"] * 5, ["handoff"] * 3 + ["claimed"] * 2]
+    assert [each.dispatch_id for each in records(home.root / "journal")] == made
+    row = cafe.row(made[0])
+    assert (row.provider_id, row.provider_reply, row.attempts, row.handed_at, row.rescues) == ("q1", "250", 1, NOW, 0)
+    with cafe.db.begin() as conn:
+        assert list(check(conn)) == []
+        assert len(conn.execute(select(payloads)).all()) == 5
+        moves = conn.scalars(select(audit.c.dispatch_id).where(audit.c.after == "handoff").order_by(audit.c.id)).all()
+    assert moves == made
+
+
+def test_an_opt_out_and_an_erasure_that_commit_meanwhile_stop_just_those(cafe, home, clock):
+    guests = [cafe.guest() for _ in range(4)]
+    made = [cafe.message(each) for each in guests]
+    post = Post(most=4)
+
+    def meanwhile():
+        cafe.opt_out(guests[1].email_id)
+        with cafe.db.begin() as conn:
+            conn.execute(update(customers).where(customers.c.id == guests[2].id).values(erased_at=NOW))
+
+    post.before_fence = meanwhile
+    assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"blocked": 2, "sent": 2}
+    assert [cafe.outcome(each) for each in made] == ["sent", "blocked: no_consent", "blocked: erased", "sent"]
+    assert names(post) == ["guest1", "guest4"]
+    assert len(list(records(home.root / "journal"))) == 2
+
+
+def test_what_ends_before_or_after_the_fence_ends_so_for_one(cafe, home, clock):
+    made = waiting(cafe, 4)
+    post = Post(most=4)
+    post.becomes = {
+        "guest1": Outcome("no", "early 550 5.1.1", endpoint="hard"),
+        "guest2": Outcome("unknown", "dropped at dot", channel="failure"),
+        "guest3": Outcome("not_now", "451"),
+    }
+    send_due(a_desk(cafe, home, clock, email=post))
+    told = [cafe.outcome(each) for each in made]
+    assert told == ["rejected: no_such_address", "uncertain: no_answer", "pending: not_now", "sent"]
+
+
+def test_no_two_of_one_guest_or_one_inbox_stand_at_the_fence_together(cafe, home, clock):
+    first, shared = cafe.guest(), cafe.guest()
+    partner = cafe.guest(email_id=shared.email_id)
+    made = [cafe.message(each) for each in (first, first, shared, partner)]
+    post = Post(most=4)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert all(len(group) == len(set(group)) for group in post.groups)
+    assert [cafe.outcome(each) for each in made] == ["sent", "pending: capped", "sent", "pending: capped"]
+
+
+def test_a_budget_lets_as_many_of_a_group_go_as_it_has_room_for(cafe, home, clock):
+    cafe.budgets = Budgets({"email": Budget(Decimal(2), "day")})
+    made = waiting(cafe, 4)
+    post = Post(most=4)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: budget", "pending: budget"]
+    with cafe.db.begin() as conn:
+        assert conn.scalars(select(budget_uses.c.used)).all() == [2]
+
+
+def test_where_the_journal_cannot_be_written_none_of_the_group_leaves(cafe, home, clock, monkeypatch):
+    made, post = waiting(cafe, 5), Post()
+    desk = a_desk(cafe, home, clock, email=post)
+    really, asked = desk.journal.note_all, []
+
+    def full(*args, **how):
+        asked.append(None)
+        if len(asked) == 2:
+            raise JournalError("the disk is full")
+        really(*args, **how)
+
+    monkeypatch.setattr(desk.journal, "note_all", full)
+    with pytest.raises(JournalError):
+        send_due(desk)
+    assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["pending"] * 2
+    assert names(post) == ["guest1", "guest2", "guest3"]
+
+
+@pytest.mark.parametrize("made", [[True], [False], [False, True]])
+def test_a_lost_answer_to_the_commit_lets_each_go_once(cafe, home, lose, clock, made):
+    messages, post = waiting(cafe, 6), Post()
+    post.before_fence = lambda: lose(*made) if len(post.groups) == 2 else None
+    assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 6}
+    assert [cafe.state(each) for each in messages] == ["sent"] * 6
+    assert names(post) == [f"guest{number}" for number in range(1, 7)]
+    with cafe.db.begin() as conn:
+        assert list(check(conn)) == []
+
+
+def test_a_lease_that_is_lost_is_that_ones_alone(cafe, home, clock):
+    made, post = waiting(cafe, 3), Post()
+    post.before_fence = lambda: cafe.set(made[1], lease_token=7)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.state(each) for each in made] == ["sent", "claimed", "sent"]
+    assert names(post) == ["guest1", "guest3"]
+
+
+@pytest.mark.parametrize("where", ["before_fence", "after_fence"])
+def test_a_worker_that_is_gone_in_the_middle_sends_nothing_twice(cafe, home, clock, where, monkeypatch):
+    made, post = waiting(cafe, 6), Post()
+
+    def die():
+        if len(post.groups) == 2:
+            raise KilledError
+
+    setattr(post, where, die)
+    monkeypatch.setattr("engine.dispatch.stages.write_late", lambda _: None)  # the dead write nothing
+    with pytest.raises(KilledError):
+        send_due(a_desk(cafe, home, clock, email=post))
+    clock.at += SIXTEEN_MINUTES
+    again = Post()
+    send_due(a_desk(cafe, home, clock, email=again))
+    told = [cafe.state(each) for each in made]
+    assert told == (["uncertain"] * 3 + ["sent"] * 3 if where == "before_fence" else ["sent"] * 3 + ["uncertain"] * 3)
+    assert len(names(post) + names(again)) == len(set(names(post) + names(again)))
+    with cafe.db.begin() as conn:
+        assert list(check(conn)) == []
+
+
+def test_what_kills_its_worker_is_found_alone_in_a_batch(cafe, home, clock, monkeypatch):
+    made = waiting(cafe, 6)
+    for _ in range(6):
+        desk = a_desk(cafe, home, clock, email=Post())
+        really = desk.composer.compose
+
+        def compose(draft, together, at, really=really):
+            if together[0].id == made[2]:
+                raise KilledError
+            return really(draft, together, at)
+
+        monkeypatch.setattr(desk.composer, "compose", compose)
+        try:
+            send_due(desk)
+            break
+        except KilledError:
+            clock.at += SIXTEEN_MINUTES
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "dead: poison", "sent", "sent", "sent"]
+
+
+def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, clock, monkeypatch):
+    made, post = waiting(cafe, 3), Post()
+    monkeypatch.setattr(batches, "plainly", lambda *_, **__: 1 // 0)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.state(each) for each in made] == ["sent"] * 3
+    assert (post.groups, post.asked) == ([], 3)
+
+
+def test_a_bug_at_the_fence_of_a_group_is_tried_with_each_alone(cafe, home, clock, monkeypatch):
+    made, post = waiting(cafe, 3), Post()
+    monkeypatch.setattr(groups, "pass_together", lambda *_, **__: 1 // 0)
+    desk = a_desk(cafe, home, clock, email=post)
+    send_due(desk)
+    assert [cafe.state(each) for each in made] == ["sent"] * 3
+    assert [cafe.row(each).attempts for each in made] == [1, 1, 1]
+    assert desk.summary.problems == ["The connector for email failed (ZeroDivisionError): please report it."]
+
+
+def test_a_channel_that_is_shut_meanwhile_lets_no_other_group_begin(cafe, home, clock):
+    made = waiting(cafe, 6)
+    post = Post(becomes={f"guest{n}": Outcome("not_now", "early 421", channel="breaker") for n in range(1, 4)})
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert len(post.groups) == 1
+    assert {cafe.state(each) for each in made} == {"pending"}
+    assert [cafe.row(each).rescues for each in made] == [0] * 6
+
+
+def test_what_is_plain_is_what_each_would_be_told_alone(cafe, home, clock):
+    """Rows of every kind: those that go in a group are those that go alone."""
+    guests = [cafe.guest() for _ in range(6)]
+    cafe.opt_out(guests[0].email_id)
+    before = cafe.message(guests[1], state="sent", handed_at=NOW, handed_day=NOW.date().toordinal())
+    made = [cafe.message(each) for each in guests[:5]]
+    made.append(cafe.message(guests[5], expires_at=NOW + timedelta(seconds=1)))
+    told = {}
+    for connector in (Sink(), Post(most=6)):
+        with cafe.db.begin() as conn:
+            fresh = {"state": "pending", "due_at": NOW, "reason": None, "handed_day": None, "handed_at": None}
+            conn.execute(update(dispatches).where(dispatches.c.id.in_(made)).values(**fresh))
+        send_due(a_desk(cafe, home, clock, email=connector))
+        told[type(connector)] = [cafe.outcome(each) for each in made]
+    assert told[Sink] == told[Post] == ["blocked: no_consent", "pending: capped", "sent", "sent", "sent", "sent"]
+    assert cafe.state(before) == "sent"
