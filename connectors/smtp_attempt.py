@@ -56,8 +56,8 @@ class Attempt:
         assert self.letter is not None, "what is unfit gets none"
         return self.session, self.letter
 
-    def up_to_the_fence(self) -> Steps[None]:
-        """Say everything but the dot. Without an outcome then, it stands before the fence."""
+    def up_to_the_fence(self) -> Steps[bool]:
+        """Say everything but the dot. True: it stands before the fence; else it has its outcome."""
         session, letter = self.place
         try:
             lines = None if self.begun else letter.envelope(session.esmtp_features)
@@ -71,7 +71,7 @@ class Attempt:
                     yield
                 if reply.code not in wanted:
                     yield from self._refused(phase, reply)
-                    return
+                    return False
             session.enter("body")
             session.say(letter.body)
             while session.wire.sending and not session.wire.arrived:
@@ -83,6 +83,9 @@ class Attempt:
         except UnfitError as unfit:
             self.clean = not self.begun
             self.outcome = Outcome("no", unfit.code)
+        else:
+            return not (session.wire.broken or session.wire.arrived)  # then ``still_ready`` finds out
+        return False
 
     def still_ready(self) -> bool:
         """Tell whether the server has kept silent since; what it says before its time is not the dot's answer."""
@@ -92,14 +95,15 @@ class Attempt:
             self.outcome = of_fault("body", fault.what)
             return False
 
-    def hear_out(self) -> Steps[None]:
+    def hear_out(self) -> Steps[bool]:
         """Hear what the server says before its time: a refusal."""
         try:
             self.outcome = of_reply("body", (yield from self.place[0].replied("body")))
         except FaultError as fault:
             self.outcome = of_fault("body", fault.what)
+        return False
 
-    def dot(self, following: bytes = b"") -> Steps[None]:
+    def dot(self, following: bytes = b"") -> Steps[bool]:
         """End the message: it is the server's from now on. ``following`` is said in the same breath."""
         session, _ = self.place
         session.enter("dot")
@@ -112,6 +116,7 @@ class Attempt:
         else:
             self.outcome = of_reply("dot", reply)
             self.clean = self.outcome.kind != "unknown" and reply.code != _CLOSING_DOWN
+        return False
 
     def _refused(self, phase: Phase, reply: Reply) -> Steps[None]:
         """Bring the connection back to where a message can begin, or leave it unclean."""

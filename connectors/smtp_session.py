@@ -316,37 +316,43 @@ class Session(smtplib.SMTP):
         wait([self.wire], rest)
 
 
-def drive(talks: Sequence[tuple[Session, Steps[None]]], patience: float = math.inf) -> None:
+def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.inf) -> None:
     """Let these conversations go on side by side to their ends, each within its own deadlines.
 
-    Once one is at its end the others have so many seconds of ``patience``. A deadline that passes is thrown into the
-    steps as a ``FaultError``; they must not raise.
+    One that ends with True waits for the others, and they have so many seconds of ``patience`` from then on. A deadline
+    that passes is thrown into the steps as a ``FaultError``; they must not raise.
     """
-    under_way = [talk for talk in talks if _goes_on(talk[1])]
     until = math.inf
-    while under_way:
-        if until == math.inf and len(under_way) < len(talks):
+    under_way = []
+    for talk in talks:
+        waits = _ended(talk[1])
+        if waits is None:
+            under_way.append(talk)
+        elif waits and until == math.inf:
             until = time.monotonic() + patience
+    while under_way:
         rest = min(session.deadline.rest() for session, _ in under_way)
         if until < math.inf:
             rest = max(0.0, min(rest, until - time.monotonic()))
         wait([session.wire for session, _ in under_way], rest)
-        under_way = [talk for talk in under_way if _goes_on(talk[1]) and not _is_late(*talk, until)]
+        going, under_way = under_way, []
+        for session, steps in going:
+            waits = _ended(steps)
+            if waits is None and (session.deadline.passed() or time.monotonic() >= until):
+                waits = _ended(steps, FaultError("timeout"))
+            if waits is None:
+                under_way.append((session, steps))
+            elif waits and until == math.inf:
+                until = time.monotonic() + patience
 
 
-def _goes_on(steps: Steps[None], fault: FaultError | None = None) -> bool:
-    """Go on as far as can be without waiting; False: it has come to its end."""
+def _ended(steps: Steps[bool], fault: FaultError | None = None) -> bool | None:
+    """Go on as far as can be without waiting; give the result, None where there is none yet."""
     try:
         if fault is None:
             next(steps)
         else:
             steps.throw(fault)
-    except StopIteration:
-        return False
-    return True
-
-
-def _is_late(session: Session, steps: Steps[None], until: float) -> bool:
-    """Tell whether the time is over, and it has therefore come to its end."""
-    over = session.deadline.passed() or time.monotonic() >= until
-    return over and not _goes_on(steps, FaultError("timeout"))
+    except StopIteration as end:
+        return bool(end.value)
+    return None

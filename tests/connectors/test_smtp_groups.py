@@ -151,6 +151,16 @@ def test_one_that_is_silent_before_the_fence_keeps_the_others_only_for_a_while(l
         assert outcomes[1].code == "timeout at RCPT"
 
 
+@pytest.mark.parametrize("script", [{"RCPT": only("wei", b"550 5.1.1 no\r\n")}, {"DATA": only("wei", CLOSE)}])
+def test_the_others_are_not_hurried_by_one_that_has_failed(letter, script):
+    with ScriptedSmtp({"EHLO": GOOD["EHLO"], **script}) as server:
+        carrier = wide(server, letter, 2)
+        carrier._patience = 0  # for those that wait before the fence, and nobody does
+        outcomes = carrier.send_group(letters_to(letter)[:2], lambda p: p)
+        carrier.close()
+        assert [each.kind == "sent" for each in outcomes] == [True, False]
+
+
 def test_one_that_is_silent_after_the_dot_is_unknown_and_the_answers_of_the_others_are_read(letter):
     with ScriptedSmtp({"EHLO": PIPELINING, "dot": only("li", STALL)}) as server:
         carrier = wide(server, letter, deadlines={**QUICK, "dot": 0.2})
