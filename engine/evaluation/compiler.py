@@ -8,7 +8,8 @@ a candidate; ``ranked``, of two guests with one address the first; ``judged``, r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
@@ -33,7 +34,7 @@ from sqlalchemy import (
     union,
 )
 
-from engine.database.consent import block_reason
+from engine.database.consent import Purpose, block_reason
 from engine.database.sql import alias_of, upsert
 from engine.database.tables import matches, stores
 from engine.database.touched import touched_since
@@ -91,7 +92,8 @@ def compile_rule(
     """
     found = _found(rule, scope)
     excluded = all_hold(exclude, scope) if exclude and rule.purpose == "marketing" else None
-    judged = _judged(rule, _ranked(rule, _permission(rule, scope, _candidates(rule, scope, rows, found, excluded))))
+    terms = tuple((channel, scope.implied.get(channel, ImpliedTerms())) for channel in ("email", "sms"))
+    judged = _judged(rule, _ranked(rule.purpose, rule.topic, terms, in_turn=rule.limits.again_after is not None))
     controls = [(judged.c.bucket < rule.holdout, "control")]
     if holdout and rule.purpose == "marketing":
         controls.insert(0, (bucket(judged.c.customer_id, HOLDOUT_SALT) < holdout, "control"))
@@ -105,7 +107,7 @@ def compile_rule(
     }
     # SQLite needs a WHERE before the ON CONFLICT that follows.
     columns = (fixed[name].label(name) if name in fixed else judged.c[name] for name in MATCH_COLUMNS)
-    return select(*columns).where(true())
+    return select(*columns).where(true()).add_cte(_candidates(rule, scope, rows, found, excluded))
 
 
 def write_matches(
@@ -203,23 +205,38 @@ def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:
     return own if found.store_id is None else func.coalesce(still_open(found.store_id, "fired_store"), own)
 
 
-def _permission(rule: Rule, scope: Scope, candidates: CTE) -> CTE:
-    def block(channel: str) -> ColumnElement[Any]:
-        terms = scope.implied.get(channel, ImpliedTerms())
-        endpoint, guest = candidates.c[f"{channel}_id"], candidates.c.customer_id
-        return block_reason(endpoint, guest, purpose=rule.purpose, topic=rule.topic, implied=terms)
+#: The candidates by their name: what is asked of them is the same for many rules.
+_CANDIDATES: Final = table(
+    "candidates",
+    *(column(name, BigInteger) for name in ("customer_id", "email_id", "sms_id", "occasion", "closes")),
+    *(column(name, Integer) for name in ("expired", "soon", "excluded")),
+    *(column(name, BigInteger) for name in ("store_id", *FIRED)),
+)
 
-    blocks = {channel: block(channel) for channel in ("email", "sms")}
+Terms = tuple[tuple[str, ImpliedTerms], ...]
+
+
+def _permission(purpose: Purpose, topic: str | None, terms: Terms) -> CTE:
+    c = _CANDIDATES.c
+    blocks = {
+        channel: block_reason(c[f"{channel}_id"], c.customer_id, purpose=purpose, topic=topic, implied=its)
+        for channel, its in terms
+    }
     # MATERIALIZED: PostgreSQL would else look every block up once for each of its uses below.
     return (
-        select(*candidates.c, *(each.label(f"{channel}_block") for channel, each in blocks.items()))
+        select(*c, *(each.label(f"{channel}_block") for channel, each in blocks.items()))
         .cte("permission")
         .prefix_with("MATERIALIZED")
     )
 
 
-def _ranked(rule: Rule, permission: CTE) -> CTE:
-    """Rank guests who share an address, among those who could use it; the guest first known goes first."""
+@lru_cache(maxsize=64)
+def _ranked(purpose: Purpose, topic: str | None, terms: Terms, *, in_turn: bool) -> CTE:
+    """Rank guests who share an address, among those who could use it; the guest first known goes first.
+
+    ``in_turn``: of several occasions of one guest only the first is answered. Built once for rules that are alike.
+    """
+    permission = _permission(purpose, topic, terms)
     fresh = and_(permission.c.expired == 0, permission.c.soon == 0, permission.c.excluded == 0)
     ranks = []
     for channel in ("email", "sms"):
@@ -229,7 +246,7 @@ def _ranked(rule: Rule, permission: CTE) -> CTE:
         place = func.rank().over(partition_by=(endpoint, usable), order_by=permission.c.customer_id)
         ranks.append(case((usable == 1, place), else_=0).label(f"{channel}_rank"))
     # Two low ratings of one evening come in one run: the first to fire is answered, as it would be in two runs.
-    if rule.limits.again_after is not None:
+    if in_turn:
         turn = func.row_number().over(
             partition_by=(permission.c.customer_id, case((fresh, 1), else_=0)),
             order_by=(permission.c.closes, permission.c.occasion),
