@@ -19,11 +19,13 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    column,
     func,
     insert,
     select,
     type_coerce,
 )
+from sqlalchemy import table as lightweight
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import CompileError
@@ -88,8 +90,8 @@ def _all(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
 
 @cache
 def _insert(table: Table, names: Names) -> str:
-    marks = {name: bindparam(name, type_=BigInteger()) for name in names}
-    return str(_plain(insert(table).values(marks)))
+    bare = lightweight(table.name, *(column(name) for name in names))  # in this order, and without Python's defaults
+    return str(_plain(insert(bare)))
 
 
 def _plain(statement: Insert | Select[Any]) -> Any:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import exists, func, insert, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 
-from engine.database.bulk import find_many
+from engine.database.bulk import find_many, insert_many
 from engine.database.tables import customers
 from engine.intake.contacts import Address, endpoint_ids, find_endpoints
 from engine.intake.desk import CHUNK, Desk, chunks
@@ -202,9 +202,11 @@ class Guests:
         desk = self._desk
         if not rows:
             return {}
-        same = {"source": desk.source, "zone_id": desk.home_zone, "own_zone": False, "attributes": {}}
-        blank = {"name": None, "email_id": None, "sms_id": None}
-        desk.conn.execute(insert(customers), [{**same, **blank, **row} for row in rows])
+        own = desk.source, desk.home_zone, False, "{}", "{}"
+        same = ("source", "zone_id", "own_zone", "attributes", "attribute_keys")
+        names = ("external_id", "name", "email_id", "sms_id")
+        fresh = ((*own, *(row.get(name) for name in names)) for row in rows)
+        insert_many(desk.conn, customers, (*same, *names), fresh)
         made = self._known(row["external_id"] for row in rows)
         desk.report.new_guests += len(made)
         desk.touch(guest.id for guest in made.values())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from email_validator import EmailNotValidError, validate_email
 
 from engine.language.contacts import channel_of, mail_address, normalise, parse_phone
 
@@ -47,3 +50,37 @@ def test_without_a_country_a_number_must_name_its_own():
         normalise("sms", "312 555 0100")
     with pytest.raises(ValueError, match='"\\+1 555 0100" lacks the area code; write it as in "\\+1 500 555 0100"'):
         parse_phone("+1 555 0100")
+
+
+@pytest.mark.parametrize("domain", [
+    "example.com", "Example.COM", "mail.test", "b-.com", "-b.com", "a..com", "münchen.de", "xn--mnchen-3ya.de", "xn--zz.de",
+    "1.2.3.4", "[1.2.3.4]", "exa_mple.com", f"{'a' * 64}.com", f"{'a.' * 126}com", "ex ample.com", "com.", "ab--cd.com",
+])  # fmt: skip
+def test_a_plain_address_is_read_as_any_other(domain: str):
+    """What spares the library's look at what stands before the @ says the same as the library."""
+    names = [
+        "a",
+        "A.B",
+        "a..b",
+        ".a",
+        "a.",
+        "a b",
+        "é",
+        "x" * 64,
+        "x" * 65,
+        "a+b",
+        "a'b",
+        "a@b",
+        "",
+        "x" * 30 + "." + "y" * 40,
+        "-a",
+    ]
+    for name in names:
+        text = f"{name}@{domain}"
+        try:
+            wanted = validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
+        except EmailNotValidError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error).rstrip("."))):
+                mail_address(text)
+        else:
+            assert mail_address(text) == wanted
