@@ -178,6 +178,8 @@ def test_the_rows_of_an_older_database_get_the_month_of_their_match(empty_db: En
         assert sorted(conn.scalars(select(coupons.c.dispatch_id))) == [11, 21]
         assert sorted(conn.scalars(select(payloads.c.dispatch_id))) == [12, 22]
         assert partitions(conn) == ([202604, 202605] if empty_db.dialect.name == "postgresql" else [])
+        if empty_db.dialect.name == "postgresql":  # nobody else tells the planner of a partitioned table
+            assert conn.scalar(text("SELECT reltuples FROM pg_class WHERE relname = 'dispatches'")) == 4
         again = insert(audit).values(at=MAY, actor="test", action="note").returning(audit.c.id, audit.c.month)
         number, month = conn.execute(again).one()
         assert number > (100 if empty_db.dialect.name == "postgresql" else 7)

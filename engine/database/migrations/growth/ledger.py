@@ -88,6 +88,9 @@ def _rebuild(  # noqa: PLR0917 (all that a table is)
         for column, target in keys:  # after the rows: asked once for all of them
             table, referred = target.split(".")
             op.create_foreign_key(op.f(f"fk_{name}_{column}"), name, table, [column], [referred])
+        parts = sa.table("pg_inherits", sa.column("inhparent"))
+        if op.get_bind().scalar(sa.select(sa.func.count()).where(parts.c.inhparent == sa.func.to_regclass(name))) > 1:
+            op.execute(f"ANALYZE {name}")  # never by itself; and never while it is empty, or it would count as small
 
 
 def _put_aside_on_postgresql(name: str, old: str) -> None:
