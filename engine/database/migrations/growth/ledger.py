@@ -89,7 +89,8 @@ def _rebuild(  # noqa: PLR0917 (all that a table is)
             table, referred = target.split(".")
             op.create_foreign_key(op.f(f"fk_{name}_{column}"), name, table, [column], [referred])
         parts = sa.table("pg_inherits", sa.column("inhparent"))
-        if op.get_bind().scalar(sa.select(sa.func.count()).where(parts.c.inhparent == sa.func.to_regclass(name))) > 1:
+        count = sa.select(sa.func.count()).where(parts.c.inhparent == sa.func.to_regclass(name))
+        if (op.get_bind().scalar(count) or 0) > 1:
             op.execute(f"ANALYZE {name}")  # never by itself; and never while it is empty, or it would count as small
 
 
