@@ -35,7 +35,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(BENCH_READY)  ## every bar of speed beside its opponent, in one run: SIZE=100k, 1m or 10m guests; ONLY=first,daily; results in benchmarks/
-	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY)) $(if $(DATABASES),--databases $(DATABASES))
+	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY)) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 real: $(REAL_READY)  ## the starter rules over a year of real household baskets
 	$(BIN)/python -m benchmarks.real

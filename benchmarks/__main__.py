@@ -47,8 +47,10 @@ def main(arguments: Sequence[str]) -> int:
                 gc.collect()
                 results.append(measured(measure, asked.rounds))
                 print(printed(results[-1]), flush=True)
-    kept = keep(asked.results, asked.size, results, on, whole=not asked.only and asked.databases == DATABASES)
-    (asked.results / "results.svg").write_text(drawn(kept), encoding="utf-8")
+                # After each: a run that is broken off keeps what it has measured.
+                whole = len(results) == 1 and not asked.only and asked.databases == DATABASES
+                kept = keep(asked.results, asked.size, results[-1:], on, whole=whole)
+                (asked.results / "results.svg").write_text(drawn(kept), encoding="utf-8")
     _close(results, time.monotonic() - begun, asked.results)
     return int(any(result.wrong for result in results))
 

@@ -165,7 +165,7 @@ class Ground:
         file = (self.keep / f"{self._key(size)}.db").absolute()
         if not file.exists():
             making = file.with_suffix(".making")
-            for old in self.keep.glob(f"{making.name}*"):
+            for old in self.keep.glob(f"crowd-{size}-*"):  # of other tables or an older crowd, or half made
                 old.unlink()
             db = open_db(f"sqlite:///{making}")
             migrate(db)
@@ -181,7 +181,9 @@ class Ground:
         if name not in server.names():
             source = Path(self._sqlite(size).removeprefix("sqlite:///"))
             making = f"making-{size}"
-            server.drop(making)
+            for old in server.names():
+                if old == making or old.startswith(f"crowd-{size}-"):
+                    server.drop(old)
             server.create(making)
             db = open_db(server.url(making))
             migrate(db)
