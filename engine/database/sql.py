@@ -17,7 +17,9 @@ from sqlalchemy import (
     Double,
     FromClause,
     Integer,
+    Join,
     Table,
+    TableClause,
     Text,
     and_,
     case,
@@ -175,6 +177,23 @@ class _JsonText(PerDialect):
 class _JsonNumber(PerDialect):
     word = "json_number"
     inherit_cache = True
+
+
+class _InTurn(Join):
+    """A join whose left side is found first."""
+
+    inherit_cache = True
+
+
+def in_turn(few: TableClause, many: FromClause, on: ColumnElement[bool]) -> Join:
+    """Join a few rows with those of a large table: SQLite, which takes the few for many, keeps this order."""
+    return _InTurn(few, many, on)
+
+
+@compiles(_InTurn, "sqlite")
+def _in_turn_sqlite(element: _InTurn, compiler: SQLCompiler, **options: Any) -> str:
+    joined = str(compiler.visit_join(element, **options))  # type: ignore[no-untyped-call]
+    return joined.replace(" JOIN ", " CROSS JOIN ", 1)
 
 
 class _Unindexed(PerDialect):

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, TableClause, bindparam, column, select, table
 
 from engine.database.packed import values_cte
-from engine.database.sql import EpochSeconds, unindexed
+from engine.database.sql import EpochSeconds, in_turn, unindexed
 from engine.database.tables import customer_facts, customers
 from engine.database.tiers import TierPlan
 from engine.language.compliance import ImpliedTerms
@@ -151,7 +151,8 @@ class Scope:
     def guest(self) -> FromClause:
         """Give the guests with the days of their zone, to select from: all, or those who have ``moved``."""
         if self.moved is not None:
-            return self.guests_of(self.moved)
+            moved = in_turn(self.moved, self.facts, self.facts.c.customer_id == self.moved.c.customer_id)
+            return moved.join(self.days, self.days.c.zone_id == unindexed(self.facts.c.zone_id))
         return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
 
     def due(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -13,19 +13,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from small_world import BERLIN, CHICAGO, CONFIG, Cafe, at, home_of, rule_of
+from small_world import BERLIN, CHICAGO, CONFIG, DAY_STARTS, Cafe, at, home_of, rule_of
 from sqlalchemy import Engine, delete, event, select, update
 
 from engine.database.facts import rebuild, recompute
 from engine.database.facts_delta import apply_delta
+from engine.database.plans import read_whole
 from engine.database.tables import customers, matches, orders, rules, touched
 from engine.evaluation import runner
+from engine.evaluation.compiler import Rows, compile_rule
 from engine.language.rule import Rule
 from engine.vocabulary.home import Home
+from engine.vocabulary.scope import Scope, Zone
 
 BEGIN = at("2026-05-04 10:00")
 SEGMENTS = (
@@ -319,3 +323,10 @@ def test_a_rule_that_nobody_called_for_weeks_keeps_nothing(quiet: tuple[Cafe, in
     with statements(cafe.db) as seen:
         assert daily(cafe, RULE, BEGIN + timedelta(days=93)) == set()
     assert seen == [False]
+
+
+def test_however_many_zones_there_are_those_who_moved_are_found_first(cafe: Cafe) -> None:
+    rule, zones = rule_of(RULE, cafe.home), [Zone(number, ZoneInfo(CHICAGO)) for number in range(1, 401)]
+    scope = Scope(BEGIN, zones, DAY_STARTS, watermark=BEGIN - timedelta(days=1), seen_tick=0)
+    with cafe.db.connect() as conn:
+        assert read_whole(conn, compile_rule(rule, scope, Rows(1, 1, 1))) == set()
