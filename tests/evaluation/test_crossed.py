@@ -326,6 +326,8 @@ def test_a_rule_that_nobody_called_for_weeks_keeps_nothing(quiet: tuple[Cafe, in
 
 
 def test_however_many_zones_there_are_those_who_moved_are_found_first(cafe: Cafe) -> None:
+    if cafe.db.dialect.name == "postgresql":
+        pytest.skip("with statistics of its tables it decides by them, and these are empty")
     rule, zones = rule_of(RULE, cafe.home), [Zone(number, ZoneInfo(CHICAGO)) for number in range(1, 401)]
     scope = Scope(BEGIN, zones, DAY_STARTS, watermark=BEGIN - timedelta(days=1), seen_tick=0)
     with cafe.db.connect() as conn:
