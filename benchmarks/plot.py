@@ -13,14 +13,14 @@ CURVES: Final = (
     ("first", "opponents", "bare scan of the orders"),
     ("first", "ours", "first run of the twelve rules"),
     ("daily", "ours", "daily run of the twelve rules"),
-    ("sql-level", "opponents", "first run, SQL by hand"),
+    ("sql-first", "opponents", "first run, SQL by hand"),
     ("loop-level", "opponents", "first run, a Python loop"),
-    ("zen-batch", "opponents", "first run, zen-engine"),
+    ("zen-batch-level", "opponents", "first run, zen-engine"),
 )
 PANELS: Final = (("sqlite", "SQLite"), ("postgresql", "PostgreSQL"))
 #: Six that can be told apart by those who see no red or green, on white and on black.
 COLOURS: Final = ("#888888", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08900")
-WIDTH, HEIGHT, LEFT, TOP, GAP, FOOT = 360, 300, 60, 40, 50, 130
+WIDTH, HEIGHT, LEFT, TOP, GAP, FOOT = 360, 300, 60, 40, 75, 110
 
 _STYLE = """<style>
 text { font: 12px system-ui, sans-serif; fill: #24292f } .grid { stroke: #d0d7de } .paper { fill: #ffffff }
