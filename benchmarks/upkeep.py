@@ -1,94 +1,130 @@
-"""Facts kept up with orders that come in, against the bare insert of the same orders; both are rolled back."""
+"""The facts' upkeep next to the bare writing of the same orders: new ones, and corrections of some that are known.
+
+Both sides write as the importer does, in batches of its size, and commit; what is new is taken out again, outside the
+timing.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from benchmarks.crowd import AS_OF, ORDERS_A_GUEST
 from benchmarks.ground import Ground, World
-from benchmarks.measure import Bar, Measure, Mismatch, Pair, at_most
-from engine.database.facts import recompute
+from benchmarks.measure import Measure, Mismatch, Pair, at_most
+from engine.database.bulk import insert_many
+from engine.database.facts import facts_select, recompute
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import customer_facts, orders
+from engine.intake.desk import BATCH
 
-#: Orders of a round, however many guests there are.
-MOST = 100_000
-_LATER = AS_OF + timedelta(days=2)
-Upkeep = Callable[[Connection, int, int], object]
+#: So many orders are new, or corrected; of fewer where the crowd is smaller.
+_MOST: Final = 50_000
+_NOW: Final = AS_OF + timedelta(days=2)
+_NEW: Final = ("source", "external_id", "customer_id", "store_id", "ordered_at", "day", "clock", "total")
+_CORRECTED: Final = ("customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon", "server")
+
+Upkeep = Callable[[Connection], None]
 
 
 def measures(ground: Ground) -> Iterator[Measure]:
-    """Give the upkeep by deltas, for guests with one new order and with ten, and by recomputing who is touched."""
-    ways: tuple[tuple[str, str, int, Upkeep, Bar | None], ...] = (
-        ("facts-new", "facts kept up, ten new orders a guest", ORDERS_A_GUEST, _delta, at_most(1.3)),
-        ("facts-one", "facts kept up, one new order a guest", 1, _delta, None),
-        ("facts-corrections", "facts of ten corrected orders a guest", ORDERS_A_GUEST, _recomputed, at_most(2.5)),
-    )
-    for on in ground.databases:
-        for name, title, each, upkeep, bar in ways:
-            yield Measure(name, title, bar, partial(_pair, ground, on, each, upkeep), "bare insert of the orders", on)
-
-
-def _delta(conn: Connection, after: int, guests: int) -> None:
-    del guests
-    apply_delta(conn, after_id=after, as_of=_LATER)
-
-
-def _recomputed(conn: Connection, after: int, guests: int) -> None:
-    """As an import does where a row changes what was known: the guest's facts are made anew from all orders."""
-    del after
-    recompute(conn, range(1, guests + 1), _LATER)
+    """Give the measures of the upkeep."""
+    for database in ground.databases:
+        for name, each, told in (("one", 1, "one new order"), ("new", ORDERS_A_GUEST, "ten new orders")):
+            yield Measure(
+                id=f"facts-{name}",
+                name=f"facts kept up, {told} a guest",
+                bar=at_most(1.3),
+                prepare=partial(_new_orders, ground, database, each),
+                opponent="bare insert of the orders",
+                database=database,
+            )
+        yield Measure(
+            id="facts-corrections",
+            name="facts made anew, one order a guest corrected",
+            bar=at_most(2.5),
+            prepare=partial(_corrections, ground, database),
+            opponent="bare update of the orders",
+            database=database,
+        )
 
 
 @contextmanager
-def _pair(ground: Ground, on: str, each: int, upkeep: Upkeep) -> Iterator[Pair]:
-    world = ground.world(on)
-    guests = min(world.size, MOST // each)
-    rows = [_row(guest, number) for number in range(each) for guest in range(1, guests + 1)]
-    with world.db.connect() as conn:
-        after = conn.scalar(select(func.max(orders.c.id))) or 0
+def _new_orders(ground: Ground, database: str, each: int) -> Iterator[Pair]:
+    """``each`` orders of so many guests, in the order of time and not of the guests."""
+    with ground.world(database).copy() as world:
+        guests = random.Random(each).sample(range(1, world.size + 1), min(world.size, _MOST) // each)
+        with world.db.connect() as conn:
+            after = conn.scalar(select(func.max(orders.c.id))) or 0
+        at, day = int(AS_OF.timestamp()), AS_OF.toordinal() + 1
+        rows = [
+            ("bench", f"{guest}-{number}", guest, 1, at + 86_400 + number * 60, day, 600, 1250)
+            for number in range(each)
+            for guest in guests
+        ]
 
-    def write(then: Callable[[Connection], None] = lambda _: None) -> None:
-        with world.db.connect() as conn, conn.begin() as transaction:
-            conn.execute(insert(orders), rows)
-            then(conn)
-            transaction.rollback()
+        def written(then: Upkeep) -> None:
+            with world.db.begin() as conn:
+                for first in range(0, len(rows), BATCH):
+                    insert_many(conn, orders, _NEW, rows[first : first + BATCH])
+                then(conn)
 
-    def kept_up(conn: Connection) -> None:
-        upkeep(conn, after, guests)
+        def taken_out() -> None:
+            with world.db.begin() as conn:
+                conn.execute(delete(orders).where(orders.c.id > after))
+                recompute(conn, guests, _NOW)
 
+        yield _pair(world, written, lambda conn: apply_delta(conn, after_id=after, as_of=_NOW), taken_out)
+
+
+@contextmanager
+def _corrections(ground: Ground, database: str) -> Iterator[Pair]:
+    """One order of each of many guests costs more than it did."""
+    with ground.world(database).copy() as world:
+        guests = sorted(random.Random(2).sample(range(1, world.size + 1), min(world.size, _MOST) // 2))
+        o, latest = orders.c, customer_facts.c.last_order_id
+        with world.db.connect() as conn:
+            last = select(latest).where(customer_facts.c.customer_id == o.customer_id).scalar_subquery()
+            chosen = select(o.id, *(o[name] for name in _CORRECTED)).where(o.id == last)
+            of_guest = {row["customer_id"]: dict(row) for row in conn.execute(chosen).mappings()}
+        rows = [{f"its_{name}": value for name, value in of_guest[guest].items()} for guest in guests]
+        random.Random(3).shuffle(rows)
+        write = update(orders).where(o.id == bindparam("its_id"))
+        write = write.values({name: bindparam(f"its_{name}") for name in _CORRECTED})
+
+        def written(then: Upkeep) -> None:
+            for row in rows:
+                row["its_total"] += 1
+            with world.db.begin() as conn:
+                for first in range(0, len(rows), BATCH):
+                    conn.execute(write, rows[first : first + BATCH])
+                then(conn)
+
+        yield _pair(world, written, lambda conn: recompute(conn, guests, _NOW), lambda: None)
+
+
+def _pair(world: World, written: Callable[[Upkeep], None], upkeep: Upkeep, restore: Callable[[], None]) -> Pair:
     def check() -> None:
-        write(lambda conn: _compare(conn, kept_up, world))
+        """Rows that were kept up are what their definition says."""
+        written(upkeep)
+        some = list(range(1, world.size, max(1, world.size // 1_000)))
+        kept = select(customer_facts).where(customer_facts.c.customer_id.in_(some))
+        with world.db.connect() as conn:
+            if _by_id(conn, kept) != _by_id(conn, facts_select(_NOW, some)):
+                raise Mismatch("the facts that were kept up are not what the orders say")
+        restore()
 
-    note = f"{len(rows):,} orders; the other writes the same and leaves the facts. Facts compared with a recomputation."
-    yield Pair(ours=lambda: write(kept_up), opponent=write, check=check, note=note)
+    def bare(_: Connection) -> None:
+        """Keep nothing up."""
 
-
-def _row(guest: int, number: int) -> dict[str, Any]:
-    return {
-        "source": "bench",
-        "external_id": f"{guest}-{number}",
-        "customer_id": guest,
-        "store_id": 1,
-        "ordered_at": AS_OF + timedelta(days=1, seconds=number),
-        "day": AS_OF.toordinal() + 1,
-        "total": 1250,
-    }
+    return Pair(ours=lambda: written(upkeep), opponent=lambda: written(bare), check=check, restore=restore)
 
 
-def _compare(conn: Connection, kept_up: Callable[[Connection], None], world: World) -> None:
-    """The facts of some guests must be what they are when they are made anew."""
-    some = range(1, min(world.size, 500) + 1)
-    asked = select(customer_facts).where(customer_facts.c.customer_id.in_(some)).order_by(customer_facts.c.customer_id)
-    before = conn.execute(asked).all()
-    kept_up(conn)
-    after = conn.execute(asked).all()
-    recompute(conn, some, _LATER)
-    if after == before or after != conn.execute(asked).all():
-        raise Mismatch("the facts that were kept up are not those that are made anew")
+def _by_id(conn: Connection, rows: Any) -> dict[int, dict[str, Any]]:
+    return {row["customer_id"]: dict(row) for row in conn.execute(rows).mappings()}

@@ -279,4 +279,8 @@ def _store_moves(as_of: ColumnElement[datetime]) -> Update:
         or_(not_(still.correlate(*who)), elsewhere.correlate(*who)),
     )
     now = store_of(who, f.customer_id, c.store_id, a.last_day, as_of)
-    return _of(true()).where(c.id == f.customer_id, asked, now.is_distinct_from(f.store_id)).values(store_id=now)
+    return (
+        _of(true())
+        .where(c.id == _added.c.customer_id + 0, asked, now.is_distinct_from(f.store_id))
+        .values(store_id=now)
+    )

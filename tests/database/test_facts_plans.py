@@ -1,0 +1,133 @@
+"""What the upkeep of a few guests' facts costs follows those few: no statement walks through everybody."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, insert
+
+from engine.database.facts import bring_to, rebuild, recompute, recompute_noted, use_tiers
+from engine.database.facts_delta import apply_delta
+from engine.database.noted import note
+from engine.database.tables import customers, orders, zones
+from engine.database.tiers import TierPlan
+from engine.language.times import Duration
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+LARGE = ("customer_facts", "orders")
+GUESTS, EACH = 400, 3
+
+
+def order(guest: int, number: int, at: datetime) -> dict[str, Any]:
+    day = at.date().toordinal()
+    return {
+        "source": "t", "external_id": f"{guest}-{number}", "customer_id": guest, "ordered_at": at, "day": day,
+        "total": 900,
+    }  # fmt: skip
+
+
+def fill(conn: Connection) -> None:
+    conn.execute(insert(zones).values(id=1, name="UTC"))
+    guests = range(1, GUESTS + 1)
+    conn.execute(
+        insert(customers),
+        [{"id": n, "source": "t", "external_id": str(n), "zone_id": 1, "attributes": {}} for n in guests],
+    )
+    long_ago = NOW - timedelta(days=500)
+    conn.execute(insert(orders), [order(n, k, long_ago + timedelta(days=n + k)) for n in guests for k in range(EACH)])
+    rebuild(conn, NOW)
+    if conn.dialect.name == "postgresql":  # as small as this it would be read whole; asked is if there is another way
+        conn.exec_driver_sql("ANALYZE")
+        for way in ("seqscan", "mergejoin", "hashjoin"):
+            conn.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+
+
+@contextmanager
+def walks(conn: Connection) -> Iterator[list[str]]:
+    """Give what is walked through from end to end, statement by statement."""
+    found: list[str] = []
+    sqlite, words = conn.dialect.name == "sqlite", ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+
+    def look(_conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if many or not statement.lstrip().startswith(words):
+            return
+        asked = conn.connection.driver_connection.cursor()
+        asked.execute(f"EXPLAIN {'QUERY PLAN' if sqlite else '(FORMAT JSON)'} {statement}", parameters)
+        told = asked.fetchall()
+        lines = of_sqlite(told, statement) if sqlite else of_postgresql(told[0][0])
+        found.extend(f"{line}: {statement}" for line in lines)
+
+    event.listen(conn, "before_cursor_execute", look)
+    yield found
+    event.remove(conn, "before_cursor_execute", look)
+
+
+def of_sqlite(told: list[Any], statement: str) -> Iterator[str]:
+    names = {name: name for name in LARGE}
+    for name in LARGE:
+        names |= dict.fromkeys(re.findall(rf"\b{name} AS (\w+)", statement), name)
+    for row in told:
+        scanned = re.match(r"SCAN (\w+)|SEARCH (\w+) USING (?:AUTOMATIC|\w+ INDEX \w+ \(customer_id>\?\))", row[-1])
+        if scanned and (scanned[1] or scanned[2]) in names:
+            yield row[-1]
+
+
+def of_postgresql(plan: Any) -> Iterator[str]:
+    (told,) = json.loads(plan) if isinstance(plan, str) else plan
+    yield from whole(told["Plan"])
+
+
+def whole(node: Mapping[str, Any]) -> Iterator[str]:
+    read, bound = node["Node Type"], "Index Cond" in node
+    if node.get("Relation Name") in LARGE and (read == "Seq Scan" or ("Index" in read and not bound)):
+        yield f"{read} of {node['Relation Name']}"
+    for inner in node.get("Plans", ()):
+        yield from whole(inner)
+
+
+def new_orders(conn: Connection) -> None:
+    rows = [order(n, 100 + k, NOW - timedelta(days=2 - k)) for n in range(1, 6) for k in range(2)]
+    rows.append(order(6, 100, NOW - timedelta(days=900)))  # far back: made anew
+    conn.execute(insert(orders), rows)
+    apply_delta(conn, after_id=GUESTS * EACH, as_of=NOW)
+
+
+def noted(conn: Connection) -> None:
+    note(conn, [3, 1, 2])
+    recompute_noted(conn, NOW)
+
+
+TASKS: dict[str, Callable[[Connection], object]] = {
+    "new orders": new_orders,
+    "corrections": lambda conn: recompute(conn, [1, 2, 3], NOW),
+    "noted": noted,
+    "the tick": lambda conn: bring_to(conn, NOW + timedelta(days=1)),
+}
+PLAN = TierPlan("spend", Duration.parse("1 year"), (("silver", 20_000),), time(4))
+
+
+@pytest.mark.parametrize("plan", [None, PLAN], ids=["tiers of the files", "tiers by a plan"])
+def test_the_upkeep_of_a_few_walks_through_nothing(db: Engine, plan: TierPlan | None) -> None:
+    with db.connect() as conn, conn.begin() as transaction:
+        fill(conn)
+        use_tiers(conn, plan, NOW)
+        for task in TASKS.values():
+            with walks(conn) as found:
+                task(conn)
+            assert found == []
+        transaction.rollback()
+
+
+def test_a_walk_is_seen(db: Engine) -> None:
+    with db.connect() as conn, conn.begin() as transaction:
+        fill(conn)
+        with walks(conn) as found:
+            conn.execute(orders.select().where(orders.c.clock > 0)).all()
+        assert len(found) == 1
+        transaction.rollback()
