@@ -93,6 +93,7 @@ def _corrections(ground: Ground, database: str) -> Iterator[Pair]:
             last = select(latest).where(customer_facts.c.customer_id == o.customer_id).scalar_subquery()
             chosen = select(o.id, *(o[name] for name in _CORRECTED)).where(o.id == last)
             of_guest = {row["customer_id"]: dict(row) for row in conn.execute(chosen).mappings()}
+        guests = [guest for guest in guests if guest in of_guest]  # some have never been in
         rows = [{f"its_{name}": value for name, value in of_guest[guest].items()} for guest in guests]
         random.Random(3).shuffle(rows)
         write = update(orders).where(o.id == bindparam("its_id"))
