@@ -7,6 +7,7 @@ other is suspect.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.base import Grouping, Outcome
+from connectors.base import Grouping, Message, Outcome
 from connectors.file import FileConnector
 from engine.database.sql import upsert
 from engine.database.tables import payloads
@@ -36,7 +37,7 @@ from engine.dispatch.settling import give_back, settle, shut
 from engine.dispatch.states import MESSAGES, move
 
 #: So many are prepared at once: what a statement costs beside its rows is then little, and their values are fresh.
-PORTION: Final = 50
+PORTION: Final = 100
 
 #: A dispatch with all that its message is made of.
 Prepared = tuple[Claim, Draft]
@@ -151,31 +152,36 @@ def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -
 
 def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
     """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
-    left = list(prepared)
-    while left:
-        group = _group(left, lane.connector.most)
-        left = left[len(group) :]
-        ready = [each for claim, draft in group if (each := _compose(desk, claim, draft)) is not None]
-        if ready and _hand_over(desk, lane, ready):
+    left, ready = deque(prepared), list[Ready]()
+    while left or ready:
+        most = lane.connector.most
+        while left and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
+            made = _compose(desk, *left.popleft())
+            ready += [] if made is None else [made]
+        group = _group(ready, most)
+        ready = ready[len(group) :]
+        upcoming = [each.message for each in _group(ready, most)]
+        well = _hand_over(desk, lane, group, upcoming) if group else True
+        if well and lane.carrier not in desk.unusable:
             continue
         with desk.db.begin() as conn:
             if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, desk.now(), alert=False) is not None:
-                give_back(conn, desk, [claim for claim, _ in left])
+                give_back(conn, desk, [each.claim for each in ready] + [claim for claim, _ in left])
                 break
     write_down(desk)
 
 
-def _group(left: Sequence[Prepared], most: int) -> list[Prepared]:
+def _group(ready: Sequence[Ready], most: int) -> list[Ready]:
     """Take the next ones, as far as none of them has a guest or an inbox of another: caps count the others."""
     guests: set[int] = set()
     inboxes: set[int | None] = set()
     group = []
-    for claim, draft in left[:most]:
-        if claim.customer_id in guests or claim.endpoint_id in inboxes:
+    for each in ready[:most]:
+        if each.claim.customer_id in guests or each.claim.endpoint_id in inboxes:
             break
-        guests.add(claim.customer_id)
-        inboxes.add(claim.endpoint_id)
-        group.append((claim, draft))
+        guests.add(each.claim.customer_id)
+        inboxes.add(each.claim.endpoint_id)
+        group.append(each)
     return group
 
 
@@ -195,12 +201,12 @@ def _compose(desk: Desk, claim: Claim, draft: Draft) -> Ready | None:
     return None
 
 
-def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready]) -> bool:
+def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequence[Message]) -> bool:
     """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""
     fence = GroupFence(desk, ready, lane.carrier)
     failed = False
     try:
-        outcomes = lane.connector.send_group([each.message for each in ready], fence)
+        outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
         desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
         outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True

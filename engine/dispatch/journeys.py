@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,10 +16,13 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError
 from engine.evaluation.register import KEPT
 from engine.evaluation.stop import Kept, who_stopped, why_stopped
+from engine.language.compliance import ImpliedTerms
 from engine.language.config import AttributeType
+from engine.language.contacts import Channel
 from engine.language.document import Document
 from engine.language.problems import errors
 from engine.language.rule import Rule
+from engine.language.times import business_day, start_of
 from engine.vocabulary.conditions import read_conditions
 from engine.vocabulary.home import Home
 from engine.vocabulary.reading import Reader, Surroundings
@@ -86,6 +90,15 @@ class Journeys:
 def policy_of(home: Home, journeys: Journeys) -> Policy:
     """Give what the fence asks of this home."""
     kept: Kept = {}
+    config = home.config
+
+    @lru_cache(maxsize=8)
+    def implied_on(channel: Channel, day: date) -> ImpliedTerms:
+        return config.implied(channel, start_of(day, config.business.timezone, config.day_starts))
+
+    def implied(channel: Channel, at: datetime) -> ImpliedTerms:
+        """What it is worth changes with the home's day: asked for every group of messages, it is worked out once."""
+        return implied_on(channel, business_day(at, config.business.timezone, config.day_starts))
 
     def stopped(conn: Connection, rule: Rule, claim: Claim, at: datetime) -> str | None:
         return why_stopped(
@@ -119,7 +132,7 @@ def policy_of(home: Home, journeys: Journeys) -> Policy:
             home.config.business.minor_units,
         ),
         law=home.config.law,
-        implied=home.config.implied,
+        implied=implied,
     )
 
 

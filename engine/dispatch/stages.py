@@ -33,7 +33,7 @@ from engine.dispatch.mime import MessageError
 from engine.dispatch.render import RenderError
 from engine.dispatch.settling import give_back, settle, shut
 
-BATCH = 100
+BATCH = 200
 STEPS = 200
 #: The longest sleep of a waiting run: what other programs queue meanwhile is seen after it. And the shortest.
 LONGEST_SLEEP = timedelta(minutes=15)
