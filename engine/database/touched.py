@@ -111,7 +111,8 @@ class Log:
 def read_log(conn: Connection, ticks: Iterable[int | None]) -> Log:
     """Give what has been written of late; first drop what none of the rules will ask about that have these ticks.
 
-    A tick that lies ahead is of another server, from which the database was put back here: no rule keeps it.
+    A tick that lies ahead is of another server, from which the database was put back here: no rule keeps it. Nor does a
+    rule keep one from before what is dropped: a run at a time far ahead or behind may drop what the next would ask for.
     """
     present = int(conn.scalar(_PRESENT) or 0)
     kept = [tick for tick in ticks if tick is not None]
@@ -121,6 +122,7 @@ def read_log(conn: Connection, ticks: Iterable[int | None]) -> Log:
     oldest = min((tick for tick in kept if tick <= present), default=present)
     if any(tick < oldest for tick, _, _ in rows):
         conn.execute(delete(touched).where(touched.c.tick < oldest))
+        conn.execute(update(rules).where(rules.c.seen_tick < oldest).values(seen_tick=None))
     many = sum(guests for _, guests, _ in rows) > _FEW
     guests = conn.scalar(select(func.max(customers.c.id))) if many else 0
     return Log(present, rows, max(_FEW, (guests or 0) // _SHARE))

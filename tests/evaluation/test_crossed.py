@@ -309,6 +309,20 @@ def test_what_no_rule_asks_about_any_more_is_dropped(quiet: tuple[Cafe, int]) ->
     assert cafe.rows(touched) == [] or not alone(cafe)
 
 
+@pytest.mark.parametrize("days", [-12, 0.5, 60], ids=["long ago", "before the last run", "far ahead"])
+def test_a_run_at_another_time_takes_nothing_from_the_rules_that_it_does_not_ask(
+    quiet: tuple[Cafe, int], days: float
+) -> None:
+    """For such a run the rule is not fresh, and what was noted for it may go: then it looks at everybody once."""
+    cafe, guest = quiet
+    cafe.order(guest, BEGIN - timedelta(days=100))
+    with cafe.db.begin() as conn:
+        recompute(conn, [guest], BEGIN)
+    other = (rule_of(f"id: other\n{RULE}", cafe.home),)
+    decided(cafe.db, cafe.home, other, BEGIN + timedelta(days=days), started_at=BEGIN + timedelta(days=1.5))
+    assert daily(cafe, RULE, BEGIN + timedelta(days=2)) == {guest}
+
+
 def test_a_rule_that_nobody_called_for_weeks_keeps_nothing(quiet: tuple[Cafe, int]) -> None:
     cafe, _ = quiet
     other = RULE.replace("10 days", "12 days")

@@ -43,7 +43,7 @@ def _let_go() -> None:
     """Take the foreign keys away that point at dispatches."""
     with op.batch_alter_table("payloads") as batch:
         batch.drop_constraint(op.f("fk_payloads_dispatch_id"), type_="foreignkey")
-    with op.batch_alter_table("coupons") as batch:
+    with op.batch_alter_table("coupons", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.drop_constraint(op.f("fk_coupons_dispatch_id"), type_="foreignkey")
     if _on_postgresql():  # SQLite makes the table anew below, and keeps no comments
         op.drop_constraint(op.f("fk_delivery_events_dispatch_id"), "delivery_events", type_="foreignkey")
