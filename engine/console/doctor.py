@@ -24,6 +24,7 @@ from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
 from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
+from engine.database.sql import one_importer
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.states import MESSAGES
 from engine.dispatch.tallies import recount
@@ -164,6 +165,7 @@ class Doctor:
         """Count the facts of all guests anew, and what is used of budgets; say whether that changed anything."""
         with opened(self.root, self.environ, self.clock) as session, session.db.begin() as conn:
             now = self.clock()
+            one_importer(conn)  # before any row is held that it may wait for
             bring_to(conn, now)
             before = facts_digest(conn)
             rebuild(conn, now)

@@ -28,7 +28,7 @@ from engine.database.facts_definition import Keys, Listed, facts_select
 from engine.database.facts_tables import beyond_last_order
 from engine.database.noted import PAGE, note, take_noted
 from engine.database.packed import listed, one_of
-from engine.database.sql import EpochSeconds, Id, upsert
+from engine.database.sql import EpochSeconds, Id, one_importer, upsert
 from engine.database.tables import customer_facts, customers, orders, tier_changes
 from engine.database.tiers import TierPlan, above_least, edges, plan_of, remember, stale, write_changes
 from engine.database.touched import MOST, touch, touch_everybody
@@ -93,10 +93,11 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
 
 
 def rebuild(conn: Connection, as_of: datetime) -> None:
-    """Throw all facts away and make them anew."""
+    """Throw all facts away and make them anew, when no import is under way."""
     plan, c = plan_of(conn), customers.c.id
     asked = {"as_of": as_of, **edges(conn, plan, as_of)}
     fill = customer_facts.insert().from_select(_NAMES, _range(plan))
+    one_importer(conn)  # what an import under way adds to rows that are thrown away would be in none
     touch_everybody(conn)
     conn.execute(delete(customer_facts))
     some, last = select(c).order_by(c).limit(PAGE), -1
@@ -123,6 +124,7 @@ def use_tiers(conn: Connection, plan: TierPlan | None, as_of: datetime) -> None:
 
 
 class _Upkeep(NamedTuple):
+    theirs: Select[Any]
     erased: Delete
     facts: Select[Any]
 
@@ -132,7 +134,12 @@ def _these(plan: TierPlan | None) -> _Upkeep:
     ids = bindparam("ids", type_=Text)
     c, f = customers.c, customer_facts.c
     erased = select(c.id).where(one_of(c.id, ids), c.erased_at.is_not(None))
-    return _Upkeep(delete(customer_facts).where(f.customer_id.in_(erased)), facts_select(_AS_OF, Listed(ids), plan))
+    theirs = select(f.customer_id).where(one_of(f.customer_id, ids)).order_by(f.customer_id)
+    return _Upkeep(
+        theirs.with_for_update(key_share=True),
+        delete(customer_facts).where(f.customer_id.in_(erased)),
+        facts_select(_AS_OF, Listed(ids), plan),
+    )
 
 
 @cache
@@ -156,8 +163,11 @@ def _wrong(plan: TierPlan | None) -> Select[Any]:
 
 
 def _make_anew(conn: Connection, upkeep: _Upkeep, asked: dict[str, Any]) -> None:
+    # In order: of two workers who bring the same rows to now neither waits for the other's. And first: whoever had to
+    # wait for a row must look at its orders afterwards, or would write what was true before.
+    if conn.dialect.name == "postgresql":
+        conn.execute(upkeep.theirs, asked).all()
     conn.execute(upkeep.erased, asked)
-    # In order: of two workers who bring the same rows to now neither waits for the other's.
     fresh = upsert(conn, customer_facts).from_select(
         _NAMES, upkeep.facts.order_by(upkeep.facts.selected_columns.customer_id)
     )

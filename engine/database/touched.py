@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from engine.database.packed import json_elements, json_list
-from engine.database.sql import oldest_under_way, writer
+from engine.database.sql import greatest_of, oldest_under_way, writer
 from engine.database.tables import customers, rules, runs, touched
 
 #: More at once are everybody: such a list would be longer than what it spares.
@@ -45,6 +45,16 @@ def _last_run() -> ColumnElement[int]:
     return func.coalesce(select(func.max(runs.c.id)).scalar_subquery(), 0)
 
 
+def _present_writer() -> ColumnElement[int]:
+    """SQL: the tick of this transaction, and none that a rule takes for past.
+
+    A database that was put back on another server has rules whose ticks lie ahead there, and may be reached before the
+    next run finds that out.
+    """
+    known = func.coalesce(select(func.max(rules.c.seen_tick)).scalar_subquery(), 0)
+    return greatest_of(writer(_last_run()), known)
+
+
 _PRESENT: Final = select(oldest_under_way(_last_run()))
 #: Of those who ordered lately nobody is looked at who asks for guests that stay away: they do not count.
 _TO_LOOK_AT: Final = case((touched.c.since_day.is_(None), touched.c.guests), else_=0)
@@ -55,12 +65,12 @@ def touch(conn: Connection, ids: Sequence[int]) -> None:
     """Note that the facts of these customers are being written."""
     if ids:
         listed = json.dumps(list(ids), separators=(",", ":")) if len(ids) <= MOST else None
-        conn.execute(insert(touched).values(tick=writer(_last_run()), guests=len(ids), customers=listed))
+        conn.execute(insert(touched).values(tick=_present_writer(), guests=len(ids), customers=listed))
 
 
 def touch_everybody(conn: Connection) -> None:
     """Note that all facts are being written."""
-    conn.execute(insert(touched).values(tick=writer(_last_run()), guests=0, customers=None))
+    conn.execute(insert(touched).values(tick=_present_writer(), guests=0, customers=None))
 
 
 def touch_selected(
@@ -74,7 +84,7 @@ def touch_selected(
     who = whose.subquery("whose")
     counted = func.count(who.c[0])
     listed = case((counted <= MOST, json_list(who.c[0])), else_=null())
-    made = select(writer(_last_run()), counted, listed, day).select_from(who).having(counted > 0)
+    made = select(_present_writer(), counted, listed, day).select_from(who).having(counted > 0)
     conn.execute(insert(touched).from_select(["tick", "guests", "customers", "since_day"], made), asked)
 
 

@@ -14,10 +14,12 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, cast, column, func, null, select, table
+from sqlalchemy import BigInteger, cast, column, func, insert, null, select, table
 
 from engine.database.consent import block_reason, lock_endpoint, record_consent
-from engine.database.tables import consents, customers, endpoints
+from engine.database.facts import recompute
+from engine.database.facts_delta import apply_delta
+from engine.database.tables import consents, customers, endpoints, orders, points
 from engine.language.compliance import ImpliedTerms
 from tests.intake.conftest import Home, csv
 
@@ -113,3 +115,28 @@ def test_what_both_write_does_not_lock_the_two_against_each_other(beside: Beside
         assert beside.waits(importing)
         conn.execute(select(customers.c.id).where(customers.c.id == 1).with_for_update(nowait=True))
     assert importing.result(20).changed == 1
+
+
+@pytest.mark.parametrize("by_delta", [True, False], ids=["new orders", "corrections"])
+def test_facts_that_an_import_is_writing_are_made_anew_of_what_it_wrote(beside: Beside, by_delta: bool):
+    """A step that gives points waits for the row: what it read before the import's end is no longer true then."""
+    home = beside.home
+
+    def gives_points() -> None:
+        with home.db.begin() as conn:
+            lot = {"source": "x", "external_id": "1", "customer_id": ANN, "at": home.now, "points": 50}
+            conn.execute(insert(points).values(**lot, ledger="points"))
+            recompute(conn, [ANN], home.now)
+
+    with home.db.begin() as conn:
+        order = {"source": "csv", "external_id": "1", "customer_id": ANN, "ordered_at": home.now, "total": 500}
+        conn.execute(insert(orders).values(**order, day=home.now.toordinal(), clock=600))
+        if by_delta:
+            apply_delta(conn, after_id=0, as_of=home.now)
+        else:
+            recompute(conn, [ANN], home.now)
+        step = beside.start(gives_points)
+        assert beside.waits(step)
+    step.result(20)
+    facts = home.facts("1")
+    assert (facts["orders"], facts["points"]) == (1, 50)
