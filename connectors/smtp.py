@@ -223,6 +223,8 @@ class SmtpConnector:
             outcome = of_fault(session.phase, fault.what)
         except UnsafeError as unsafe:
             outcome = Outcome("not_now", unsafe.what, channel="stop", counts_attempt=False)
+        except OSError:  # no more sockets, or one that was gone as soon as it was there
+            outcome = of_fault(session.phase, "refused")
         else:
             return session, None
         session.hang_up()

@@ -39,8 +39,9 @@ def coupon_of(conn: Connection, code: str) -> Row[Any]:
     row = conn.execute(
         select(coupons, customers.c.external_id, customers.c.name.label("guest"), rules.c.rule)
         .join(customers, customers.c.id == coupons.c.customer_id)
-        .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
-        .join(rules, rules.c.id == dispatches.c.rule_id)
+        # A coupon outlives the month of its step: then nobody knows its rule any more.
+        .outerjoin(dispatches, dispatches.c.id == coupons.c.dispatch_id)
+        .outerjoin(rules, rules.c.id == dispatches.c.rule_id)
         .where(coupons.c.code == wanted)
     ).one_or_none()
     if row is None:

@@ -18,6 +18,7 @@ from engine.database.gate import brief, one_run
 from engine.database.months import analyze, following, make_months, may_make, month_of, partitions
 from engine.database.retention import Forgotten, forget
 from engine.database.tables import dispatches, forgotten_months
+from engine.evaluation.clock import last_believed
 from engine.evaluation.results import RunResult
 from engine.intake.report import ImportReport
 
@@ -54,7 +55,12 @@ def forget_old(session: Session, now: datetime) -> list[Forgotten]:
     keep = session.home.config.keep
     if keep is None:
         return []
-    until = keep.before(now.astimezone(session.zone).date())
+    with session.look() as conn:
+        last = last_believed(conn)
+    if last is None:
+        return []
+    # A clock that nothing vouches for must not say what is old.
+    until = keep.before(min(now, last).astimezone(session.zone).date())
     gone: list[Forgotten] = []
     try:
         gone.extend(forget(session.db, datetime(until.year, until.month, 1, tzinfo=now.tzinfo), now))

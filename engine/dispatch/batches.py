@@ -58,7 +58,10 @@ def lanes(desk: Desk, claims: Sequence[Claim]) -> list[Lane]:
     Where a guest or an inbox also has a message that is taken alone, its others are too: they keep their order.
     """
     connectors = {channel: _grouping(desk, channel) for channel in sorted({each.channel for each in claims})}
-    alone = [each for each in claims if connectors[each.channel] is None or each.rescues != 0]
+    several = _of_several_channels(claims)
+    alone = [
+        each for each in claims if connectors[each.channel] is None or each.rescues != 0 or each.customer_id in several
+    ]
     guests = {each.customer_id for each in alone}
     inboxes = {each.endpoint_id for each in alone}
     found: dict[str, Lane] = {}
@@ -68,6 +71,12 @@ def lanes(desk: Desk, claims: Sequence[Claim]) -> list[Lane]:
             continue
         found.setdefault(each.channel, Lane(each.channel, connector, [])).claims.append(each)
     return list(found.values())
+
+
+def _of_several_channels(claims: Sequence[Claim]) -> set[int]:
+    """Give the guests with messages of two channels: taken by channel, the later one would use up what caps allow."""
+    channel: dict[int, str] = {}
+    return {each.customer_id for each in claims if channel.setdefault(each.customer_id, each.channel) != each.channel}
 
 
 def _grouping(desk: Desk, channel: str) -> Grouping | None:
@@ -94,9 +103,8 @@ def deliver(desk: Desk, lane: Lane, alone: Callable[[Claim], None]) -> None:
             for each in portion:
                 alone(each)
             continue
+        _done(desk, len(portion) - len(prepared))
         _send(desk, lane, prepared)
-        desk.summary.messages += len(portion)
-        desk.progress(len(portion))
 
 
 def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane) -> list[Prepared]:
@@ -157,11 +165,15 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
         most = lane.connector.most
         while left and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
             made = _compose(desk, *left.popleft())
-            ready += [] if made is None else [made]
+            if made is None:
+                _done(desk, 1)
+            else:
+                ready.append(made)
         group = _group(ready, most)
         ready = ready[len(group) :]
         upcoming = [each.message for each in _group(ready, most)]
         well = _hand_over(desk, lane, group, upcoming) if group else True
+        _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
         with desk.db.begin() as conn:
@@ -169,6 +181,14 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
                 give_back(conn, desk, [each.claim for each in ready] + [claim for claim, _ in left])
                 break
     write_down(desk)
+    _done(desk, len(ready) + len(left))
+
+
+def _done(desk: Desk, count: int) -> None:
+    """Say that so many were worked on; whoever listens may end the work with it, after each group."""
+    if count:
+        desk.summary.messages += count
+        desk.progress(count)
 
 
 def _group(ready: Sequence[Ready], most: int) -> list[Ready]:

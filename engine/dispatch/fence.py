@@ -20,7 +20,7 @@ from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.caps import first_free_day, handed_days
-from engine.dispatch.claims import Claim, lock_customers
+from engine.dispatch.claims import LEASE, Claim, lock_customers
 from engine.dispatch.outbox import stopped
 from engine.dispatch.states import State, move
 from engine.language.compliance import Compliance, ImpliedTerms
@@ -204,7 +204,7 @@ def carry_out(
         values |= {"due_at": verdict.due_at}
     elif verdict.passed:
         values = {"handed_at": now, "handed_day": verdict.day, "content_hash": content_hash}
-        values |= {"segments": segments, "carrier": carrier}
+        values |= {"segments": segments, "carrier": carrier, "leased_until": now + LEASE}
     if not move(
         conn, "claimed", verdict.after, claim.mine(), who="holder", now=now, actor=sender, reason=verdict.reason,
         values=values,

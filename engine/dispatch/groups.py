@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from connectors.base import Message
 from engine.database.complaints import explain
 from engine.database.tables import dispatches
-from engine.dispatch.claims import Claim
+from engine.dispatch.claims import LEASE, Claim
 from engine.dispatch.desk import Answer, Desk
 from engine.dispatch.fence import (
     LostLease,
@@ -78,6 +78,7 @@ def pass_together(
             "content_hash": each.content_hash,
             "segments": each.segments,
             "carrier": carrier,
+            "leased_until": at + LEASE,  # others were handed over since it was begun
         }
         for each in ready
         if each.claim.id in days

@@ -43,10 +43,15 @@ FAST = 1_000
 _NOW, _BEFORE = bindparam("now", type_=EpochSeconds), bindparam("before", type_=EpochSeconds)
 _GROWS = and_(channels.c.rate.is_not(None), channels.c.rated_at <= _BEFORE)
 _GROWN = channels.c.rate + 1 + channels.c.rate // 10
-#: After a message that went well; without a row to change, no lock is taken.
+#: After a message that went well; without a row to change, no lock is taken. A yes while the channel is shut is older
+#: than what shut it: it was on its way, or waited to be written down.
 _WELL = (
     update(channels)
-    .where(channels.c.channel == bindparam("name"), or_(channels.c.failures > 0, channels.c.refusals > 0, _GROWS))
+    .where(
+        channels.c.channel == bindparam("name"),
+        or_(channels.c.failures > 0, channels.c.refusals > 0, _GROWS),
+        or_(channels.c.open_until.is_(None), channels.c.open_until <= _NOW),
+    )
     .values(
         failures=0,
         refusals=0,

@@ -39,9 +39,15 @@ class Watch:
     uptime: Uptime | None  #: None: the machine does not tell
 
 
+def last_believed(conn: Connection) -> datetime | None:
+    """Give when the last run was whose clock was believed; None: there was none."""
+    last: datetime | None = conn.scalar(select(func.max(runs.c.started_at)).where(_believed()))
+    return last
+
+
 def went_back(conn: Connection, now: datetime, zone: ZoneInfo) -> str | None:
     """Say that the clock went back behind the last run whose clock was believed; None: it did not."""
-    last = conn.scalar(select(func.max(runs.c.started_at)).where(_believed()))
+    last = last_believed(conn)
     if last is None or now >= last - SLACK:
         return None
     return (

@@ -58,6 +58,25 @@ def test_a_run_forgets_what_the_config_lets_go(regulars: Regulars, either_home: 
     assert regulars(*at, "log").stdout == "The log has nothing of that kind.\n"
 
 
+def test_a_clock_that_no_run_was_believed_at_forgets_nothing(regulars: Regulars, home: Path):
+    at = ("--home", home)
+    regulars(*at, "run", "--as-of", AT)
+    db = open_home(home)
+    with db.begin() as conn:  # as if the clock were twenty years ahead
+        conn.execute(text("UPDATE runs SET as_of = as_of - 7300 * 86400, started_at = started_at - 7300 * 86400"))
+        conn.execute(
+            text("UPDATE dispatches SET state = 'expired', month = 200605, finished_at = due_at - 7300 * 86400")
+        )
+        conn.execute(text("UPDATE audit SET month = 200605"))
+        steps = conn.scalar(text("SELECT count(*) FROM dispatches"))
+    assert "forgotten now" not in regulars(*at, "months").stdout
+    with db.begin() as conn:
+        assert conn.scalar(text("SELECT count(*) FROM dispatches")) == steps > 0
+        conn.execute(text("UPDATE runs SET started_at = started_at + 7300 * 86400"))
+    db.dispose()
+    assert "forgotten now" in regulars(*at, "months").stdout
+
+
 @pytest.mark.parametrize("short", ["400 days", "1 year", "20 hours"])
 def test_a_ledger_is_not_kept_for_less_than_the_journal(regulars: Regulars, home: Path, short: str):
     config = home / "config" / "regulars.yaml"

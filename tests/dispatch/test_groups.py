@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from connectors.base import Outcome
-from engine.database.tables import audit, budget_uses, customers, dispatches, payloads
+from engine.database.tables import audit, budget_uses, channels, customers, dispatches, payloads
 from engine.dispatch import batches, groups
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.history import check
@@ -262,3 +262,63 @@ def test_what_is_plain_is_what_each_would_be_told_alone(cafe, home, clock):
         told[type(connector)] = [cafe.outcome(each) for each in made]
     assert told[Sink] == told[Post] == ["blocked: no_consent", "pending: capped", "sent", "sent", "sent", "sent"]
     assert cafe.state(before) == "sent"
+
+
+def test_a_yes_of_the_same_group_does_not_open_what_a_refusal_has_shut(cafe, home, clock):
+    made = waiting(cafe, 6)
+    post = Post(becomes={"guest1": Outcome("no", "550 5.7.1", channel="breaker")})
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert len(post.groups) == 1
+    assert [cafe.state(each) for each in made] == ["rejected", "sent", "sent", "pending", "pending", "pending"]
+
+
+def test_a_yes_that_is_written_late_does_not_open_what_another_worker_has_shut(cafe, home, clock):
+    made, post = waiting(cafe, 6), Post()
+
+    def shut():
+        if len(post.groups) == 2:
+            with cafe.db.begin() as conn:
+                conn.execute(channels.insert().values(channel="email", failures=5, open_until=NOW + timedelta(hours=1)))
+
+    post.before_fence = shut
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["pending"] * 3
+    with cafe.db.begin() as conn:
+        assert conn.scalar(select(channels.c.open_until)) == NOW + timedelta(hours=1)
+
+
+def test_a_lease_begins_anew_when_a_message_is_handed_over(cafe, home, clock):
+    made, post = waiting(cafe, 4), Post()
+    leases = []
+
+    def slow():
+        clock.at += timedelta(minutes=8)
+
+    post.before_fence = slow
+    post.after_fence = lambda: leases.append(cafe.row(made[0 if not leases else 3]).leased_until - clock.at)
+    assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 4}
+    assert leases == [timedelta(minutes=15)] * 2
+
+
+def test_whoever_listens_may_end_the_work_after_each_group(cafe, home, clock):
+    made, post = waiting(cafe, 9), Post()
+    desk, told = a_desk(cafe, home, clock, email=post), []
+
+    def listen(count):
+        told.append(count)
+        if len(told) == 2:
+            raise KilledError
+
+    desk.progress = listen
+    with pytest.raises(KilledError):
+        send_due(desk)
+    assert (told, desk.summary.messages) == ([3, 3], 6)
+    assert [cafe.state(each) for each in made] == ["sent"] * 6 + ["claimed"] * 3
+
+
+def test_a_guest_with_messages_of_two_channels_gets_the_first_of_them(cafe, home, clock):
+    other, both = cafe.guest(), cafe.guest()
+    made = [cafe.message(other), cafe.message(both, "sms", priority=0), cafe.message(both, priority=1)]
+    cafe.set(made[0], due_at=NOW - timedelta(hours=1))
+    send_due(a_desk(cafe, home, clock, email=Post(), sms=Post()))
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: capped"]
