@@ -104,8 +104,16 @@ class Attempt:
         return False
 
     def dot(self, following: bytes = b"") -> Steps[bool]:
-        """End the message: it is the server's from now on. ``following`` is said in the same breath."""
+        """End the message: it is the server's from now on. ``following`` is said in the same breath.
+
+        What it has said while the fence was asked is no answer to the dot: then there is none, and nothing has left.
+        """
         session, _ = self.place
+        if not self.still_ready():
+            if self.outcome is None:
+                yield from self.hear_out()
+            self.ahead = None
+            return False
         session.enter("dot")
         try:
             session.say(_DOT + following)

@@ -51,6 +51,21 @@ def test_a_fence_that_breaks_leaves_nothing_accepted_and_raises(letter):
         assert server.dots == []
 
 
+def test_a_server_that_hangs_up_while_the_fence_is_asked_has_got_nothing(letter):
+    def hangs_up(_):
+        server.fence_open.wait(5)
+        return CLOSE
+
+    def handoff():
+        server.fence_open.set()
+        server._threads[-1].join(5)
+        return True
+
+    with ScriptedSmtp({"body": hangs_up}) as server:
+        assert verdict(connector(server).send(letter, handoff)) == TRIPPED
+        assert server.dots == []
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [(b"552 5.3.4 too big\r\n", NO), (b"550 5.7.1 virus\r\n", POLICY), (b"250 fine\r\n", TRIPPED)],
