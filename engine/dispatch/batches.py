@@ -26,7 +26,7 @@ from engine.dispatch.channels import CannotSendError
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Answer, Desk, Finder
 from engine.dispatch.drafting import Draft, NoRecipientError
-from engine.dispatch.fence import UnreadableRuleError, Verdict, decide
+from engine.dispatch.fence import UnreadableRuleError, Verdict, decide, take_back
 from engine.dispatch.groups import GroupFence, Ready
 from engine.dispatch.handing import write_down
 from engine.dispatch.mime import MessageError
@@ -231,8 +231,12 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
         desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
         outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True
     if fence.broken is not None or fence.unwritten is not None:
-        write_down(desk)
-        raise fence.broken or fence.unwritten or AssertionError
+        waited = bool(desk.unwritten)
+        write_down(desk)  # this waits for a database that is away
+        if fence.broken is None or not waited:
+            raise fence.broken or fence.unwritten or AssertionError
+        _go_back(desk, [each.claim for each in ready])
+        return False
     if fence.passed and not isinstance(lane.connector, FileConnector):
         desk.left = desk.journal.last
     well = True
@@ -250,6 +254,14 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
     if not well:
         write_down(desk)
     return well
+
+
+def _go_back(desk: Desk, claims: Sequence[Claim]) -> None:
+    """Let a group wait again that the fence could not be asked about, also where its commit stands: nothing left."""
+    with desk.db.begin() as conn:
+        take_back(conn, claims, desk.now(), reason="again")
+        for claim in claims:
+            settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))
 
 
 def _try_alone(desk: Desk, claim: Claim) -> None:

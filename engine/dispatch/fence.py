@@ -249,8 +249,8 @@ def pass_fence(
     return against
 
 
-def take_back(conn: Connection, together: Sequence[Claim], now: datetime) -> None:
-    """Let wait again what passed the fence and may not leave after all: the journal could not be written."""
+def take_back(conn: Connection, together: Sequence[Claim], now: datetime, *, reason: str = "journal") -> None:
+    """Let wait again what passed the fence and has not left after all: the journal could not be written."""
     for each in together:
         move(
             conn,
@@ -259,6 +259,6 @@ def take_back(conn: Connection, together: Sequence[Claim], now: datetime) -> Non
             each.mine(),
             who="holder",
             now=now,
-            reason="journal",
+            reason=reason,
             values={"rescues": 0},
         )

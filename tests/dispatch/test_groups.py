@@ -169,6 +169,14 @@ def test_a_lost_answer_to_the_commit_lets_each_go_once(cafe, home, lose, clock, 
         assert list(check(conn)) == []
 
 
+def test_a_database_that_is_away_at_the_fence_is_waited_for_where_answers_wait_too(cafe, home, clock, lose):
+    made, post = waiting(cafe, 6), Post()
+    post.before_fence = lambda: lose(*[False] * 7) if len(post.groups) == 2 else None
+    assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 6}
+    assert [cafe.state(each) for each in made] == ["sent"] * 6
+    assert len(names(post)) == 6
+
+
 def test_a_lease_that_is_lost_is_that_ones_alone(cafe, home, clock):
     made, post = waiting(cafe, 3), Post()
     post.before_fence = lambda: cafe.set(made[1], lease_token=7)

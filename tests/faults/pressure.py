@@ -183,5 +183,5 @@ def _fault(kind: str, sample: int, everything: int) -> Callable[[Scale], Tally]:
 
 FAULTS: dict[str, Callable[[Scale], Tally]] = {
     "caps, budgets and stop, postgres": _fault("postgres", 25, 1_000),
-    "caps, budgets and stop, sqlite": _fault("sqlite", 10, 300),
+    "caps, budgets and stop, sqlite": _fault("sqlite", 24, 300),
 }

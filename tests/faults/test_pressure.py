@@ -32,7 +32,7 @@ def test_without_a_lock_these_orders_find_one_too_many(monkeypatch, postgres_ser
         monkeypatch.setattr(fence, "pass_gate", lambda _: None)
         monkeypatch.setattr(health, "close_gate", lambda _: None)
     elif lock == "endpoint":
-        monkeypatch.setattr(fence, "lock_endpoint", lambda *_: None)
+        monkeypatch.setattr(fence, "lock_endpoints", lambda *_: None)
     else:
         monkeypatch.setattr(Budgets, "lock", lambda *_: None)
     with place("postgres") as where:
