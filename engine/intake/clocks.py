@@ -24,6 +24,7 @@ _HOUR: Final = 3_600
 _NOON: Final = 12
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_YEAR: Final = 1990
+_LAST_YEAR: Final = 9998
 #: A date and a time of day of which each means the same whatever stands beside it.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}([./-])\d{1,2}\1(?:\d\d|\d{4})", re.ASCII)
 _TIME: Final = re.compile(r"(?:[ T](\d\d)| (\d)):(\d\d)(?::(\d\d))?(?: ?([AP])M)?", re.ASCII)
@@ -109,7 +110,7 @@ class Clocks:
             midnight = parse_moment(text, order)
         except ValueError as error:
             raise RowError(str(error)) from None
-        if midnight.year < _FIRST_YEAR:
+        if not _FIRST_YEAR <= midnight.year <= _LAST_YEAR:
             return ODD
         offset = _steady(midnight, zone, hours=24)
         return ODD if offset is None else int(midnight.replace(tzinfo=UTC).timestamp()) - offset

@@ -105,6 +105,7 @@ class Customers:
             person.columns["language"] = language(desk, cells["language"])
         if "store_id" in cells:
             person.columns["store_id"] = store.id if store else None
+        values.fits_as_id(cells.get("referred_by", ""), "referred_by")
         attributes(desk, "customers", cells, None)  # what is wrong is told before anything is written
         return person
 

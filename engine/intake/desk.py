@@ -192,7 +192,10 @@ class Desk:
         return {store.name_key: store.id for store in sorted(self.stores.values(), key=lambda store: -store.id)}
 
     def store(self, named: str, zone: str = "") -> Store | None:
-        """Give the store of an id or a name; one not met before is made, in ``zone`` or else in the home's."""
+        """Give the store of an id or a name; one not met before is made, in ``zone`` or else in the home's.
+
+        Raises ``RowError`` where it is not known, and too long.
+        """
         if not named:
             return None
         return self.known_store(named) or self._new_store(named, zone)
@@ -203,6 +206,7 @@ class Desk:
         return self.stores[found] if found else None
 
     def _new_store(self, named: str, zone: str) -> Store:
+        values.fits_as_id(named, "store_id")
         zone_id = self.own_zone(zone) or self.home_zone
         key = text_key(named)
         row = {"source": self.source, "external_id": named, "name": named, "name_key": key, "zone_id": zone_id}

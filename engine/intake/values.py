@@ -27,6 +27,7 @@ _DAYS_OF: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LUNAR_MONTH: Final = 30
 _OLDEST_BIRTH: Final = 1900
 _FIRST_YEAR: Final = 1990
+_LAST_YEAR: Final = 9998  # of the days after it some cannot be told
 _WORDS: Final[dict[str, Literal["yes", "no"]]] = {"yes": "yes", "no": "no"}
 _MOST_MONEY: Final = 10**12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,9 +44,14 @@ def identifier(text: str, column: str) -> str:
         text = text.lstrip("'").strip()
     if _SCIENTIFIC.fullmatch(text) or _FLOAT.fullmatch(text):
         raise RowError(f'{column} "{text}": {ROUNDED}')
+    fits_as_id(text, column)
+    return text
+
+
+def fits_as_id(text: str, column: str) -> None:
+    """Raise ``RowError`` for a text that is too long for an id."""
     if len(text) > _LONGEST_ID:
         raise RowError(f"{column} has {len(text)} characters; {_LONGEST_ID} are the most")
-    return text
 
 
 def phone(text: str, country: str) -> str:
@@ -136,6 +142,8 @@ def instant(text: str, column: str, zone: ZoneInfo, order: DateOrder | None) -> 
         moment = parse_moment(text, order)
         if moment.year < _FIRST_YEAR:
             raise RowError(f'{column} "{text}" is what a till writes where it knows no date')
+        if moment.year > _LAST_YEAR:
+            raise RowError(f'{column} "{text}" is what a till writes where it means never')
         return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
     except UndecidedDateError as error:
         raise RowError(f"{column} {error}") from None
@@ -149,6 +157,8 @@ def end_of(text: str, column: str, zone: ZoneInfo, order: DateOrder | None, day_
         return instant(text, column, zone, order)
     try:
         last = parse_day(text, order)
+        if last.year > _LAST_YEAR:
+            raise RowError(f'{column} "{text}" is what a till writes where it means never: leave it empty')
         return int(start_of(last + timedelta(days=1), zone, day_starts).timestamp())
     except (ValueError, OverflowError) as error:
         raise RowError(f"{column} {error}") from None

@@ -17,6 +17,7 @@ MISTAKES = [
     ("customer_id,name", "1,Ann,more", "the row has 3 cells, the first line 2"),
     ("customer_id,name,city", '1,"Ann\n2,Bob,Rome', "the row has 2 cells, the first line 3; it runs over 3 lines: is a quotation mark"),
     ("customer_id,name", f"{'x' * 201},Ann", "customer_id has 201 characters; 200 are the most"),
+    ("customer_id,referred_by", f"1,{'x' * 201}", "referred_by has 201 characters; 200 are the most"),
     ("customer_id,phone", "1,1.31256E+10", f'phone "1.31256E+10": {ROUNDED}'),
     ("customer_id,phone", "1,123", "phone is too short or too long for a number of its country"),
     ("customer_id,phone", "1,555-0100", "phone lacks the area code"),
@@ -41,6 +42,8 @@ MISTAKES = [
     ("order_id,ordered_at,total", ",2026-03-01 09:00,5", "order_id is empty"),
     ("order_id,ordered_at,total", "1,,5", "ordered_at is empty"),
     ("order_id,ordered_at,total", "1,2026-02-30 09:00,5", 'ordered_at "2026-02-30 09:00" is a day that does not exist'),
+    ("order_id,ordered_at,total", "1,9999-12-31 23:59,5", 'ordered_at "9999-12-31 23:59" is what a till writes where it means never'),
+    ("order_id,ordered_at,total,store_id", f"1,2026-03-01 09:00,5,{'x' * 201}", "store_id has 201 characters; 200 are the most"),
     ("order_id,ordered_at,total", "1,2026-03-01 09:00,", "total is empty"),
     ("order_id,ordered_at,total", "1,2026-03-01 09:00,five", 'total "five" is not an amount such as 12.50'),
     ("order_id,ordered_at,total", "1,2026-03-01 09:00,5.1234", 'total "5.1234" has more decimals than the currency'),
@@ -56,6 +59,8 @@ MISTAKES = [
     ("entry_id,customer_id,at,points", "1,C1,2026-03-01,0", "points is 0"),
     ("entry_id,customer_id,at,points", "1,C1,2026-03-01,1.5", 'points "1.5" is not a whole number'),
     ("entry_id,customer_id,at,points,expires_at", "1,C1,2026-03-01,5,never", 'expires_at "never" is not a date such as 2026-05-03'),
+    ("entry_id,customer_id,at,points,expires_at", "1,C1,2026-03-01,5,9999-12-31",
+     'expires_at "9999-12-31" is what a till writes where it means never: leave it empty'),
     ("event_id,name,at", "1,,2026-03-01", "name is empty"),
 ]  # fmt: skip
 
