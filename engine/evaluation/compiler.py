@@ -7,6 +7,7 @@ a candidate; ``ranked``, of two guests with one address the first; ``judged``, r
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -35,6 +36,7 @@ from sqlalchemy import (
 )
 
 from engine.database.consent import Purpose, block_reason
+from engine.database.planning import one_by_one
 from engine.database.sql import alias_of, upsert
 from engine.database.tables import matches, stores
 from engine.database.touched import touched_since
@@ -115,11 +117,13 @@ def write_matches(
 ) -> None:
     """Write the rule's matches. The unique key (rule, customer, occasion) lets none in twice, whoever else runs."""
     chosen = compile_rule(rule, scope, rows, exclude, holdout=holdout)
-    conn.execute(
+    written = (
         upsert(conn, matches)
         .from_select(MATCH_COLUMNS, chosen)
         .on_conflict_do_nothing(index_elements=["rule_id", "customer_id", "occasion"])
     )
+    with one_by_one(conn) if _asks_few(rule, scope) else nullcontext():
+        conn.execute(written)
 
 
 def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, excluded: ColumnElement[bool] | None) -> CTE:
@@ -165,7 +169,7 @@ def _found(rule: Rule, scope: Scope) -> Candidates:
     guest, were what they are now: they were matched then, or are no candidates now. So the matches are the same.
     """
     found: Candidates
-    if scope.seen_tick is not None and not turn(rule.conditions, scope.segments, to=True):
+    if _asks_few(rule, scope):
         scope.moved = table("moved", column("customer_id", BigInteger))
         found = rule.trigger.candidates(scope)
         if found.newly is not None:
@@ -173,6 +177,11 @@ def _found(rule: Rule, scope: Scope) -> Candidates:
         scope.moved = None
     found = rule.trigger.candidates(scope)
     return found
+
+
+def _asks_few(rule: Rule, scope: Scope) -> bool:
+    """Tell whether nobody need be asked about but those for whom the trigger has just opened, or who were touched."""
+    return scope.seen_tick is not None and not turn(rule.conditions, scope.segments, to=True)
 
 
 def _moved(scope: Scope, found: Candidates) -> list[CTE]:
