@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from engine.database.sql import EpochSeconds
+from engine.database.sql import EpochSeconds, alias_of
 from engine.database.tables import endpoints, orders, points, points_uses, refunds, stores
 
 AsOf = datetime | ColumnElement[Any]
@@ -39,7 +39,7 @@ def at(as_of: AsOf) -> ColumnElement[Any]:
 
 
 def _given_back(o: FromClause, as_of: AsOf) -> ScalarSelect[int]:
-    r = refunds.alias()
+    r = alias_of(refunds, "given_back")
     return (
         select(cast(func.coalesce(func.sum(func.coalesce(r.c.amount, o.c.total)), 0), BigInteger))
         .where(r.c.order_id == o.c.id, r.c.refunded_at <= at(as_of))

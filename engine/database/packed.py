@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
     CTE,
     JSON,
     BigInteger,
+    BindParameter,
     ColumnElement,
     Text,
     Values,
@@ -33,6 +34,7 @@ from engine.database.sql import PerDialect
 
 #: PostgreSQL takes 65,535 binds a statement, SQLite 32,766, and the rest of the statement needs some too.
 _MOST_BINDS = 10_000
+_BIG: Final = BigInteger()
 
 
 def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> CTE:
@@ -100,8 +102,9 @@ class _Numbers(Values):
     ]
 
     def __init__(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
-        super().__init__(*(column(each, BigInteger) for each in columns), name=name)
-        self._numbers = [literal(number, BigInteger) for row in rows for number in row]
+        super().__init__(*(column(each, _BIG) for each in columns), name=name)
+        # One type for all, and no look at what each may be: they are hundreds a rule.
+        self._numbers = [BindParameter(None, number, _BIG, unique=True) for row in rows for number in row]
 
     @property
     def _data(self) -> Any:  # type: ignore[override]  # read there, and written by Values.data only

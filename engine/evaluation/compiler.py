@@ -64,6 +64,7 @@ HOLDOUT_SALT = "holdout of the home"
 
 #: What can fire: the columns of ``Candidates`` and of ``matches``.
 FIRED = ("order_id", "rating_id", "event_id", "friend_id")
+_NOTHING: Final = cast(null(), BigInteger)
 #: The columns of ``matches`` that the statement fills, in its order.
 MATCH_COLUMNS = (
     "rule_id",
@@ -122,7 +123,8 @@ def write_matches(
         .from_select(MATCH_COLUMNS, chosen)
         .on_conflict_do_nothing(index_elements=["rule_id", "customer_id", "occasion"])
     )
-    with one_by_one(conn) if _asks_few(rule, scope) else nullcontext():
+    few = scope.moved is not None or (scope.seen_tick is not None and bool(rule.trigger.gives))
+    with one_by_one(conn) if few else nullcontext():  # who moved since yesterday, or what happened lately
         conn.execute(written)
 
 
@@ -169,7 +171,7 @@ def _found(rule: Rule, scope: Scope) -> Candidates:
     guest, were what they are now: they were matched then, or are no candidates now. So the matches are the same.
     """
     found: Candidates
-    if _asks_few(rule, scope):
+    if scope.seen_tick is not None and not turn(rule.conditions, scope.segments, to=True):
         scope.moved = table("moved", column("customer_id", BigInteger))
         found = rule.trigger.candidates(scope)
         if found.newly is not None:
@@ -177,11 +179,6 @@ def _found(rule: Rule, scope: Scope) -> Candidates:
         scope.moved = None
     found = rule.trigger.candidates(scope)
     return found
-
-
-def _asks_few(rule: Rule, scope: Scope) -> bool:
-    """Tell whether nobody need be asked about but those for whom the trigger has just opened, or who were touched."""
-    return scope.seen_tick is not None and not turn(rule.conditions, scope.segments, to=True)
 
 
 def _moved(scope: Scope, found: Candidates) -> list[CTE]:
@@ -199,7 +196,7 @@ def _is_there(scope: Scope) -> ColumnElement[bool]:
 
 
 def _id(fired: ColumnElement[Any] | None) -> ColumnElement[Any]:
-    return cast(null(), BigInteger) if fired is None else fired
+    return _NOTHING if fired is None else fired
 
 
 def _store(scope: Scope, found: Candidates) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, FromClause, and_, or_, select
 
@@ -24,6 +24,9 @@ from engine.vocabulary.scope import Scope
 _ANY_DAY = date(2025, 1, 31)
 
 _DAY = 1440  # minutes
+#: Made once; nothing else uses the same ones.
+_ITEM: Final = order_items.alias("i")
+_PRODUCT: Final = products.alias("p")
 _WEEKDAYS: dict[str, tuple[int, ...]] = {
     **{name: (number,) for number, name in enumerate(DAYS)},
     "weekdays": (0, 1, 2, 3, 4),
@@ -333,7 +336,7 @@ class OrderFilters:
 
     def _holds(self, order: FromClause) -> Iterator[ColumnElement[bool]]:
         """SQL: one item is all that is wanted, and none is anything unwanted."""
-        item, product = order_items.alias("i"), products.alias("p")
+        item, product = _ITEM, _PRODUCT
         keys = {"product": product.c.name_key, "category": product.c.category_key}
         asked = [(test, keys[word]) for word in keys if (test := getattr(self, word)) is not None]
         held = (
