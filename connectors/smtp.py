@@ -80,6 +80,7 @@ class SmtpConnector:
         self._idle = idle
         self._patience = patience
         self._connections = connections
+        self._filled = False  #: whether the group before this one took all connections, and went well
         self._pipelining = True  #: until a server that offers it has lost its place
         self._lanes: list[_Lane] = []
         self._written: dict[int, tuple[Message, Letter | UnfitError]] = {}  #: what is told of ahead is written once
@@ -99,6 +100,8 @@ class SmtpConnector:
         none. ``upcoming`` are the next group's messages, as the same objects: where the server offers PIPELINING it is
         told of them already. One that fails harms no other.
         """
+        if self._filled:  # now, when nothing is at stake: opening connections may take minutes
+            self._grow()
         tries, letters = self._write(messages, upcoming)
         self._sit_down(tries)
         try:
@@ -110,8 +113,7 @@ class SmtpConnector:
             for each in tries:
                 self._keep(each)
         outcomes = [each.outcome or _FENCED for each in tries]
-        if len(tries) >= self.most < self._connections:
-            self._grow(outcomes)
+        self._filled = len(tries) >= self.most < self._connections and all(each.kind == "sent" for each in outcomes)
         return outcomes
 
     def close(self) -> None:
@@ -254,9 +256,9 @@ class SmtpConnector:
             lane.session.hang_up(politely=old)
         return None
 
-    def _grow(self, outcomes: Sequence[Outcome]) -> None:
-        """After a group that filled all and went well, have twice as many connections for the next."""
-        if not self._enough.passed() or any(each.kind != "sent" for each in outcomes):
+    def _grow(self) -> None:
+        """After a group that filled all and went well, have twice as many connections."""
+        if not self._enough.passed():
             return
         wanted = min(2 * self.most, self._connections)
         while len(self._lanes) < wanted:

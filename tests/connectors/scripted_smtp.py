@@ -131,11 +131,8 @@ class ScriptedSmtp:
         body += dot
         self.dot_before_fence |= not self.fence_open.is_set()
         self.dots.append(body)
-        if not self._answer(line, "dot"):
-            return False
-        if line.last.startswith(b"2"):
-            self.accepted.append(body)
-        return True
+        line.body = body
+        return self._answer(line, "dot")
 
     def _answer(self, line, phase):
         what = self.script.get(phase, GOOD.get(phase, b"500 5.5.1 what?\r\n"))
@@ -145,6 +142,8 @@ class ScriptedSmtp:
         if isinstance(what, list):
             what = what.pop(0) if what else GOOD[phase]
         if isinstance(what, bytes):
+            if phase == "dot" and what.startswith(b"2"):  # noted before anybody can know
+                self.accepted.append(line.body)
             line.write(what)
             return True
         if what == RESET:
@@ -168,6 +167,7 @@ class _Line:
         self.unread = b""
         self.last = b""
         self.recipient = ""
+        self.body = b""
 
     def secure(self, context):
         self.sock = context.wrap_socket(self.sock, server_side=True)

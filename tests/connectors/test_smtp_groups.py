@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import threading
 
 import pytest
@@ -26,10 +27,8 @@ def wide(server, letter, width=4, **options):
     carrier = connector(server, connections=width, **options)
     others = iter(letters_to(letter, [f"other{number}" for number in range(2 * width)]))
     while carrier.most < width:
-        before = carrier.most
-        group = [next(others) for _ in range(before)]
+        group = [next(others) for _ in range(carrier.most)]
         assert all(each.kind == "sent" for each in carrier.send_group(group, lambda places: places))
-        assert carrier.most == min(2 * before, width)
     server.dots.clear()
     server.accepted.clear()
     server.fence_open.clear()
@@ -187,11 +186,40 @@ def test_a_server_that_lets_us_have_fewer_connections_costs_no_message_anything(
     with ScriptedSmtp({"greeting": [GOOD["greeting"], GOOD["greeting"], *[greeting] * 9]}) as server:
         server.fence_open.set()
         carrier = connector(server, connections=8)
-        for _ in range(4):
+        for _ in range(5):
             group = letters_to(letter)[: carrier.most]
             assert all(each.kind == "sent" for each in carrier.send_group(group, lambda p: p))
         assert carrier.most == 2
         assert server.connections == 3
+        carrier.close()
+
+
+def test_more_connections_are_opened_before_a_group_and_never_between_its_dots_and_its_answers(letter):
+    def handoff(places):
+        opened.append(server.connections)
+        return places
+
+    with ScriptedSmtp() as server:
+        server.fence_open.set()
+        carrier, opened = connector(server, connections=4), []
+        for each in letters_to(letter)[:2]:
+            assert carrier.send_group([each], handoff)[0].kind == "sent"
+            opened.append(server.connections)
+        assert (opened, carrier.most) == ([1, 1, 2, 2], 2)
+        carrier.close()
+
+
+def test_a_machine_that_lets_us_have_no_more_connections_goes_on_with_what_it_has(letter, monkeypatch):
+    def full(*_):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with ScriptedSmtp() as server:
+        server.fence_open.set()
+        carrier = connector(server, connections=4)
+        assert carrier.send_group(letters_to(letter)[:1], lambda p: p)[0].kind == "sent"
+        monkeypatch.setattr("connectors.smtp.Session.open", full)
+        assert carrier.send_group(letters_to(letter)[1:2], lambda p: p)[0].kind == "sent"
+        assert carrier.most == 1
         carrier.close()
 
 
