@@ -50,17 +50,21 @@ def make_ready(session: Session, *moments: datetime) -> None:
             raise
 
 
+def sure_time(session: Session, now: datetime) -> datetime:
+    """Give the time by which things may be old: now, or that of the last run whose clock was believed, if earlier.
+
+    A clock that nothing vouches for must not say what is old. Without a run there is nothing that could be.
+    """
+    with session.look() as conn:
+        return min(now, last_believed(conn) or now)
+
+
 def forget_old(session: Session, now: datetime) -> list[Forgotten]:
     """Forget the ledger of the months that `data: keep` lets go; where a lock is in the way, the next run does it."""
     keep = session.home.config.keep
     if keep is None:
         return []
-    with session.look() as conn:
-        last = last_believed(conn)
-    if last is None:
-        return []
-    # A clock that nothing vouches for must not say what is old.
-    until = keep.before(min(now, last).astimezone(session.zone).date())
+    until = keep.before(sure_time(session, now).astimezone(session.zone).date())
     gone: list[Forgotten] = []
     try:
         gone.extend(forget(session.db, datetime(until.year, until.month, 1, tzinfo=now.tzinfo), now))

@@ -212,8 +212,8 @@ def live(
             halted = _halted(lambda: _stay(session, desk, clock, wait=wait))
     finally:
         desk.close()
-    if not rehearsal and result.notice is None:  # a clock that is doubted must not say what is old
-        prune(session.home.root / FOLDER, clock())
+    if not rehearsal and result.notice is None:
+        prune(session.home.root / FOLDER, ledger.sure_time(session, clock()))
         ledger.forget_old(session, clock())
     ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
     return _with_what_waits(ran, since, clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from engine.database.engines import open_db
 from engine.database.gate import one_run
 from engine.vocabulary.home import load_home
 
-from .conftest import AT, Regulars, lines
+from .conftest import AT, NOW, Regulars, lines
 
 
 def open_home(root: Path):
@@ -75,6 +76,15 @@ def test_a_clock_that_no_run_was_believed_at_forgets_nothing(regulars: Regulars,
         conn.execute(text("UPDATE runs SET started_at = started_at + 7300 * 86400"))
     db.dispose()
     assert "forgotten now" in regulars(*at, "months").stdout
+
+
+def test_a_doubted_clock_with_nothing_to_hold_does_not_say_which_records_are_old(at_home: Regulars, monkeypatch):
+    asked: list[datetime] = []
+    monkeypatch.setattr("engine.console.run.prune", lambda _, until: asked.append(until))
+    for days in (0, 1, 2000):
+        monkeypatch.setattr("cli.clock", lambda days=days: NOW + timedelta(days=days))
+        at_home("run", "--rule", "low-rating")
+    assert asked == [NOW, NOW + timedelta(days=1), NOW + timedelta(days=1)]
 
 
 @pytest.mark.parametrize("short", ["400 days", "1 year", "20 hours"])
