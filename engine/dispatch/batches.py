@@ -114,7 +114,7 @@ def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane)
     if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, at, alert=False) is not None:
         give_back(conn, desk, held)
         return []
-    days = plainly(conn, held, desk.policy, at, carrier=lane.carrier)
+    days = plainly(conn, held, desk.policy, at, carrier=lane.carrier).days
     going = []
     for claim in held:
         verdict = Verdict("handoff") if claim.id in days else _verdict(conn, desk, claim, at)

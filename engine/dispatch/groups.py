@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -34,9 +35,9 @@ from engine.dispatch.fence import (
 from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, note_written
 from engine.dispatch.health import shut_until
 from engine.dispatch.journal import JournalError
-from engine.dispatch.outcomes import record_together
+from engine.dispatch.outcomes import is_plain, record_together
 from engine.dispatch.plain import plainly
-from engine.dispatch.states import OvertakenError, move_each
+from engine.dispatch.states import OvertakenError, move_each, write_trail
 from engine.language.sms import segments
 
 
@@ -59,34 +60,47 @@ class Ready:
 
 
 def pass_together(
-    conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, carrier: str, sender: str
+    conn: Connection,
+    ready: Sequence[Ready],
+    policy: Policy,
+    at: datetime,
+    *,
+    carrier: str,
+    sender: str,
+    answers: Sequence[Answer] = (),
 ) -> dict[int, Verdict | None]:
     """Let messages go, each or not; the caller commits. Gives each dispatch's verdict; None: its lease is lost.
 
+    ``answers`` are plain ones to messages before them by the same carrier: they are written down with it.
     No two of them are of one guest or go to one inbox. Raises ``OvertakenError``: then the caller rolls back.
     """
     claims = [each.claim for each in ready]
     _lock_all(conn, claims, policy, at)
-    days = plainly(conn, claims, policy, at, carrier=carrier, segments=[each.segments or 1 for each in ready])
+    plain = plainly(conn, claims, policy, at, carrier=carrier, segments=[each.segments or 1 for each in ready])
     going = [
         {
             "id": each.claim.id,
             "month": each.claim.month,
             "token": each.claim.token,
             "handed_at": at,
-            "handed_day": days[each.claim.id],
+            "handed_day": plain.days[each.claim.id],
             "content_hash": each.content_hash,
             "segments": each.segments,
             "carrier": carrier,
             "leased_until": at + LEASE,  # others were handed over since it was begun
         }
         for each in ready
-        if each.claim.id in days
+        if each.claim.id in plain.days
     ]
-    move_each(conn, "claimed", "handoff", going, who="holder", now=at, actor=sender)
-    verdicts: dict[int, Verdict | None] = {number: Verdict("handoff", day=day) for number, day in days.items()}
+    trail: list[dict[str, Any]] = []
+    how: dict[str, Any] = {"who": "holder", "now": at, "actor": sender, "tallied": plain.tallied, "trail": trail}
+    move_each(conn, "claimed", "handoff", going, **how)
+    if answers:
+        record_together(conn, answers, at, calm=plain.calm, trail=trail)
+    write_trail(conn, trail)
+    verdicts: dict[int, Verdict | None] = {number: Verdict("handoff", day=day) for number, day in plain.days.items()}
     for each in ready:
-        if each.claim.id not in days:
+        if each.claim.id not in plain.days:
             verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
     return verdicts
 
@@ -189,11 +203,13 @@ class GroupFence:
     def _once(self, asked: Sequence[Ready], *, with_answers: bool, alone: bool) -> dict[int, Verdict | None]:
         desk = self.desk
         how = {"carrier": self.carrier, "sender": desk.journal.sender}
-        answers: list[Answer] = list(desk.unwritten) if with_answers else []
+        waiting = desk.unwritten if with_answers else []
+        answers = [each for each in waiting if is_plain(each) and each.channel == self.carrier]
         with desk.db.begin() as conn:
-            verdicts = (pass_one_by_one if alone else pass_together)(conn, asked, desk.policy, self.at, **how)
-            if answers:
-                record_together(conn, answers, self.at)
+            if alone:
+                verdicts = pass_one_by_one(conn, asked, desk.policy, self.at, **how)
+            else:
+                verdicts = pass_together(conn, asked, desk.policy, self.at, answers=answers, **how)
         if answers:
             note_written(desk, answers)
         return verdicts

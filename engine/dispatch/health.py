@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     null,
@@ -136,6 +137,12 @@ def _handed_in_a_minute(conn: Connection, channel: str, now: datetime) -> int:
     carries = channel.partition(":")[0]
     recent = select(func.count()).where(dispatches.c.channel == carries, dispatches.c.handed_at > now - MINUTE)
     return conn.scalar(recent) or 0
+
+
+def is_calm(channel: ColumnElement[str]) -> ColumnElement[bool]:
+    """SQL: a message that goes well would change nothing of what is noted of the channel."""
+    noted = or_(channels.c.failures > 0, channels.c.refusals > 0, channels.c.rate.is_not(None))
+    return ~exists().where(channels.c.channel == channel, noted)
 
 
 def shares(

@@ -63,8 +63,18 @@ def is_plain(answer: Answer) -> bool:
     return one and well and answer.handed and outcome.segments is None
 
 
-def record_together(conn: Connection, answers: Sequence[Answer], now: datetime) -> None:
-    """Write plain answers down (``is_plain``): all, or it raises ``OvertakenError`` and the caller rolls back."""
+def record_together(
+    conn: Connection,
+    answers: Sequence[Answer],
+    now: datetime,
+    *,
+    calm: bool = False,
+    trail: list[dict[str, Any]] | None = None,
+) -> None:
+    """Write plain answers down (``is_plain``): all, or it raises ``OvertakenError`` and the caller rolls back.
+
+    ``calm``: nothing is noted against their channel that they would end. ``trail`` is as for ``move_each``.
+    """
     rows = []
     for answer in answers:
         (claim,), outcome = answer.together, answer.outcome
@@ -72,7 +82,9 @@ def record_together(conn: Connection, answers: Sequence[Answer], now: datetime) 
         said = {"provider_reply": outcome.code, "provider_id": outcome.provider_id}
         itself = {"id": claim.id, "month": claim.month, "token": claim.token}
         rows.append({**itself, "attempts": attempts, "rescues": 0, **said})
-    move_each(conn, "handoff", "sent", rows, who="holder", now=now)
+    move_each(conn, "handoff", "sent", rows, who="holder", now=now, trail=trail)
+    if calm:
+        return
     for channel, outcome in {each.channel: each.outcome for each in answers}.items():
         health.note(conn, channel, outcome, now=now, customer_id=answers[0].together[0].customer_id)
 

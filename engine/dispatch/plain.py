@@ -7,19 +7,21 @@ what is hard to ask of many needs no answer here, and what is asked here can onl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, ScalarSelect, Select, bindparam, case, func, literal, select
+from sqlalchemy import Connection, Integer, ScalarSelect, Select, bindparam, case, exists, func, literal, select
 
 from engine.database.consent import Purpose, block_reason
 from engine.database.months import is_month
 from engine.database.sql import EpochSeconds, Id, spelled_in
-from engine.database.tables import customers, dispatches, rules
+from engine.database.tables import budget_uses, customers, dispatches, rules
 from engine.dispatch.caps import WEEK
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, slot
+from engine.dispatch.health import is_calm
 from engine.dispatch.outbox import carrier_shut, stopped
 from engine.dispatch.states import MESSAGES
 from engine.dispatch.tallies import COUNTED
@@ -32,6 +34,15 @@ from engine.language.times import business_day
 _TODAY: Final = 1 << 20
 
 
+@dataclass
+class Plain:
+    """Those that may go, and what was seen on the way: it saves the hand-over a question each."""
+
+    days: dict[int, int] = field(default_factory=dict)  #: dispatch id -> the guest's day
+    tallied: bool = True  #: a budget has a row that hand-overs are added to
+    calm: bool = False  #: nothing is noted against the channel that a message which goes well would end
+
+
 def plainly(
     conn: Connection,
     claims: Sequence[Claim],
@@ -40,8 +51,8 @@ def plainly(
     *,
     carrier: str,
     segments: Sequence[int] | None = None,
-) -> dict[int, int]:
-    """Give those messages to guests that may go now by ``carrier``: dispatch id -> the guest's day.
+) -> Plain:
+    """Give those messages to guests that may go now by ``carrier``.
 
     Writes nothing and locks nothing. For all of them together it holds where no two have one guest or one inbox.
     ``segments`` are those of each SMS.
@@ -49,13 +60,15 @@ def plainly(
     asked = [(rule, claim) for claim in claims if (rule := _rule(conn, claim, policy)) is not None]
     days = _open_now(asked, policy, at)
     kept = [(rule, claim) for rule, claim in asked if claim.id in days]
-    may = _permitted(conn, kept, days, policy, at, carrier)
+    seen = Plain()
+    may = _permitted(conn, kept, days, policy, at, carrier, seen)
     kept = [(rule, claim) for rule, claim in kept if claim.id in may]
     off = {each for group in _alike(kept) for each in policy.stopped_among(conn, *group, at)}
     kept = [(rule, claim) for rule, claim in kept if claim.id not in off]
     billed = {claim.id: number for claim, number in zip(claims, segments or [1] * len(claims), strict=True)}
     room = policy.budgets.room(conn, [(rule, claim, billed[claim.id]) for rule, claim in kept], at)
-    return {claim.id: days[claim.id] for _, claim in kept if claim.id in room}
+    seen.days = {claim.id: days[claim.id] for _, claim in kept if claim.id in room}
+    return seen
 
 
 def _rule(conn: Connection, claim: Claim, policy: Policy) -> Rule | None:
@@ -98,6 +111,7 @@ def _permitted(  # noqa: PLR0917 (what every question at the fence is given)
     policy: Policy,
     at: datetime,
     carrier: str,
+    seen: Plain,
 ) -> set[int]:
     """Give those that the database lets go: button, channel, erasure, suppression, consent, the rule's switch, caps."""
     alike: dict[tuple[Channel, Purpose, str | None, int], dict[int, Claim]] = {}
@@ -110,6 +124,7 @@ def _permitted(  # noqa: PLR0917 (what every question at the fence is given)
         statement = _statement(policy.implied(channel, at), purpose, topic, months)
         given = {"ids": list(group), "today": today, "now": at, "carrier": carrier}
         for row in conn.execute(statement, given):
+            seen.tallied, seen.calm = row.tallied, row.calm
             no = row.stopped or row.shut or row.erased_at is not None or row.blocked is not None or not row.active
             if not no and row.endpoint_id == group[row.id].endpoint_id and _below(row.guest, row.inbox, policy):
                 found.add(row.id)
@@ -141,6 +156,8 @@ def _statement(implied: ImpliedTerms, purpose: Purpose, topic: str | None, month
             d.endpoint_id,
             stopped().label("stopped"),
             carrier_shut(bindparam("carrier"), bindparam("now", type_=EpochSeconds)).label("shut"),
+            exists(select(budget_uses.c.used)).label("tallied"),
+            is_calm(bindparam("carrier")).label("calm"),
             customers.c.erased_at,
             rules.c.active,
             blocked.label("blocked"),

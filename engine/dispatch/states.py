@@ -200,11 +200,14 @@ def move_each(
     who: Who,
     now: datetime,
     actor: str = "",
+    tallied: bool = True,
+    trail: list[dict[str, Any]] | None = None,
 ) -> None:
     """Move several messages at once, each of its own ``id``, ``month`` and ``token``, with the columns it changes.
 
     What ``move`` does of one, for moves that take nothing out of a budget and no coupon back: all of them, or it raises
-    ``OvertakenError``. Raises ``ValueError`` for a move that the table does not allow to ``who``.
+    ``OvertakenError``. Raises ``ValueError`` for a move that the table does not allow to ``who``. ``tallied`` is false
+    where no budget has a row yet. The trail is left to the caller who gives a list for it: see ``write_trail``.
     """
     allowed = TRANSITIONS.get((before, after))
     takes = (before in COUNTED and after not in COUNTED) or after in UNSEEN
@@ -222,11 +225,21 @@ def move_each(
         ]
         if conn.execute(_each(before, after, names, month), rows).rowcount != len(rows):
             raise OvertakenError
-    trail = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
+    moved = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
     its = [{"dispatch_id": one["id"], "month": one["month"], "token": one["token"]} for one in each]
-    conn.execute(_TRAIL, [{**trail, "subject": None, **one} for one in its])
-    if before not in COUNTED and after in COUNTED:
+    rows = [{**moved, "subject": None, **one} for one in its]
+    if trail is None:
+        write_trail(conn, rows)
+    else:
+        trail += rows
+    if tallied and before not in COUNTED and after in COUNTED:
         tallies.count_in(conn, [one["id"] for one in each], tuple(sorted({one["month"] for one in each})))
+
+
+def write_trail(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of the trail that ``move_each`` left to its caller, in the same transaction."""
+    if rows:
+        conn.execute(_TRAIL, rows)
 
 
 _TRAIL = insert(audit)
