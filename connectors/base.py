@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 Kind = Literal["sent", "not_now", "no", "unknown"]
 EndpointVerdict = Literal["ok", "hard", "soft", "unusable", "opted_out"]
@@ -66,6 +66,10 @@ class Outcome:
     segments: int | None = None
 
 
+#: Of a message that others of its group did not wait for any longer: nothing is known against it or its channel.
+BEHIND: Final = Outcome("not_now", "behind its group", counts_attempt=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a connector may be opened with. ``settings`` are the owner's for it: plain data, secrets looked up."""
@@ -100,7 +104,8 @@ class Grouping(Protocol):
         """Send up to ``most`` messages; give what became of each, in their order.
 
         ``handoff`` is called at most once, when all that can be ready are; not at all where none is. Those that it does
-        not give end with ``Outcome("not_now", "fence")``. What it raises passes through, and nothing has left.
+        not give end with ``Outcome("not_now", "fence")``; one that is
+        ``BEHIND`` should go alone. What it raises passes through, and nothing has left.
         ``upcoming`` may be the messages of the next group, as the same objects, for what can be said of them already.
         One message that fails harms no other. Never raises for what a network or a provider does.
         """

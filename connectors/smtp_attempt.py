@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
-from connectors.base import Outcome
+from connectors.base import BEHIND, Outcome
 from connectors.smtp_letter import Letter
 from connectors.smtp_replies import FaultError, Phase, Reply, UnfitError, of_fault, of_reply
-from connectors.smtp_session import Session, Steps
+from connectors.smtp_session import LATE, Session, Steps
 
 _DOT: Final = b"\r\n.\r\n"
 _YES: Final = range(200, 300)  # RFC 5321, 4.3.2: a client goes by the first digit
@@ -78,8 +78,8 @@ class Attempt:
                 yield
         except FaultError as fault:
             self.gone = self.kept and session.phase == "MAIL" and fault.what == "dropped"
-            self.lost = self.pipelined and session.phase in {"RCPT", "DATA"}
-            self.outcome = of_fault(session.phase, fault.what)
+            self.lost = self.pipelined and session.phase in {"RCPT", "DATA"} and fault.what != LATE
+            self.outcome = BEHIND if fault.what == LATE else of_fault(session.phase, fault.what)
         except UnfitError as unfit:
             self.clean = not self.begun
             self.outcome = Outcome("no", unfit.code)

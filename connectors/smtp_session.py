@@ -20,7 +20,7 @@ import time
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from connectors.deadline import Deadline
 from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnsafeError
@@ -30,6 +30,8 @@ Result = TypeVar("Result")
 #: A conversation, or a part of one; it yields where it waits for its server.
 Steps = Generator[None, None, Result]
 Tls = Literal["starttls", "tls", "none"]
+#: The fault of a conversation that others have waited for too long, though it has kept its own deadline.
+LATE: Final = "late"
 
 #: Seconds for each phase; all of them together stay below the 15 minutes of a lease.
 DEADLINES: Mapping[Phase, float] = {
@@ -339,7 +341,7 @@ def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.i
         for session, steps in going:
             waits = _ended(steps)
             if waits is None and (session.deadline.passed() or time.monotonic() >= until):
-                waits = _ended(steps, FaultError("timeout"))
+                waits = _ended(steps, FaultError("timeout" if session.deadline.passed() else LATE))
             if waits is None:
                 under_way.append((session, steps))
             elif waits and until == math.inf:

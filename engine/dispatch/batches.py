@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.base import Grouping, Message, Outcome
+from connectors.base import BEHIND, Grouping, Message, Outcome
 from connectors.file import FileConnector
 from engine.database.sql import upsert
 from engine.database.tables import payloads
@@ -242,7 +242,7 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
     well = True
     for place, (each, outcome) in enumerate(zip(ready, outcomes, strict=True)):
         verdict = fence.verdicts.get(each.claim.id)
-        if place in fence.passed or (place not in fence.asked and not failed):
+        if place in fence.passed or (place not in fence.asked and not failed and outcome != BEHIND):
             answer = Answer([each.claim], outcome, handed=place in fence.passed, channel=lane.carrier)
             desk.unwritten.append(answer)
             well = well and is_plain(answer)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, update
 
-from connectors.base import Outcome
+from connectors.base import BEHIND, Outcome
 from engine.database.tables import audit, budget_uses, channels, customers, dispatches, payloads
 from engine.dispatch import batches, groups
 from engine.dispatch.budgets import Budgets
@@ -243,6 +243,28 @@ def test_a_bug_at_the_fence_of_a_group_is_tried_with_each_alone(cafe, home, cloc
     assert [cafe.state(each) for each in made] == ["sent"] * 3
     assert [cafe.row(each).attempts for each in made] == [1, 1, 1]
     assert desk.summary.problems == ["The connector for email failed (ZeroDivisionError): please report it."]
+
+
+def test_one_that_was_slower_than_its_group_goes_alone_and_nothing_is_against_it(cafe, home, clock):
+    made, post = waiting(cafe, 3), Post()
+    really = post.send_group
+
+    def send_group(messages, handoff, upcoming=()):
+        late = next((place for place, each in enumerate(messages) if each.recipient.startswith("guest2@")), None)
+        if late is None:
+            return really(messages, handoff, upcoming)
+        rest = [place for place in range(len(messages)) if place != late]
+        ends = really(
+            [messages[each] for each in rest], lambda asked: [rest.index(each) for each in handoff(rest)] and asked
+        )
+        return [*ends[:late], BEHIND, *ends[late:]]
+
+    post.send_group = send_group
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.outcome(each) for each in made] == ["sent"] * 3
+    assert (post.asked, [cafe.row(each).attempts for each in made]) == (1, [1, 1, 1])
+    with cafe.db.begin() as conn:
+        assert conn.execute(select(channels)).all() == []
 
 
 def test_a_channel_that_is_shut_meanwhile_lets_no_other_group_begin(cafe, home, clock):
