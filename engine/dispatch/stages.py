@@ -88,10 +88,11 @@ def work(desk: Desk, limit: int | None) -> None:
             break
         try:
             _deliver_all(desk, groups)
-        except BaseException as error:
-            if not isinstance(error, (SQLAlchemyError, JournalError)):  # these come back to it when they have passed
-                with contextlib.suppress(SQLAlchemyError):
-                    write_late(desk)
+        except BaseException:
+            with contextlib.suppress(
+                SQLAlchemyError
+            ):  # where the database is away, whoever waits for it comes back to it
+                write_late(desk)
             raise
         left = None if left is None else left - len(groups)
 

@@ -1,11 +1,13 @@
 """Several messages at the fence together: each passes or not by itself, and what goes wrong with one harms no other."""
 
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from connectors.base import BEHIND, Outcome
 from engine.database.tables import audit, budget_uses, channels, customers, dispatches, payloads
@@ -225,6 +227,23 @@ def test_what_kills_its_worker_is_found_alone_in_a_batch(cafe, home, clock, monk
         except KilledError:
             clock.at += SIXTEEN_MINUTES
     assert [cafe.outcome(each) for each in made] == ["sent", "sent", "dead: poison", "sent", "sent", "sent"]
+
+
+def test_answers_that_wait_are_written_down_where_a_question_to_the_database_ends_the_work(
+    cafe, home, clock, monkeypatch
+):
+    made, desk = waiting(cafe, 8), a_desk(cafe, home, clock, email=Post())
+    really = desk.composer.compose
+
+    def compose(draft, together, at):
+        if together[0].id == made[6]:
+            raise OperationalError("", {}, sqlite3.OperationalError("database is locked"))
+        return really(draft, together, at)
+
+    monkeypatch.setattr(desk.composer, "compose", compose)
+    with pytest.raises(OperationalError):
+        send_due(desk)
+    assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["claimed"] * 5
 
 
 def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, clock, monkeypatch):
