@@ -71,7 +71,8 @@ def _scans(lines: list[str], statement: str) -> Iterator[str]:
 def _sequential(node: Mapping[str, Any]) -> Iterator[str]:
     kind = node["Node Type"]
     by_index = kind in {"Index Scan", "Index Only Scan"} and "Index Cond" not in node
-    if (kind == "Seq Scan" or by_index) and node["Relation Name"] in {table.name for table in LARGE}:
+    by_bitmap = kind == "Bitmap Heap Scan" and "Recheck Cond" not in node
+    if (kind == "Seq Scan" or by_index or by_bitmap) and node["Relation Name"] in {table.name for table in LARGE}:
         yield node["Relation Name"]
     for inner in node.get("Plans", ()):
         yield from _sequential(inner)
