@@ -104,11 +104,14 @@ def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_star
     shown: dict[int, list[Any]] = {}
     for coupon in conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}):
         shown.setdefault(coupon.match_id, []).append(coupon)
+    begun: dict[int, datetime | None] = {}
     for claim in claims:
         for coupon in shown.get(claim.match_id, ()):
             until = valid_until(coupon.terms, at, claim.zone, day_starts)
             if coupon.step < claim.step and until != coupon.valid_until:
-                conn.execute(update(coupons).where(coupons.c.id == coupon.id).values(valid_until=until))
+                begun[coupon.id] = until
+    for number in sorted(begun):  # two workers with messages of the same matches wait for each other, and never both
+        conn.execute(update(coupons).where(coupons.c.id == number).values(valid_until=begun[number]))
 
 
 def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from engine.database.tables import coupons, customers, switch
 from engine.dispatch.claims import claim
-from engine.dispatch.coupons import of_matches, valid_until
+from engine.dispatch.coupons import begin_days, of_matches, valid_until
 from engine.dispatch.inside import do_all
 from engine.intake.redeem import redeem
 from engine.language import codes
@@ -126,6 +126,30 @@ def test_a_coupon_is_good_on_the_whole_of_its_last_business_day_and_not_after(se
     last = business_day(at, zone, FOUR) + timedelta(days=days)
     assert business_day(end - timedelta(seconds=1), zone, FOUR) == last
     assert business_day(end, zone, FOUR) == last + timedelta(days=1)
+
+
+def test_coupons_of_several_matches_begin_their_days_in_the_order_of_their_ids(cafe):
+    """Two workers that took them in the order of their messages could each wait for the other."""
+    for number in range(2):
+        guest = cafe.guest()
+        match = cafe.match(guest)
+        coupon = cafe.coupon(match, guest, terms={"valid": "14 days"}, state="sent")
+        with cafe.db.begin() as conn:
+            its = coupons.c.dispatch_id == coupon
+            conn.execute(update(coupons).where(its).values(code=f"CODE{number}", issued_at=NOW))
+        cafe.dispatch(match, guest, step=2)
+    changed = []
+
+    def note(_conn, _cursor, statement, parameters, *_):
+        if statement.startswith("UPDATE coupons"):
+            changed.append(list(parameters.values() if isinstance(parameters, dict) else parameters)[-1])
+
+    with cafe.db.begin() as conn:
+        held = claim(conn, now=NOW, holder="elsewhere:1:a", usable=["email"], limit=2)
+        event.listen(conn, "before_cursor_execute", note)
+        begin_days(conn, held[::-1], NOW, time(4))
+    assert len(changed) == 2
+    assert changed == sorted(changed)
 
 
 def test_the_other_ways_to_say_how_long():
