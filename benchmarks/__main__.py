@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from benchmarks.ground import DATABASES, Ground
 from benchmarks.measure import ROUNDS, Measure, Result, measured
@@ -96,4 +96,7 @@ def _databases(text: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Timeout:
+        sys.exit("Another bench is at work in this folder: two would measure each other. Wait for it, or give --keep.")
