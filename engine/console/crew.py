@@ -212,7 +212,7 @@ def serve(pipe: Pipe, crew: Crew, limit: int | None) -> None:
 
 def _work(desk: Desk, limit: int | None) -> None:
     try:
-        work(desk, limit)
+        work(desk, limit, batch=SHARE)  # more at once would leave none for the others
     except BaseException:
         lay_down(desk)
         raise

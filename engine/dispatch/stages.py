@@ -76,22 +76,21 @@ def add_freed(desk: Desk, freed: Mapping[str, int]) -> None:
     desk.summary.states = +desk.summary.states
 
 
-def work(desk: Desk, limit: int | None) -> None:
-    """Do and send what is due until nothing is left, or ``limit`` messages."""
+def work(desk: Desk, limit: int | None, *, batch: int = BATCH) -> None:
+    """Do and send what is due until nothing is left, or ``limit`` messages; ``batch`` are claimed at once."""
     left = limit
     while left is None or left > 0:
         if _do_steps(desk):
             continue
         desk.recognise()  # what is claimed from an older one may have gone out
-        groups = _claim_messages(desk, BATCH if left is None else min(BATCH, left))
+        groups = _claim_messages(desk, batch if left is None else min(batch, left))
         if not groups:
             break
         try:
             _deliver_all(desk, groups)
         except BaseException:
-            with contextlib.suppress(
-                SQLAlchemyError
-            ):  # where the database is away, whoever waits for it comes back to it
+            # Where the database is away, whoever waits for it comes back to it.
+            with contextlib.suppress(SQLAlchemyError):
                 write_late(desk)
             raise
         left = None if left is None else left - len(groups)

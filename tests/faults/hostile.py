@@ -18,6 +18,7 @@ from dispatch.world import NOW, Cafe, Clock, Sink, a_desk, a_home
 from sqlalchemy import Table, insert, select
 
 from connectors.smtp import SmtpConnector
+from engine.database.months import month_of
 from engine.database.tables import consents, customers, dispatches, endpoints, matches
 from engine.dispatch.drafting import LONGEST_SMS
 from engine.dispatch.links import message_id
@@ -238,7 +239,13 @@ def _laid_out(
                 closes=later,
                 verdict="act",
             )
-            row = its | {"match_id": match, "state": "pending", "due_at": NOW, "expires_at": later}
+            row = its | {
+                "match_id": match,
+                "month": month_of(NOW),
+                "state": "pending",
+                "due_at": NOW,
+                "expires_at": later,
+            }
             mail = {"channel": "email", "endpoint_id": ends["email"], "content_id": contents[each.template]}
             text = {"channel": "sms", "endpoint_id": ends["sms"], "content_id": texts}
             found[write(dispatches, **row, **mail, step=1, purpose="marketing")] = each
