@@ -19,9 +19,9 @@ def test_nothing_passes_the_fence_after_an_opt_outs_commit_and_what_passed_befor
 
 def test_without_the_endpoints_lock_these_orders_find_a_message_that_passed_too_late(monkeypatch, postgres_server):
     monkeypatch.setattr(consent, "lock_endpoints", lambda *_: None)
-    with place("postgres") as where:
-        for seed in range(20):
+    for seed in range(20):
+        with place("postgres") as where:
             counts, _ = interleaved(where, 30, seed)
-            if any("passed the fence after it was written" in each for each in counts.wrong):
-                return
+        if any("passed the fence after it was written" in each for each in counts.wrong):
+            return
     pytest.fail("600 orders without the lock, and none of them found it out")
