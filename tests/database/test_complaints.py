@@ -134,7 +134,7 @@ def test_a_row_that_another_transaction_holds(postgres_url: str):
 
 
 def test_a_question_that_takes_too_long(postgres_url: str):
-    db = open_db(f"{postgres_url}&options=-c%20statement_timeout%3D1")
+    db = open_db(f"{postgres_url}&options=-c%20statement_timeout%3D200")  # enough to connect
     with db.connect() as conn, pytest.raises(Exception, match="statement timeout") as caught:
         conn.execute(select(func.pg_sleep(60)))
     db.dispose()
