@@ -137,7 +137,7 @@ def taken(db: Engine | _Passing, world: World, file: Path) -> ImportReport:
     """Take a file in as the command line does."""
     home = world.home
     mapping = None if file.stem == "square" else Mapping("crowd", source="crowd")
-    return import_file(db, home.config, home.key, file, mapping=mapping, now=AS_OF + timedelta(days=2))  # type: ignore[arg-type]
+    return import_file(db, home.config, home.key, file, mapping=mapping, now=AS_OF + timedelta(days=2))  # type: ignore[arg-type]  # _Passing stands in for the engine
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Mismatch(Exception):  # noqa: N818 (a finding, not a failure of the progra
     """The two sides do not do the same work: their times say nothing."""
 
 
-class Skipped(Exception):  # noqa: N818
+class Skipped(Exception):  # noqa: N818 (no failure either)
     """What this measure needs is not on this machine."""
 
 

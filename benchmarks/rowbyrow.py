@@ -213,13 +213,13 @@ class RowByRow:
                     words[endpoint, topic] = (at, row, state)
             asked = f"SELECT id FROM endpoints WHERE id IN ({some}) AND suppressed_at IS NOT NULL"
             gone.update(row[0] for row in self._conn.execute(asked))
-        return {key: (at, row, state) for key, (at, row, state) in words.items()}, gone  # type: ignore[misc]
+        return {key: (at, row, state) for key, (at, row, state) in words.items()}, gone  # type: ignore[misc]  # the loop's names are of two types
 
 
 class _Judge:
     """The guards of a match, and its steps, in Python."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(  # noqa: PLR0917 (all that was read beforehand)
         self,
         moment: Moment,
         rules: Mapping[str, Written],
@@ -270,7 +270,7 @@ class _Judge:
         keys = ((kind, row, guest[kind]) for kind in ("guest", "email", "sms") if guest[kind] is not None)
         return any(self._known.acted.get(key, -1) >= since for key in keys)
 
-    def judged(  # noqa: PLR0917
+    def judged(  # noqa: PLR0917 (a candidate, as its rule found it)
         self, name: str, guest: Guest, occasion: int, closes: int, store: int, order: int | None, rating: int | None
     ) -> tuple[tuple[Any, ...], str, str | None, dict[str, str | None]]:
         """Give the match's row, its verdict and reason, and why a channel is blocked."""
