@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -131,11 +132,13 @@ def test_four_workers_send_everything_once_and_their_sums_are_added_up(db, witne
 @POSTGRES
 def test_a_killed_worker_is_told_and_its_messages_are_taken_up_at_once(db, witness, desk):
     killed = []
+    first = threading.Lock()  # the witness hears each connection in a thread of its own
 
     def kill(_):
-        if not killed and sum(witness.accepted.values()) > 20:
-            killed.append(multiprocessing.active_children()[0].pid)
-            os.kill(killed[0], signal.SIGKILL)
+        with first:
+            if not killed and sum(witness.accepted.values()) > 20:
+                killed.append(multiprocessing.active_children()[0].pid)
+                os.kill(killed[0], signal.SIGKILL)
 
     witness.seen = kill
     done = send_due(desk)
