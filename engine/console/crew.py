@@ -25,7 +25,7 @@ from engine.console.session import Clock, Session
 from engine.database.complaints import DatabaseUnavailable, explain
 from engine.database.engines import open_db
 from engine.database.tables import dispatches
-from engine.dispatch import claims
+from engine.dispatch import claims, outbox
 from engine.dispatch.desk import Desk, Summary, open_desk
 from engine.dispatch.journal import JournalError
 from engine.dispatch.stages import add_freed, lay_down, work
@@ -43,6 +43,8 @@ class Part(Summary):
 
     ended: list[int] = field(default_factory=list)  #: the dispatches that it counted, but for those that wait again
     steps: int = 0  #: dispatches that are done; 0: the rest is said at the end
+    holder: str = ""  #: the name of its leases
+    claimed: int = 0  #: messages claimed: said before any of them leaves
 
     def count(self, dispatch_id: int, state: str) -> None:
         """Count one dispatch."""
@@ -103,7 +105,7 @@ class Crew:
     def _listen(self, desk: Desk, hands: list[_Hand], failures: list[Failed], limit: int | None) -> None:
         """Add up what the workers say until all have ended."""
         busy = {hand.pipe: hand for hand in hands}
-        died, done = False, 0
+        died, spent = False, 0
         while busy:
             for ready in wait(list(busy)):
                 hand = busy[ready]  # type: ignore[index]
@@ -111,21 +113,28 @@ class Crew:
                 if isinstance(said, Part):
                     desk.summary.add(said, said.ended)
                     desk.progress(said.steps)
-                    done += said.messages
+                    hand.add(said)
+                    spent += said.messages
                 elif isinstance(said, Failed):
                     failures.append(said)
                 else:
                     del busy[hand.pipe]
-                    died |= self._ended(desk, hand)
+                    unheard = self._ended(desk, hand)
+                    died |= unheard is not None
+                    spent += unheard or 0
         if died:  # what was freed, where nobody else is left to take it up
-            work(desk, None if limit is None else max(limit - done, 0))
+            work(desk, None if limit is None else max(limit - spent, 0))
 
     @staticmethod
-    def _ended(desk: Desk, hand: _Hand) -> bool:
-        """See how a worker ended: free at once what it had, and say so, unless it was done. Tell whether it died."""
+    def _ended(desk: Desk, hand: _Hand) -> int | None:
+        """See how a worker ended: free at once what it had, and say so, unless it was done.
+
+        Gives of one that died how many messages it may have handed over unheard; None: it did not die.
+        """
         hand.process.join()
         hand.pipe.close()
         with desk.db.begin() as conn:
+            kept = outbox.not_handed(conn, hand.holder)
             freed = claims.rescue(conn, desk.now())
         add_freed(desk, freed)
         code = hand.process.exitcode or 0
@@ -135,7 +144,7 @@ class Crew:
             desk.summary.problem(
                 f"A worker was ended from outside ({name}). What it had under way was freed at once{uncertain}."
             )
-        return code < 0
+        return max(hand.under_way - kept, 0) if code < 0 else None
 
     @staticmethod
     def _call_off(desk: Desk, hands: list[_Hand]) -> None:
@@ -168,6 +177,8 @@ class _Hand:
 
     process: BaseProcess
     pipe: Pipe
+    holder: str = ""  #: the name of its leases; empty: it has claimed nothing
+    under_way: int = 0  #: messages that it claimed, and has not said to be done
 
     @classmethod
     def start(cls, crew: Crew, limit: int | None) -> _Hand:
@@ -177,6 +188,11 @@ class _Hand:
         process.start()
         its.close()
         return cls(process, mine)
+
+    def add(self, said: Part) -> None:
+        """Keep what it said of its claims."""
+        self.holder = said.holder or self.holder
+        self.under_way += said.claimed - said.messages
 
     def heard(self) -> Part | Failed | None:
         """Give what it says next; None: nothing more will come."""
@@ -197,6 +213,7 @@ def serve(pipe: Pipe, crew: Crew, limit: int | None) -> None:
             desk = open_desk(db, home, now=crew.clock, rehearsal=crew.rehearsal, sleep=time.sleep)
             desk.summary = Part()
             desk.progress = lambda count: _report(pipe, desk, count)
+            desk.claimed = lambda count: _say(pipe, Part(holder=desk.holder, claimed=count))
             try:
                 _work(desk, limit)
                 _say(pipe, desk.summary)

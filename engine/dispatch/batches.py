@@ -95,7 +95,7 @@ def deliver(desk: Desk, lane: Lane, alone: Callable[[Claim], None]) -> None:
     for begin in range(0, len(lane.claims), PORTION):
         portion = lane.claims[begin : begin + PORTION]
         try:
-            with desk.db.begin() as conn:
+            with desk.begin() as conn:
                 prepared = _prepare(conn, desk, portion, lane)
         except SQLAlchemyError:
             raise
@@ -176,7 +176,7 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
         _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
-        with desk.db.begin() as conn:
+        with desk.begin() as conn:
             if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, desk.now(), alert=False) is not None:
                 give_back(conn, desk, [each.claim for each in ready] + [claim for claim, _ in left])
                 break
@@ -212,11 +212,11 @@ def _compose(desk: Desk, claim: Claim, draft: Draft) -> Ready | None:
     except CannotSendError as error:
         desk.summary.problem(str(error))
         desk.unusable.add(draft.transport)
-        with desk.db.begin() as conn:
+        with desk.begin() as conn:
             give_back(conn, desk, [claim])
     except (RenderError, MessageError) as error:
         desk.summary.problem(f"templates/{draft.template}: {error}")
-        with desk.db.begin() as conn:
+        with desk.begin() as conn:
             settle(conn, desk, [claim], Verdict("dead", "template"))
     return None
 
@@ -230,6 +230,7 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
         desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
         outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True
+    _count_refused(desk, fence)
     if fence.broken is not None or fence.unwritten is not None:
         waited = bool(desk.unwritten)
         write_down(desk)  # this waits for a database that is away
@@ -241,14 +242,11 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
         desk.left = desk.journal.last
     well = True
     for place, (each, outcome) in enumerate(zip(ready, outcomes, strict=True)):
-        verdict = fence.verdicts.get(each.claim.id)
         if place in fence.passed or (place not in fence.asked and not failed and outcome != BEHIND):
             answer = Answer([each.claim], outcome, handed=place in fence.passed, channel=lane.carrier)
             desk.unwritten.append(answer)
             well = well and is_plain(answer)
-        elif verdict is not None:
-            desk.summary.count(each.claim.id, verdict.after)
-        else:
+        elif fence.verdicts.get(each.claim.id) is None:
             well = False
             _try_alone(desk, each.claim)
     if not well:
@@ -256,9 +254,16 @@ def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequenc
     return well
 
 
+def _count_refused(desk: Desk, fence: GroupFence) -> None:
+    """Count what may not go: the commit that says so stands, whatever came after it."""
+    for number, verdict in fence.verdicts.items():
+        if verdict is not None and not verdict.passed:
+            desk.summary.count(number, verdict.after)
+
+
 def _go_back(desk: Desk, claims: Sequence[Claim]) -> None:
     """Let a group wait again that the fence could not be asked about, also where its commit stands: nothing left."""
-    with desk.db.begin() as conn:
+    with desk.begin() as conn:
         take_back(conn, claims, desk.now(), reason="again")
         for claim in claims:
             settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))
@@ -267,6 +272,6 @@ def _go_back(desk: Desk, claims: Sequence[Claim]) -> None:
 def _try_alone(desk: Desk, claim: Claim) -> None:
     """Let it wait again, and be taken alone: nothing is known against it, and that work was begun stays counted."""
     how: dict[str, Any] = {"who": "holder", "now": desk.now(), "reason": "again", "values": {"due_at": claim.due_at}}
-    with desk.db.begin() as conn:
+    with desk.begin() as conn:
         if move(conn, "claimed", "pending", claim.mine(), **how):
             desk.summary.count(claim.id, "pending")

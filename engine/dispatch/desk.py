@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -104,6 +105,17 @@ class Summary:
         return dict(sorted(counts.items()))
 
 
+@dataclass
+class _Tentative(Summary):
+    """What is counted in a transaction that may yet be rolled back."""
+
+    counted: list[tuple[int, str]] = field(default_factory=list)
+
+    def count(self, dispatch_id: int, state: str) -> None:
+        """Remember it in its order."""
+        self.counted.append((dispatch_id, state))
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of one message, before it is written down. ``handed``: the fence was passed."""
@@ -126,6 +138,7 @@ class Desk:
     now: Callable[[], datetime]
     holder: str = field(default_factory=this_worker)
     progress: Callable[[int], None] = lambda _: None  #: called with how many dispatches are done
+    claimed: Callable[[int], None] = lambda _: None  #: called with how many messages are claimed, before any leaves
     summary: Summary = field(default_factory=Summary)
     unusable: set[str] = field(default_factory=set)
     around: Surroundings | None = None  #: where what has really left is witnessed; None: nowhere
@@ -143,6 +156,21 @@ class Desk:
         """
         if self.around is not None:
             self.journal.identity = recognise(self.db, self.around, self.now())
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Begin a transaction: what is counted in it counts where its commit stands; what is said is said."""
+        summary, tentative = self.summary, _Tentative()
+        self.summary = tentative
+        try:
+            with self.db.begin() as conn:
+                yield conn
+        finally:
+            self.summary = summary
+            for sentence in tentative.problems:
+                summary.problem(sentence)
+        for dispatch_id, state in tentative.counted:
+            summary.count(dispatch_id, state)
 
     def close(self) -> None:
         """End what is kept open, and let it be witnessed what has left."""

@@ -112,6 +112,15 @@ def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> dat
     return soonest if soonest is not None and soonest <= until else None
 
 
+def not_handed(conn: Connection, holder: str) -> int:
+    """Count what a worker that is gone has claimed and not handed over.
+
+    A fence whose commit was under way when it was killed is waited for: then it counts as handed over.
+    """
+    its = select(dispatches.c.id).where(dispatches.c.state == "claimed", dispatches.c.lease_holder == holder)
+    return len(conn.scalars(its.with_for_update()).all())
+
+
 def requeue(
     conn: Connection, before: State, ids: Sequence[int], *, actor: str, now: datetime
 ) -> tuple[list[int], list[int]]:

@@ -86,6 +86,7 @@ def work(desk: Desk, limit: int | None, *, batch: int = BATCH) -> None:
         groups = _claim_messages(desk, batch if left is None else min(batch, left))
         if not groups:
             break
+        desk.claimed(len(groups))
         try:
             _deliver_all(desk, groups)
         except BaseException:
@@ -218,7 +219,7 @@ def _claim_messages(desk: Desk, limit: int) -> list[list[Claim]]:
 
 def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
     """Take one message through all stages. Whatever goes wrong with it is written on it and stops no other."""
-    with desk.db.begin() as conn:
+    with desk.begin() as conn:
         together, draft = _prepare(conn, desk, group)
     if draft is None:
         return
@@ -228,12 +229,12 @@ def _deliver(desk: Desk, group: Sequence[Claim]) -> None:
     except CannotSendError as error:
         desk.summary.problem(str(error))
         desk.unusable.add(draft.transport)
-        with desk.db.begin() as conn:
+        with desk.begin() as conn:
             give_back(conn, desk, together)
         return
     except (RenderError, MessageError) as error:
         desk.summary.problem(f"templates/{draft.template}: {error}")
-        with desk.db.begin() as conn:
+        with desk.begin() as conn:
             settle(conn, desk, together, Verdict("dead", "template"))
         return
     desk.carriers.expect(message.key, draft.seconds)
@@ -311,7 +312,7 @@ def _after_a_no(desk: Desk, together: Sequence[Claim], fence: Fence) -> None:
     refused = {claim.id for claim, _ in fence.against}
     for claim, verdict in fence.against:
         desk.summary.count(claim.id, verdict.after)
-    with desk.db.begin() as conn:
+    with desk.begin() as conn:
         for claim in together:
             if claim.id not in refused:
                 settle(conn, desk, [claim], Verdict("pending", "again", claim.due_at))

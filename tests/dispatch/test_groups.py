@@ -254,6 +254,30 @@ def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, cloc
     assert (post.groups, post.asked) == ([], 3)
 
 
+def test_what_was_rolled_back_with_the_others_is_counted_once(cafe, home, clock, monkeypatch):
+    made = waiting(cafe, 3)
+    cafe.opt_out(cafe.row(made[1]).endpoint_id)
+    desk = a_desk(cafe, home, clock, email=Post())
+    monkeypatch.setattr(desk.composer, "read_all", lambda *_: 1 // 0)
+    assert send_due(desk).to_json() == {"blocked": 1, "sent": 2}
+    assert [cafe.state(each) for each in made] == ["sent", "blocked", "sent"]
+
+
+def test_what_the_fence_refused_is_counted_also_where_the_journal_cannot_be_written(cafe, home, clock, monkeypatch):
+    made, post = waiting(cafe, 3), Post()
+    desk = a_desk(cafe, home, clock, email=post)
+    post.before_fence = lambda: cafe.opt_out(cafe.row(made[1]).endpoint_id)
+
+    def full(*_, **__):
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(desk.journal, "note_all", full)
+    with pytest.raises(JournalError):
+        send_due(desk)
+    assert [cafe.state(each) for each in made] == ["pending", "blocked", "pending"]
+    assert desk.summary.to_json() == {"blocked": 1}
+
+
 def test_a_bug_at_the_fence_of_a_group_is_tried_with_each_alone(cafe, home, clock, monkeypatch):
     made, post = waiting(cafe, 3), Post()
     monkeypatch.setattr(groups, "pass_together", lambda *_, **__: 1 // 0)
