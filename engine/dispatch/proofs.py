@@ -19,9 +19,19 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, or_, select
 
-from engine.database.months import begins, ends
+from engine.database.months import begins, ends, month_of
 from engine.database.retention import horizon
-from engine.database.tables import audit, budget_uses, coupons, delivery_events, dispatches, matches, payloads, runs
+from engine.database.tables import (
+    audit,
+    budget_uses,
+    coupons,
+    delivery_events,
+    dispatches,
+    forgotten_months,
+    matches,
+    payloads,
+    runs,
+)
 from engine.dispatch import history
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.history import Moved, Problem, Standing
@@ -369,6 +379,21 @@ def _months(conn: Connection) -> Proof:
             proof.fault(number, f"there are {what} of it, and it is not there")
     alone = not_(select(d.id).where(d.id == coupons.c.dispatch_id).exists())
     recent = [] if since is None else [coupons.c.issued_at >= since]
-    for number in conn.scalars(select(coupons.c.dispatch_id).where(alone, *recent).order_by(coupons.c.dispatch_id)):
-        proof.fault(number, "its coupon is there, and it is not")
+    lost = select(coupons.c.dispatch_id, coupons.c.issued_at).where(alone, *recent).order_by(coupons.c.dispatch_id)
+    gone = list(conn.scalars(select(forgotten_months.c.month)))
+    for row in conn.execute(lost).all():
+        if not any(_may_be_of(conn, row.dispatch_id, row.issued_at, month) for month in gone):
+            proof.fault(row.dispatch_id, "its coupon is there, and it is not")
     return proof
+
+
+def _may_be_of(conn: Connection, dispatch_id: int, issued_at: datetime, month: int) -> bool:
+    """Tell whether a step that is no longer there may have been of a month that was forgotten.
+
+    A coupon may be issued long after its match, when a wait is over; but steps are numbered as they are decided: its
+    neighbours that are left tell between which months it was.
+    """
+    d = dispatches.c
+    before = conn.scalar(select(d.month).where(d.id < dispatch_id).order_by(d.id.desc()).limit(1))
+    after = conn.scalar(select(d.month).where(d.id > dispatch_id).order_by(d.id).limit(1))
+    return (before or month) <= month <= min(after or month, month_of(issued_at))

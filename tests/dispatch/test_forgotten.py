@@ -71,6 +71,23 @@ def test_verify_knows_that_it_is_gone_on_purpose(old):
     assert wrong(old, now=LATER) == {}
 
 
+def test_a_coupon_issued_after_its_month_is_no_fault_and_one_whose_month_stayed_is(old):
+    july, guest = datetime(2026, 7, 3, tzinfo=UTC), old.guest()
+    old.message(guest, state="held")  # so May stays
+    match = old.match(guest)
+    with old.db.begin() as conn:
+        conn.execute(update(matches).where(matches.c.id == match).values(matched_at=july - timedelta(days=4)))
+    old.coupon(match, guest, state="sent", finished_at=july)
+    with old.db.begin() as conn:
+        conn.execute(update(coupons).values(issued_at=july))
+    assert list(forget(old.db, july + timedelta(days=17), LATER)) == [Forgotten(202606, 1)]
+    assert "months" not in wrong(old, now=LATER)
+    with old.db.begin() as conn:
+        conn.execute(dispatches.delete().where(dispatches.c.channel == "coupon"))
+        first = conn.scalar(select(func.min(coupons.c.dispatch_id)))
+    assert wrong(old, now=LATER)["months"] == [("I4", first, "its coupon is there, and it is not")]
+
+
 def test_what_is_gone_without_a_word_is_wrong(old):
     list(forget(old.db, UNTIL, LATER))
     with old.db.begin() as conn:
