@@ -7,6 +7,7 @@ other is suspect.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from engine.dispatch import coupons
 from engine.dispatch.channels import CannotSendError
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Answer, Desk, Finder
-from engine.dispatch.drafting import Draft, NoRecipientError
+from engine.dispatch.drafting import LONGEST_SMS, Draft, NoRecipientError
 from engine.dispatch.fence import UnreadableRuleError, Verdict, decide, take_back
 from engine.dispatch.groups import GroupFence, Ready
 from engine.dispatch.handing import write_down
@@ -38,6 +39,9 @@ from engine.dispatch.states import MESSAGES, move
 
 #: So many are prepared at once: what a statement costs beside its rows is then little, and their values are fresh.
 PORTION: Final = 100
+
+#: As so many SMS a text is billed at most, as long as it is not made: one of Chinese has 67 characters in each.
+_MOST_SEGMENTS: Final = -(-LONGEST_SMS // 67)
 
 #: A dispatch with all that its message is made of.
 Prepared = tuple[Claim, Draft]
@@ -70,7 +74,18 @@ def lanes(desk: Desk, claims: Sequence[Claim]) -> list[Lane]:
         if connector is None or each.customer_id in guests or each.endpoint_id in inboxes:
             continue
         found.setdefault(each.channel, Lane(each.channel, connector, [])).claims.append(each)
-    return list(found.values())
+    in_order = len(found) == 1 and not alone
+    return list(found.values()) if in_order or not found or _have_room(desk, claims) else []
+
+
+def _have_room(desk: Desk, claims: Sequence[Claim]) -> bool:
+    """Tell whether budgets have room for all of them: else the last places are theirs who come first."""
+    asked, at = [], desk.now()
+    with desk.db.begin() as conn:
+        for each in claims:
+            with contextlib.suppress(UnreadableRuleError):  # it is told when it is worked on, and uses nothing
+                asked.append((desk.policy.rule(conn, each.version_id), each, _MOST_SEGMENTS))
+        return len(desk.policy.budgets.room(conn, asked, at)) == len(asked)
 
 
 def _of_several_channels(claims: Sequence[Claim]) -> set[int]:

@@ -395,3 +395,13 @@ def test_a_guest_with_messages_of_two_channels_gets_the_first_of_them(cafe, home
     cafe.set(made[0], due_at=NOW - timedelta(hours=1))
     send_due(a_desk(cafe, home, clock, email=Post(), sms=Post()))
     assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: capped"]
+
+
+@pytest.mark.parametrize(("most", "at_once"), [(2, 0), (4, 2)])
+def test_the_last_place_of_a_budget_is_its_who_comes_first_whatever_its_channel(cafe, home, clock, most, at_once):
+    cafe.budgets = Budgets({"messages": Budget(Decimal(most), "day")})
+    made = [cafe.message(cafe.guest(), channel, priority=each) for each, channel in enumerate(("sms", "email") * 2)]
+    mail, sms = Post(), Post()
+    send_due(a_desk(cafe, home, clock, email=mail, sms=sms))
+    assert [cafe.outcome(each) for each in made] == ["sent"] * most + ["pending: budget"] * (4 - most)
+    assert [len(group) for group in (*mail.groups, *sms.groups)] == [2] * at_once
