@@ -1,0 +1,73 @@
+"""Who goes of several messages together: as many, and the same, as would go one after the other."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, update
+
+from engine.database.tables import budget_uses, dispatches
+from engine.dispatch.budgets import Budgets
+from engine.dispatch.stages import send_due
+from engine.language.budgets import Budget
+
+from .test_groups import Post, clock, home, waiting
+from .world import NOW, Sink, a_desk
+
+__all__ = ["clock", "home"]  # fixtures
+
+
+def test_no_two_of_one_guest_or_one_inbox_stand_at_the_fence_together(cafe, home, clock):
+    first, shared = cafe.guest(), cafe.guest()
+    partner = cafe.guest(email_id=shared.email_id)
+    made = [cafe.message(each) for each in (first, first, shared, partner)]
+    post = Post(most=4)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert all(len(group) == len(set(group)) for group in post.groups)
+    assert [cafe.outcome(each) for each in made] == ["sent", "pending: capped", "sent", "pending: capped"]
+
+
+def test_a_budget_lets_as_many_of_a_group_go_as_it_has_room_for(cafe, home, clock):
+    cafe.budgets = Budgets({"email": Budget(Decimal(2), "day")})
+    made = waiting(cafe, 4)
+    post = Post(most=4)
+    send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: budget", "pending: budget"]
+    with cafe.db.begin() as conn:
+        assert conn.scalars(select(budget_uses.c.used)).all() == [2]
+
+
+def test_a_guest_with_messages_of_two_channels_gets_the_first_of_them(cafe, home, clock):
+    other, both = cafe.guest(), cafe.guest()
+    made = [cafe.message(other), cafe.message(both, "sms", priority=0), cafe.message(both, priority=1)]
+    cafe.set(made[0], due_at=NOW - timedelta(hours=1))
+    send_due(a_desk(cafe, home, clock, email=Post(), sms=Post()))
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: capped"]
+
+
+@pytest.mark.parametrize(("most", "at_once"), [(2, 0), (4, 2)])
+def test_the_last_place_of_a_budget_is_its_who_comes_first_whatever_its_channel(cafe, home, clock, most, at_once):
+    cafe.budgets = Budgets({"messages": Budget(Decimal(most), "day")})
+    made = [cafe.message(cafe.guest(), channel, priority=each) for each, channel in enumerate(("sms", "email") * 2)]
+    mail, sms = Post(), Post()
+    send_due(a_desk(cafe, home, clock, email=mail, sms=sms))
+    assert [cafe.outcome(each) for each in made] == ["sent"] * most + ["pending: budget"] * (4 - most)
+    assert [len(group) for group in (*mail.groups, *sms.groups)] == [2] * at_once
+
+
+def test_what_is_plain_is_what_each_would_be_told_alone(cafe, home, clock):
+    """Rows of every kind: those that go in a group are those that go alone."""
+    guests = [cafe.guest() for _ in range(6)]
+    cafe.opt_out(guests[0].email_id)
+    before = cafe.message(guests[1], state="sent", handed_at=NOW, handed_day=NOW.date().toordinal())
+    made = [cafe.message(each) for each in guests[:5]]
+    made.append(cafe.message(guests[5], expires_at=NOW + timedelta(seconds=1)))
+    told = {}
+    for connector in (Sink(), Post(most=6)):
+        with cafe.db.begin() as conn:
+            fresh = {"state": "pending", "due_at": NOW, "reason": None, "handed_day": None, "handed_at": None}
+            conn.execute(update(dispatches).where(dispatches.c.id.in_(made)).values(**fresh))
+        send_due(a_desk(cafe, home, clock, email=connector))
+        told[type(connector)] = [cafe.outcome(each) for each in made]
+    assert told[Sink] == told[Post] == ["blocked: no_consent", "pending: capped", "sent", "sent", "sent", "sent"]
+    assert cafe.state(before) == "sent"
