@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from engine.evaluation.clock import Uptime
 
 #: So many new objects are looked through for garbage at once: at Python's own 700 a tenth of a short command is that.
-_SELDOM = 10_000
+_SELDOM = 50_000
 
 
 def clock() -> datetime:
@@ -65,7 +65,6 @@ class Program(click.Group):
         """Run one command; what a person can do something about is a sentence and an exit code, never a traceback."""
         from engine.console.ending import ended
 
-        gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
         ctx.meta[CLOCK], ctx.meta[UPTIME] = clock, uptime
         return ctx.exit(ended(ctx, lambda: super(Program, self).invoke(ctx), clock))
 
@@ -338,5 +337,11 @@ for group in (
     main.add_command(group)
 
 
-if __name__ == "__main__":
+def regulars() -> None:
+    """Be the program: what a process of its own may set for itself is set here, and not for those who import this."""
+    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
     main()
+
+
+if __name__ == "__main__":
+    regulars()

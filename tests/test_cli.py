@@ -49,9 +49,10 @@ def program(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-#: What is loaded only by what needs it: to change tables, to send, to draw, to reckon festivals, another database.
-LATER = "alembic|css_inline|holidays|lunar_python|psycopg|twilio"
-AT_ONCE = f"{LATER}|babel|rich|croniter|cryptography|jinja2|jsonschema|mjml|phonenumbers|sqlalchemy|yaml"
+#: What is loaded only by what needs it: to change tables, to send, to draw, to reckon festivals, another database, to
+#: say what is wrong.
+LATER = "alembic|css_inline|email_validator|holidays|jsonschema|lunar_python|psycopg|twilio"
+AT_ONCE = f"{LATER}|babel|rich|croniter|cryptography|jinja2|mjml|phonenumbers|sqlalchemy|yaml"
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.dispatch.present import Dresser
 from engine.dispatch.render import sandbox, style_of
 from engine.language.config import Config
 from engine.language.phrases import Phrase, phrase
+from engine.language.pieces import pieces
 from engine.language.placeholders import ANYTHING, NAMES, ListOf, Shape
 from engine.language.problems import Problem
 from engine.language.templatecheck import problem_at
-from engine.language.templates import FOLDER, Template, file_name
+from engine.language.templates import FOLDER, FileName, Template, file_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,9 +34,15 @@ _SAMPLES: Final[Mapping[str, Any]] = {
 def try_out(templates: Mapping[str, Template], config: Config) -> list[Problem]:
     """Render every text of every sound template with sample values; give what cannot be, each at its file and line."""
     trial = _Trial(_values(config))
-    return [
-        problem for template in templates.values() if not template.broken for problem in trial.of_template(template)
+    texts = [
+        (f"{FOLDER}/{template.name}/{file}", name, text)
+        for template in templates.values()
+        if not template.broken
+        for file, text in template.files.items()
+        if (name := file_name(file)) is not None
     ]
+    trial.pieces_of((name, text) for _, name, text in texts)
+    return [problem for shown, name, text in texts for problem in trial.of_text(shown, name, text)]
 
 
 def _values(config: Config) -> dict[str, Any]:
@@ -66,17 +73,35 @@ class _Trial:
         self._values = values
         self._environments = {escape: sandbox(escape=escape) for escape in (False, True)}
         self._dressed: dict[str, Mapping[str, Any]] = {}
+        self._sound: dict[bool, set[str]] = {False: set(), True: set()}  # pieces that can be rendered, by ``escape``
 
-    def of_template(self, template: Template) -> Iterator[Problem]:
-        for file, text in template.files.items():
-            name = file_name(file)
-            if name is None:
-                continue
-            dressed = self._in(name.language or self._values["business"]["language"])
-            found = _trouble(self._environments[name.ending != "txt"], text, dressed)
-            if found is not None:
-                line, said = found
-                yield problem_at(text, f"{FOLDER}/{template.name}/{file}", line, "", said, "template-fails")
+    def pieces_of(self, texts: Iterable[tuple[FileName, str]]) -> None:
+        """Render what the texts are made of, each piece once: where all of them can be, so can the texts."""
+        wanted: dict[bool, set[str]] = {}
+        languages = {True: set[str](), False: set[str]()}
+        for name, text in texts:
+            escape, known = name.ending != "txt", pieces(text)
+            if known is not None:
+                wanted.setdefault(escape, set()).update(known.codes)
+                languages[escape].add(self._language(name))
+        for escape, codes in wanted.items():
+            joined = "\n".join(sorted(codes))
+            if not any(_trouble(self._environments[escape], joined, self._in(each)) for each in languages[escape]):
+                self._sound[escape] = codes
+
+    def of_text(self, shown: str, name: FileName, text: str) -> Iterator[Problem]:
+        """Give what goes wrong with one text, which ``shown`` holds."""
+        escape, known = name.ending != "txt", pieces(text)
+        if known is not None and known.codes <= self._sound[escape]:
+            return
+        found = _trouble(self._environments[escape], text, self._in(self._language(name)))
+        if found is not None:
+            line, said = found
+            yield problem_at(text, shown, line, "", said, "template-fails")
+
+    def _language(self, name: FileName) -> str:
+        language: str = name.language or self._values["business"]["language"]
+        return language
 
     def _in(self, language: str) -> Mapping[str, Any]:
         if language not in self._dressed:

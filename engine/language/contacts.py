@@ -16,6 +16,11 @@ Channel = Literal["email", "sms"]
 #: What may stand before the @ without a further question, in an address of this length.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_+-]{1,64}|(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)+", re.ASCII)
 _PLAIN_LENGTH: Final = 200
+#: A domain that is itself in small letters: labels of letters and digits, single hyphens in them, and so no Punycode.
+_PLAIN_LABEL: Final = r"(?=[^.]{1,63}(?:\.|$))[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
+_PLAIN_DOMAIN: Final = re.compile(rf"(?:{_PLAIN_LABEL}\.)+{_PLAIN_LABEL}", re.ASCII)
+#: Where the library may say no: domains that end so are for other uses than mail.
+OTHER_USES: Final = frozenset({"arpa", "invalid", "local", "localhost", "onion", "test"})
 
 
 def channel_of(text: str) -> Channel:
@@ -33,12 +38,16 @@ def normalise(channel: Channel, text: str, country: str | None = None) -> str:
 
 def mail_address(text: str) -> str:
     """Give an email address with its letters as they are, its domain normalised; nothing is asked of the network."""
-    from email_validator import EmailNotValidError, validate_email
-
     text = text.strip()
     local, _, domain = text.rpartition("@")
     if "." not in domain:
         raise ValueError(phrase("is not an email address such as hello@corner.example"))
+    if len(text) <= _PLAIN_LENGTH and _PLAIN.fullmatch(local) and _PLAIN_DOMAIN.fullmatch(domain):
+        plain = domain.lower()
+        if plain.rpartition(".")[2] not in OTHER_USES:
+            return f"{local}@{plain}"  # without the library, which takes longer to load than `--help` takes
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         if _PLAIN.fullmatch(local) and len(text) <= _PLAIN_LENGTH:
             return f"{local}@{_domain(domain)}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.language import codes
 from engine.language.compliance import Texts, with_texts
 from engine.language.phrases import phrase
+from engine.language.pieces import pieces
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem, whole_file
 
@@ -64,7 +65,7 @@ def check_length(text: str, shown: str, required: Texts) -> list[Problem]:
     from engine.language.sms import segments
 
     try:
-        rendered = _environment().from_string(text).render(_sample_values(_CHINESE.search(text) is not None))
+        rendered = _rendered(text, _CHINESE.search(text) is not None)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
         return []  # the sample does not suit this template; its length is counted at the preview
     size = segments(with_texts(required, " ".join(rendered.split())))
@@ -77,6 +78,19 @@ def check_length(text: str, shown: str, required: Texts) -> list[Problem]:
     )
     hint = phrase("160 letters fit into one; 70 where a sign is outside the GSM alphabet, such as Chinese or an emoji")
     return [whole_file(shown, message, "sms-length", hint=hint, severity="warning")]
+
+
+def _rendered(text: str, chinese: bool) -> str:
+    """Fill a text in; one of plain text and values value by value, for the same ones stand in many texts."""
+    known = pieces(text)
+    if known is None or not known.parts:
+        return _whole(text, chinese)
+    return "".join(_whole(part, chinese) if number % 2 else part for number, part in enumerate(known.parts))
+
+
+@lru_cache(maxsize=10_000)
+def _whole(text: str, chinese: bool) -> str:
+    return _environment().from_string(text).render(_sample_values(chinese))
 
 
 @cache

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from engine.language.phrases import listed, meant, phrase
+from engine.language.pieces import pieces
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem
 from engine.language.wording import did_you_mean, nearest
@@ -31,10 +32,26 @@ class Uses:
 
     names: set[str] = field(default_factory=set)  #: used without asking first whether they are there
     problems: list[Problem] = field(default_factory=list)
+    asked_for: set[str] = field(default_factory=set)  #: asked for with ``if`` before they are used
 
 
 def check_text(text: str, shown: str) -> Uses:
     """Check the Jinja in one text. ``shown`` is the path as the owner knows it."""
+    known = pieces(text)
+    found = [] if known is None else [_of_piece(code) for code in known.codes]
+    if known is None or any(one.problems for one in found):
+        return _whole(text, shown)
+    names: set[str] = set().union(*(one.names for one in found))
+    return Uses(names.difference(*(one.asked_for for one in found)))
+
+
+@lru_cache(maxsize=10_000)
+def _of_piece(code: str) -> Uses:
+    """Check one piece by itself; where it has problems, only the whole text tells their places."""
+    return _whole(code, "")
+
+
+def _whole(text: str, shown: str) -> Uses:
     from jinja2 import TemplateSyntaxError
 
     uses = Uses()
@@ -46,7 +63,7 @@ def check_text(text: str, shown: str) -> Uses:
     walk = _Walk(text, shown, uses)
     walk.learn(tree)
     walk.visit(tree)
-    uses.names -= walk.asked_for
+    uses.names -= uses.asked_for
     return uses
 
 
@@ -113,7 +130,6 @@ class _Walk:
         self._shown = shown
         self._uses = uses
         self._own: dict[str, Shape] = {}
-        self.asked_for: set[str] = set()  # names that the template asks for with ``if`` before it uses them
 
     def learn(self, tree: nodes.Template) -> None:
         """Note the names that the template makes itself, and those it asks for."""
@@ -123,9 +139,9 @@ class _Walk:
             if (isinstance(node, nodes.Name) and node.ctx in {"store", "param"}) or isinstance(node, nodes.Macro):
                 self._own.setdefault(node.name, ANYTHING)
         for asking in tree.find_all(nodes.If):
-            self.asked_for |= {name.name for name in _asked(asking.test)}
+            self._uses.asked_for |= {name.name for name in _asked(asking.test)}
         for choosing in tree.find_all(nodes.CondExpr):
-            self.asked_for |= {name.name for name in _asked(choosing.test)}
+            self._uses.asked_for |= {name.name for name in _asked(choosing.test)}
 
     def visit(self, node: nodes.Node) -> None:
         """Check one node and all below it."""

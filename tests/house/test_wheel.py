@@ -82,7 +82,7 @@ def test_the_licence_and_the_command_travel(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert archive.read(entry_points).decode().split() == ["[console_scripts]", "regulars", "=", "cli:main"]
+        assert archive.read(entry_points).decode().split() == ["[console_scripts]", "regulars", "=", "cli:regulars"]
     assert [name for name in names if name.endswith("licenses/LICENSE")]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from engine.language.contacts import channel_of, mail_address, normalise, parse_phone
+from engine.language.contacts import OTHER_USES, channel_of, mail_address, normalise, parse_phone
 
 
 @pytest.mark.parametrize("text", ["li@example.com", "LI@Example.com", " Li@EXAMPLE.COM "])
@@ -55,6 +55,7 @@ def test_without_a_country_a_number_must_name_its_own():
 @pytest.mark.parametrize("domain", [
     "example.com", "Example.COM", "mail.test", "b-.com", "-b.com", "a..com", "münchen.de", "xn--mnchen-3ya.de", "xn--zz.de",
     "1.2.3.4", "[1.2.3.4]", "exa_mple.com", f"{'a' * 64}.com", f"{'a.' * 126}com", "ex ample.com", "com.", "ab--cd.com",
+    "a-b.c-d.com", "a.localhost", "a.ONION", "1.2", "a.b.", "a\n.com", f"{'a' * 63}.com", f"{'a' * 63}.{'b' * 63}.com", "i̇.com", "ﬁ.com", "a---b.com",
 ])  # fmt: skip
 def test_a_plain_address_is_read_as_any_other(domain: str):
     """What spares the library's look at what stands before the @ says the same as the library."""
@@ -84,3 +85,7 @@ def test_a_plain_address_is_read_as_any_other(domain: str):
                 mail_address(text)
         else:
             assert mail_address(text) == wanted
+
+
+def test_the_domains_for_other_uses_are_those_that_the_library_knows():
+    assert set(SPECIAL_USE_DOMAIN_NAMES) == OTHER_USES
