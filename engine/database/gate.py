@@ -19,6 +19,11 @@ from engine.database.complaints import passes
 _GATE: Final = 7_346_858_274
 _TOGETHER: Final = select(func.pg_advisory_xact_lock_shared(_GATE))
 _ALONE: Final = select(func.pg_advisory_xact_lock(_GATE))
+#: Half of what PostgreSQL waits before it looks for those who wait for each other in a circle, and ends one of them.
+_SHORT: Final = "500ms"
+_TOGETHER_BRIEFLY: Final = select(
+    func.pg_advisory_xact_lock_shared(_GATE), func.set_config("lock_timeout", _SHORT, True)
+)
 #: That of runs: whoever evaluates this database.
 _RUNS: Final = 7_346_858_276
 
@@ -27,6 +32,12 @@ def pass_gate(conn: Connection) -> None:
     """Stand in the gate until the transaction ends, with any number of others. To be taken before any other lock."""
     if conn.dialect.name == "postgresql":
         conn.execute(_TOGETHER)
+
+
+def pass_gate_briefly(conn: Connection) -> None:
+    """Stand in the gate; whatever else is locked in the transaction is then waited for half a second at the most."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(_TOGETHER_BRIEFLY)
 
 
 def close_gate(conn: Connection) -> None:

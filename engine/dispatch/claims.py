@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -80,6 +80,7 @@ _GUESTS = (
     .order_by(customers.c.id)
     .with_for_update(key_share=True)
 )
+_FREE_GUESTS = _GUESTS.with_for_update(key_share=True, skip_locked=True)
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
 Grouping = Callable[[Connection, int, int], str]
@@ -215,10 +216,11 @@ def _claim_steps(
     return _take(conn, free, months, now=now, holder=holder)
 
 
-def lock_customers(conn: Connection, customer_ids: Sequence[int]) -> None:
-    """Hold guests' rows until the transaction ends, taken in the order of their ids; SQLite holds everything anyway."""
-    if conn.dialect.name != "sqlite":
-        conn.execute(_GUESTS, {"ids": customer_ids})
+def lock_customers(conn: Connection, customer_ids: Sequence[int], *, wait: bool = True) -> Collection[int]:
+    """Hold guests' rows as ``lock_endpoints`` holds endpoints'; give those that are held."""
+    if conn.dialect.name == "sqlite":
+        return customer_ids
+    return conn.scalars(_GUESTS if wait else _FREE_GUESTS, {"ids": customer_ids}).all()
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Select, bindparam, null, select
 
 from engine.database.consent import Purpose, block_reason, lock_endpoints
-from engine.database.gate import pass_gate
+from engine.database.gate import pass_gate, pass_gate_briefly
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
@@ -220,6 +220,19 @@ def lock_for(conn: Connection, together: Sequence[Claim]) -> None:
     pass_gate(conn)
     lock_endpoints(conn, sorted({each.endpoint_id for each in together if each.endpoint_id is not None}))
     lock_customers(conn, sorted({each.customer_id for each in together}))
+
+
+def lock_group(conn: Connection, together: Sequence[Claim], *, wait: bool) -> list[Claim]:
+    """Lock the same for several messages that need not go together; give those of which all is held.
+
+    An import holds its guests until it ends, in an order of its own: who holds one's inbox and waits for another one
+    may wait in a circle with it. So they are waited for a moment at the most; without ``wait`` not at all.
+    """
+    (pass_gate_briefly if wait else pass_gate)(conn)
+    inboxes = sorted({each.endpoint_id for each in together if each.endpoint_id is not None})
+    held: set[int | None] = {None, *lock_endpoints(conn, inboxes, wait=wait)}
+    guests = lock_customers(conn, sorted({each.customer_id for each in together}), wait=wait)
+    return [each for each in together if each.endpoint_id in held and each.customer_id in guests]
 
 
 def pass_fence(

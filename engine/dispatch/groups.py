@@ -29,7 +29,7 @@ from engine.dispatch.fence import (
     Verdict,
     carry_out,
     decide,
-    lock_for,
+    lock_group,
     take_back,
 )
 from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, note_written
@@ -68,14 +68,17 @@ def pass_together(
     carrier: str,
     sender: str,
     answers: Sequence[Answer] = (),
+    wait: bool = True,
 ) -> dict[int, Verdict | None]:
-    """Let messages go, each or not; the caller commits. Gives each dispatch's verdict; None: its lease is lost.
+    """Let messages go, each or not; the caller commits. Gives each dispatch's verdict.
 
+    None: its lease is lost, or, without ``wait``, somebody else holds its guest or inbox.
     ``answers`` are plain ones to messages before them by the same carrier: they are written down with it.
     No two of them are of one guest or go to one inbox. Raises ``OvertakenError``: then the caller rolls back.
     """
+    verdicts: dict[int, Verdict | None] = {each.claim.id: None for each in ready}
+    ready = _lock_all(conn, ready, policy, at, wait=wait)
     claims = [each.claim for each in ready]
-    _lock_all(conn, claims, policy, at)
     plain = plainly(conn, claims, policy, at, carrier=carrier, segments=[each.segments or 1 for each in ready])
     going = [
         {
@@ -98,7 +101,7 @@ def pass_together(
     if answers:
         record_together(conn, answers, at, calm=plain.calm, trail=trail)
     write_trail(conn, trail)
-    verdicts: dict[int, Verdict | None] = {number: Verdict("handoff", day=day) for number, day in plain.days.items()}
+    verdicts |= {number: Verdict("handoff", day=day) for number, day in plain.days.items()}
     for each in ready:
         if each.claim.id not in plain.days:
             verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
@@ -106,20 +109,29 @@ def pass_together(
 
 
 def pass_one_by_one(
-    conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, carrier: str, sender: str
+    conn: Connection,
+    ready: Sequence[Ready],
+    policy: Policy,
+    at: datetime,
+    *,
+    carrier: str,
+    sender: str,
+    wait: bool = True,
 ) -> dict[int, Verdict | None]:
     """Do what ``pass_together`` does, and ask each alone: a lease that is lost is then that one's."""
-    _lock_all(conn, [each.claim for each in ready], policy, at)
-    return {each.claim.id: _alone(conn, each, policy, at, carrier=carrier, sender=sender) for each in ready}
+    held = _lock_all(conn, ready, policy, at, wait=wait)
+    nobodys: dict[int, Verdict | None] = {each.claim.id: None for each in ready}
+    return nobodys | {each.claim.id: _alone(conn, each, policy, at, carrier=carrier, sender=sender) for each in held}
 
 
-def _lock_all(conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime) -> None:
-    lock_for(conn, claims)
-    rules = []
-    for claim in claims:
+def _lock_all(conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, wait: bool) -> list[Ready]:
+    held = {claim.id for claim in lock_group(conn, [each.claim for each in ready], wait=wait)}
+    kept, rules = [each for each in ready if each.claim.id in held], []
+    for claim in (each.claim for each in kept):
         with contextlib.suppress(UnreadableRuleError):  # told when it is asked alone
             rules.append((policy.rule(conn, claim.version_id), claim))
     policy.budgets.lock(conn, rules, at)
+    return kept
 
 
 def _alone(conn: Connection, each: Ready, policy: Policy, at: datetime, *, carrier: str, sender: str) -> Verdict | None:
@@ -185,7 +197,7 @@ class GroupFence:
                 asked = known[1]
             self.at = self.desk.now()
             try:
-                self.verdicts = self._once(asked, with_answers=number == 0, alone=alone)
+                self.verdicts = self._once(asked, first=number == 0, alone=alone)
             except OvertakenError:
                 alone = True
                 continue
@@ -200,10 +212,10 @@ class GroupFence:
             return [each for each in asked if _went(self.verdicts.get(each.claim.id))]
         return []
 
-    def _once(self, asked: Sequence[Ready], *, with_answers: bool, alone: bool) -> dict[int, Verdict | None]:
+    def _once(self, asked: Sequence[Ready], *, first: bool, alone: bool) -> dict[int, Verdict | None]:
         desk = self.desk
-        how = {"carrier": self.carrier, "sender": desk.journal.sender}
-        waiting = desk.unwritten if with_answers else []
+        how: dict[str, Any] = {"carrier": self.carrier, "sender": desk.journal.sender, "wait": first}
+        waiting = desk.unwritten if first else []
         answers = [each for each in waiting if is_plain(each) and each.channel == self.carrier]
         with desk.db.begin() as conn:
             if alone:

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, update
 
-from engine.database.tables import budget_uses, dispatches
+from engine.database.consent import lock_endpoints
+from engine.database.tables import budget_uses, customers, dispatches
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.stages import send_due
 from engine.language.budgets import Budget
@@ -35,6 +36,27 @@ def test_a_budget_lets_as_many_of_a_group_go_as_it_has_room_for(cafe, home, cloc
     assert [cafe.outcome(each) for each in made] == ["sent", "sent", "pending: budget", "pending: budget"]
     with cafe.db.begin() as conn:
         assert conn.scalars(select(budget_uses.c.used)).all() == [2]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_a_group_does_not_hold_inboxes_while_it_waits_for_a_guest_of_a_long_import(cafe, home, clock):
+    """The import holds a guest, and will want the inbox of another: each would wait for the other."""
+    first, second, third = guests = [cafe.guest() for _ in range(3)]
+    made, post = [cafe.message(each) for each in guests], Post()
+    with cafe.db.connect() as conn:
+
+        def begin():
+            post.before_fence = lambda: None
+            conn.execute(update(customers).where(customers.c.id == first.id).values(name="Li"))
+
+        def end():
+            lock_endpoints(conn, [second.email_id, third.email_id])
+            conn.commit()
+
+        post.before_fence, post.after_fence = begin, end
+        assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 3}
+    assert [cafe.row(each).attempts for each in made] == [1, 1, 1]
+    assert (post.groups, post.asked) == ([["guest1", "guest2", "guest3"]], 1)
 
 
 def test_a_guest_with_messages_of_two_channels_gets_the_first_of_them(cafe, home, clock):

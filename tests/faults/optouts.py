@@ -199,6 +199,8 @@ def _played(stage: Stage, message: int, why: str, watch: object, chance: random.
     other = stage.beside.get(message)
     if other is not None and stage.cafe.outcome(other) != "sent":
         return Found(taken is not None, f"{why}: the one beside it is {stage.cafe.outcome(other)}", fought)
+    if other is not None and taken is None and (row.state, row.reason) == ("pending", "again"):
+        return Found(False)  # its group waited half a second for the lock, on a slow machine: it is taken alone next
     wanted = "sent" if taken is not None else f"blocked: {_reason(why)}"
     is_so = f"{row.state}: {row.reason}" if row.reason else row.state
     return Found(taken is not None, None if is_so == wanted else f"{why}: {is_so} instead of {wanted}", fought)
