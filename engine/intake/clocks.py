@@ -45,8 +45,12 @@ class Clocks:
     def instants(self, texts: Sequence[str], zones: Sequence[int], odd: set[int]) -> list[int]:
         """Read moments on the clocks of these zones, as ``values.instant`` does: epoch seconds.
 
-        ``zones``: the id of each one's, or a single one of all. Adds the places of those that want a closer look.
+        ``zones``: the id of each one's, or a single one of all. Adds the places of those that want a closer look; what
+        is odd already is not looked at: it may be refused before anybody asks which part of a date is the month.
         """
+        if odd:
+            plain = next((text for place, text in enumerate(texts) if place not in odd), "")
+            texts = [plain if place in odd else text for place, text in enumerate(texts)]
         heads, tails = _cut(texts)
         clock = self._times.of(tails, odd)
         if len(zones) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import repeat
@@ -34,6 +34,9 @@ _CUSTOMER: Final = _COMPARED.index("customer_id")
 _COUPON: Final = _COMPARED.index("coupon")
 _AT: Final = _COMPARED.index("ordered_at")
 
+#: So many changes wait for the rest of their file, in which another row may say otherwise of the same order.
+HELD: Final = 10_000
+
 #: What is compared of an order, in the order of ``_COMPARED``.
 Values = tuple[Any, ...]
 Owners = dict[str, Guest | None]
@@ -50,6 +53,7 @@ class Orders:
         self._columns = SaleColumns(desk, self._clocks)
         self._after_id: int = desk.conn.scalar(select(func.coalesce(func.max(orders.c.id), 0))) or 0
         self._inserted = False
+        self._held: dict[str, tuple[int, Values, Values]] = {}  #: external id -> id, how it is, how it is to be
 
     def write(self, rows: Sequence[Row]) -> None:
         """Take a batch in, row by row."""
@@ -63,7 +67,8 @@ class Orders:
         self._take(sales, self._read(alone()), block.cells)
 
     def finish(self) -> None:
-        """Attach refunds to their sales and take the new orders into the facts."""
+        """Write what waits, attach refunds to their sales and take the new orders into the facts."""
+        self._change()
         self._refunds.finish()
         if self._inserted:
             apply_delta(self._desk.conn, after_id=self._after_id, as_of=self._desk.now)
@@ -143,18 +148,11 @@ class Orders:
         if fresh:
             insert_many(conn, orders, _INSERTED, fresh)
             self._inserted = True
-        self._change(changed)
         report.new += len(fresh)
-        report.changed += len(changed)
         report.unchanged += len(known) - len(changed)
         self._redeem({row[_EXTERNAL_ID]: row[_FIRST_COMPARED:] for row in fresh if row[-2]})
-        self._redeem(
-            {
-                external_id: after
-                for external_id, (_, before, after) in changed.items()
-                if (before[_COUPON], before[_CUSTOMER]) != (after[_COUPON], after[_CUSTOMER])
-            }
-        )
+        if known:
+            self._hold(known, changed)
 
     def _rows(self, sales: Sales, guests: Sequence[Guest | None]) -> list[tuple[Any, ...]]:
         """Give the rows of the table, as ``_INSERTED`` names its columns."""
@@ -182,9 +180,21 @@ class Orders:
             )
         )
 
-    def _change(self, changed: Mapping[str, tuple[int, Values, Values]]) -> None:
-        if not changed:
+    def _hold(self, known: Iterable[str], changed: Mapping[str, tuple[int, Values, Values]]) -> None:
+        """Keep changes for the end: of an order that stands in the file again the last row says how it is."""
+        again = self._held.keys() & known
+        self._desk.report.unchanged += len(again)
+        for external_id in again:
+            del self._held[external_id]
+        self._held |= changed
+        if len(self._held) >= HELD:
+            self._change()
+
+    def _change(self) -> None:
+        """Write the changes that wait."""
+        if not self._held:
             return
+        changed, self._held = self._held, {}
         write = update(orders).where(orders.c.id == bindparam("its_id"))
         write = write.values({name: bindparam(f"its_{name}") for name in _COMPARED})
         names = [f"its_{name}" for name in _COMPARED]
@@ -193,6 +203,14 @@ class Orders:
             [{"its_id": number, **dict(zip(names, after, strict=True))} for number, _, after in changed.values()],
         )
         self._desk.touch(row[_CUSTOMER] for _, *both in changed.values() for row in both)
+        self._desk.report.changed += len(changed)
+        self._redeem(
+            {
+                external_id: after
+                for external_id, (_, before, after) in changed.items()
+                if (before[_COUPON], before[_CUSTOMER]) != (after[_COUPON], after[_CUSTOMER])
+            }
+        )
 
     # Coupons
 

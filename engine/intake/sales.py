@@ -92,6 +92,7 @@ class SaleColumns:
                 odd.update(place for place, text in enumerate(cells[name]) if text and not guests[place])
         stores = self._stores_of(cells, blank, odd)
         zones = self._zones_of(cells, stores, odd)
+        totals = self._totals_of(cells, cell("total"), odd)
         ordered_at = self._clocks.instants(cell("ordered_at"), zones, odd)
         latest = self._desk.now_seconds + _DAY
         if count and max(ordered_at) > latest:  # told of, row by row
@@ -104,7 +105,7 @@ class SaleColumns:
             stores,
             zones if len(zones) == count else zones * count,
             ordered_at,
-            self._totals_of(cells, cell("total"), odd),
+            totals,
             self._channels.of(cell("channel"), odd),
             [text or None for text in cell("coupon")],
             self._servers.of(cell("server"), odd),

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, delete, select
 from connectors import csvblocks
 from connectors.csvfile import CsvFile, FileError, open_csv
 from engine.database.tables import customer_facts, customers, imports, orders, refunds, stores, zones
+from engine.intake import orders as intake_orders
 from engine.intake.report import ImportReport
 from tests.intake.conftest import Home, csv
 from tests.intake.tills import SQUARE_SALES
@@ -200,6 +201,32 @@ def test_by_the_column_and_row_by_row_are_the_same(
 def test_an_order_of_another_age_counts_once_its_day_has_come(home: Home):
     home.take(csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-02 10:00,5", "2,A,2999-01-01 10:00,5"))
     assert home.facts("A")["orders"] == 1
+
+
+def test_a_row_that_is_refused_for_another_reason_does_not_ask_which_part_of_its_date_is_the_month(home: Home):
+    report = home.take(csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-02 10:00,5", "2,A,03/04/2026,many"))
+    assert (report.problem, report.new, report.refused) == ("", 1, 1)
+
+
+def test_an_order_that_stands_in_a_file_twice_far_apart_changes_nothing_the_second_time(home: Home, monkeypatch):
+    monkeypatch.setattr(csvblocks, "BLOCK", 120)
+    between = [f"{number},B,2026-03-0{number} 10:00,5" for number in range(2, 10)]
+    file = csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-01 10:00,5", *between, "1,A,2026-03-01 10:00,7")
+    first, again = home.take(file), home.take(file)
+    assert (first.new, first.changed, first.unchanged) == (9, 1, 0)
+    assert (again.new, again.changed, again.unchanged) == (0, 0, 10)
+    assert home.facts("A")["spend"] == 700
+    other = home.take(file.replace("10:00,7", "10:00,8"))
+    assert (other.changed, other.unchanged, home.facts("A")["spend"]) == (1, 9, 800)
+
+
+def test_changes_of_orders_are_written_before_they_are_too_many(home: Home, monkeypatch):
+    monkeypatch.setattr(intake_orders, "HELD", 2)
+    file = csv("order_id,customer_id,ordered_at,total", *(f"{each},A,2026-03-01 10:00,5" for each in range(5)))
+    monkeypatch.setattr(csvblocks, "BLOCK", 60)
+    home.take(file)
+    assert home.take(file.replace(":00,5", ":00,6")).changed == 5
+    assert home.facts("A")["spend"] == 5 * 600
 
 
 def test_plain_files_are_read_by_the_column(home: Home, monkeypatch: pytest.MonkeyPatch):
