@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -24,10 +24,25 @@ def follow_stores(desk: Desk) -> None:
         .join(stores, stores.c.id == func.coalesce(c.store_id, f.store_id))
         .where(c.own_zone.is_(False), c.zone_id != stores.c.zone_id)
     )
-    write = update(customers).where(c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
+    any_moved = False
     while found := desk.conn.execute(moved.limit(CHUNK)).all():
-        desk.conn.execute(write, [{"its_id": row.id, "its_zone": row.zone_id} for row in found])
-        move_days(desk, [row.id for row in found])
+        _move(desk, {row.id: row.zone_id for row in found})
+        any_moved = True
+    if not any_moved:
+        return
+    # By another clock orders fall on other days, and another store may be that of most visits. Who would be moved back
+    # at once lives by the clock of the lower number, at each import the same.
+    desk.make_facts()
+    again = moved.where(stores.c.zone_id < c.zone_id)
+    while found := desk.conn.execute(again.limit(CHUNK)).all():
+        _move(desk, {row.id: row.zone_id for row in found})
+
+
+def _move(desk: Desk, zones: Mapping[int, int]) -> None:
+    """Let guests live by the clocks of these zones."""
+    write = update(customers).where(customers.c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
+    desk.conn.execute(write, [{"its_id": number, "its_zone": zone_id} for number, zone_id in zones.items()])
+    move_days(desk, zones)
 
 
 def move_days(desk: Desk, customer_ids: Iterable[int]) -> None:

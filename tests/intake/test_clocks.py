@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.database.tables import customers, events, orders, ratings, stores
+from tests.intake.conftest import csv
 
 STORES = "store_id,name,timezone\nÄ1,Mill Lane,{zone}\n"
 ORDERS = (
@@ -42,3 +43,16 @@ def test_what_rules_compare_is_folded_beyond_ascii_and_follows_the_file(home: An
     assert home.rows(customers, "gender_key", "attribute_keys") == [
         (None, {"stufe": "klein", "seats": "4", "vegan": "yes"})
     ]
+
+
+def test_a_guest_of_two_clocks_by_each_of_which_the_other_store_is_theirs_stays_by_one(home: Any) -> None:
+    home.take(csv("store_id,name,timezone", "NY,Harbour,America/New_York", "TK,Ginza,Asia/Tokyo"))
+    clocks = []
+    visits = {"07:00": "TK", "09:00": "TK", "18:00": "NY", "20:00": "NY"}  # one day in Tokyo, and one in New York
+    rows = (f"{at},A,2026-04-20T{at}:00+00:00,{store},5" for at, store in visits.items())
+    home.take(csv("order_id,customer_id,ordered_at,store_id,total", *rows))
+    for number in range(3):
+        home.take(csv("order_id,ordered_at,total", f"walk-in {number},2026-04-21 10:00,5"))
+        home.facts("A")
+        clocks.append(home.zone_names()["A"])
+    assert clocks == ["America/New_York"] * 3
