@@ -102,13 +102,13 @@ class SmtpConnector:
         """
         if self._filled:  # now, when nothing is at stake: opening connections may take minutes
             self._grow()
-        tries, letters = self._write(messages, upcoming)
+        tries = self._write(messages)
         self._sit_down(tries)
         try:
             self._prepare(tries)
             ready = [place for place, each in enumerate(tries) if each.outcome is None]
             if ready:
-                self._pass(tries, ready, handoff, letters)
+                self._pass(tries, ready, handoff, upcoming)
         finally:
             for each in tries:
                 self._keep(each)
@@ -124,19 +124,22 @@ class SmtpConnector:
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
-    def _write(self, messages: Sequence[Message], upcoming: Sequence[Message]) -> tuple[list[Attempt], list[Letter]]:
-        """Make the letters of a group, and give those of the next one: each is made once."""
+    def _write(self, messages: Sequence[Message]) -> list[Attempt]:
+        """Make the letters of a group, but for those that were made ahead."""
         made, self._written = self._written, {}
         tries = []
         for message in messages:
-            letter = made[id(message)][1] if id(message) in made else _letter(message)
+            letter = made[id(message)][1] if id(message) in made else _letter(message, whole=True)
             if isinstance(letter, Letter):
                 tries.append(Attempt(letter, None))
             else:
                 tries.append(Attempt(None, Outcome("no", letter.code)))
-        for message in upcoming:
-            self._written[id(message)] = (message, _letter(message))
-        return tries, [letter for _, letter in self._written.values() if isinstance(letter, Letter)]
+        return tries
+
+    def _write_ahead(self, upcoming: Sequence[Message]) -> Iterator[Letter]:
+        """Make the letters of the next group, without their bodies, and give those that may be told of."""
+        self._written = {id(message): (message, _letter(message, whole=False)) for message in upcoming}
+        return iter([letter for _, letter in self._written.values() if isinstance(letter, Letter)])
 
     def _sit_down(self, tries: Sequence[Attempt]) -> None:
         """Give each message that a server was told of its own connection; the others get what is left, or a new one."""
@@ -191,11 +194,11 @@ class SmtpConnector:
         self._pipelining = self._pipelining and not any(each.lost for each in going)
 
     def _pass(
-        self, tries: Sequence[Attempt], ready: Sequence[int], handoff: Handoffs, letters: Sequence[Letter]
+        self, tries: Sequence[Attempt], ready: Sequence[int], handoff: Handoffs, upcoming: Sequence[Message]
     ) -> None:
         """Ask the fence, and end those messages that may leave: all dots first, then the replies as they come."""
+        following = self._write_ahead(upcoming)  # while the servers read what they have
         allowed = handoff(ready)
-        following = iter(letters)
         going = [tries[place] for place in ready if place in allowed]
         drive([(each.place[0], each.dot(self._ahead(each, following))) for each in going])
 
@@ -283,8 +286,12 @@ class SmtpConnector:
         return self._context
 
 
-def _letter(message: Message) -> Letter | UnfitError:
+def _letter(message: Message, *, whole: bool) -> Letter | UnfitError:
+    """Make the letter; ``whole``: its body too, which else is made when there is time for it."""
     try:
-        return Letter(message)
+        letter = Letter(message)
+        if whole:
+            letter.body  # noqa: B018 (made with it)
     except UnfitError as unfit:
         return unfit
+    return letter

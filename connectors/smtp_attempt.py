@@ -60,6 +60,7 @@ class Attempt:
         """Say everything but the dot. True: it stands before the fence; else it has its outcome."""
         session, letter = self.place
         try:
+            body = letter.body  # before a word is said: it may be unfit
             lines = None if self.begun else letter.envelope(session.esmtp_features)
             if self.pipelined and lines is not None:
                 session.say(b"".join(lines))
@@ -73,8 +74,9 @@ class Attempt:
                     yield from self._refused(phase, reply)
                     return False
             session.enter("body")
-            session.say(letter.body)
-            while session.wire.sending and not session.wire.arrived:
+            session.say(body)
+            wire = session.wire
+            while wire.sending and not wire.arrived:
                 yield
         except FaultError as fault:
             self.gone = self.kept and session.phase == "MAIL" and fault.what == "dropped"
@@ -84,7 +86,7 @@ class Attempt:
             self.clean = not self.begun
             self.outcome = Outcome("no", unfit.code)
         else:
-            return not (session.wire.broken or session.wire.arrived)  # then ``still_ready`` finds out
+            return not (wire.broken or wire.arrived)  # then ``still_ready`` finds out
         return False
 
     def still_ready(self) -> bool:
@@ -117,6 +119,8 @@ class Attempt:
         session.enter("dot")
         try:
             session.say(_DOT + following)
+            if self.ahead is not None:
+                self.ahead.prepare()  # while the server is busy with this one
             while (reply := session.reply()) is None:
                 yield
         except FaultError as fault:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from functools import cached_property
 
 from connectors.base import Message
 from connectors.domains import domain_in_ascii
@@ -15,22 +17,34 @@ _NO_ENDS = bytes(each for each in range(256) if each not in b"\r\n")
 
 
 class Letter:
-    """Envelope and body of a message. Raises ``UnfitError`` for what no server may be given."""
+    """Envelope and body of a message. Raises ``UnfitError`` for an address that no server may be given."""
 
     def __init__(self, message: Message) -> None:
         self.sender = _address(message.sender)
         self.recipient = _address(message.recipient)
-        body = message.body if isinstance(message.body, bytes) else message.body.encode()
-        ends = body.translate(None, _NO_ENDS)
-        if ends != b"\r\n" * (len(ends) // 2):
-            # Servers that take one for a line end could be made to see a second message.
-            raise UnfitError("bare line end")
+        self._content = body = message.body if isinstance(message.body, bytes) else message.body.encode()
         self.size = len(body)
         self.eight_bit = not body.isascii()
         # An address in other letters stands in the head as it is (RFC 6532).
         head = body.partition(b"\r\n\r\n")[0] if self.eight_bit else b""
         self.utf8 = not (self.sender.isascii() and self.recipient.isascii() and head.isascii())
-        self.body = _without_its_end(body)
+
+    @cached_property
+    def body(self) -> bytes:
+        """What is said before the dot: looked at, and its dots doubled, when it is first asked for.
+
+        Raises ``UnfitError`` for what no server may be given.
+        """
+        ends = self._content.translate(None, _NO_ENDS)
+        if ends != b"\r\n" * (len(ends) // 2):
+            # Servers that take one for a line end could be made to see a second message.
+            raise UnfitError("bare line end")
+        return _without_its_end(self._content)
+
+    def prepare(self) -> None:
+        """Make the body now; that it is unfit is said when it is asked for."""
+        with contextlib.suppress(UnfitError):
+            _ = self.body
 
     def envelope(self, offered: dict[str, str]) -> tuple[bytes, bytes, bytes]:
         """Give the lines of MAIL, RCPT and DATA for a server that offers these extensions.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 from connectors.base import ChannelVerdict, EndpointVerdict, Kind, Outcome
@@ -87,14 +88,19 @@ class Row:
     channel: ChannelVerdict = "ok"
     counts_attempt: bool = True
 
-    def fits(self, phase: Phase, reply: Reply) -> bool:
-        """Tell whether this line speaks of that reply in that phase."""
+    def may_fit(self, phase: Phase, code: int) -> bool:
+        """Tell whether this line may speak of a reply of that code in that phase."""
         after = phase == "dot"
         return (
             (self.fence == "either" or (self.fence == "after") == after)
             and (self.phases is None or phase in self.phases)
-            and re.fullmatch(self.codes, str(reply.code)) is not None
-            and (self.enhanced is None or re.fullmatch(self.enhanced, reply.enhanced) is not None)
+            and re.fullmatch(self.codes, str(code)) is not None
+        )
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether a line that may speak of a reply does so by its text."""
+        return (
+            (self.enhanced is None or re.fullmatch(self.enhanced, reply.enhanced) is not None)
             and (self.says is None or self.says.search(reply.text) is not None)
         )
 
@@ -168,8 +174,8 @@ class RefusedError(Exception):
 
 def of_reply(phase: Phase, reply: Reply) -> Outcome:
     """Judge a reply that ends the attempt: a refusal in any phase, or any reply to the dot."""
-    for row in TABLE:
-        if row.fits(phase, reply):
+    for row in _rows(phase, reply.code):
+        if row.fits(reply):
             return Outcome(
                 kind=row.kind,
                 code=reply.shown,
@@ -179,6 +185,12 @@ def of_reply(phase: Phase, reply: Reply) -> Outcome:
                 counts_attempt=row.counts_attempt,
             )
     return of_fault(phase, "nonsense")  # 1xx, 3xx, a 2xx where it makes no sense
+
+
+@cache
+def _rows(phase: Phase, code: int) -> tuple[Row, ...]:
+    """Give the lines that may speak of such a reply, whatever its text."""
+    return tuple(row for row in TABLE if row.may_fit(phase, code))
 
 
 def of_fault(phase: Phase, what: str) -> Outcome:

@@ -130,9 +130,10 @@ class Session(smtplib.SMTP):
 
     def took_envelope(self) -> bool:
         """Tell whether the yes to each line of an envelope has arrived, and nothing else; then it is taken."""
-        if self._lines or not _ENVELOPE.fullmatch(self.wire.arrived):
+        arrived = self.wire.arrived
+        if self._lines or not _ENVELOPE.fullmatch(arrived):
             return False
-        self.wire.arrived.clear()
+        arrived.clear()
         return True
 
     def replied(self, phase: Phase) -> Steps[Reply]:
@@ -147,10 +148,11 @@ class Session(smtplib.SMTP):
 
         The bytes are kept for ``replied``; a closed line raises ``FaultError``.
         """
-        self.wire.look()
-        if self.wire.arrived or self._lines:
+        wire = self.wire
+        wire.look()
+        if wire.arrived or self._lines:
             return True
-        if self.wire.broken:
+        if wire.broken:
             raise FaultError("dropped")
         return False
 
@@ -315,7 +317,7 @@ class Session(smtplib.SMTP):
         rest = self.deadline.rest()
         if not rest:
             raise FaultError("timeout")
-        wait([self.wire], rest)
+        self.wire.wait(rest)
 
 
 def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.inf) -> None:
@@ -324,6 +326,13 @@ def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.i
     One that ends with True waits for the others, and they have so many seconds of ``patience`` from then on. A deadline
     that passes is thrown into the steps as a ``FaultError``; they must not raise.
     """
+    if len(talks) == 1:
+        _drive_one(*talks[0])
+    else:
+        _drive_all(talks, patience)
+
+
+def _drive_all(talks: Sequence[tuple[Session, Steps[bool]]], patience: float) -> None:
     until = math.inf
     under_way = []
     for talk in talks:
@@ -346,6 +355,16 @@ def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.i
                 under_way.append((session, steps))
             elif waits and until == math.inf:
                 until = time.monotonic() + patience
+
+
+def _drive_one(session: Session, steps: Steps[bool]) -> None:
+    """Let one conversation go on to its end: nobody waits for it."""
+    waits = _ended(steps)
+    while waits is None:
+        session.wire.wait(session.deadline.rest())
+        waits = _ended(steps)
+        if waits is None and session.deadline.passed():
+            waits = _ended(steps, FaultError("timeout"))
 
 
 def _ended(steps: Steps[bool], fault: FaultError | None = None) -> bool | None:

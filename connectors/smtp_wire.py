@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import Any
 
 _AT_ONCE = 65_536
 _FULL = (BlockingIOError, ssl.SSLWantWriteError)
@@ -28,6 +29,7 @@ class Wire:
         self._secured = isinstance(sock, ssl.SSLSocket)
         self._unsent = b""
         self._must_read = False  #: TLS wants to hear something before it says more
+        self._poll: Any = None  #: waits for this line alone
 
     @property
     def sending(self) -> bool:
@@ -70,6 +72,23 @@ class Wire:
         except OSError:
             self.look()  # the server may have said why before it hung up
             self.broken = True
+
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something happens on this line, or so many seconds, and do what can be done on it."""
+        if not hasattr(select, "poll"):
+            wait([self], seconds)
+            return
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.number, select.POLLIN)
+        if self.sending:
+            self._poll.modify(self.number, select.POLLIN | select.POLLOUT)
+        found = self._poll.poll(math.ceil(seconds * 1000))
+        if self.sending:
+            self._poll.modify(self.number, select.POLLIN)
+        if found:
+            self.handle()
 
 
 def wait(wires: Sequence[Wire], seconds: float) -> None:

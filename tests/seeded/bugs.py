@@ -13,9 +13,8 @@ BUGS: tuple[Bug, ...] = (
         "the fence is asked after the dot",
         "connectors/smtp.py",
         """        allowed = handoff(ready)
-        following = iter(letters)
 """,
-        """        allowed, following = ready, iter(letters)
+        """        allowed = ready
         next(tries[ready[0]].dot())
         handoff(ready)
 """,
