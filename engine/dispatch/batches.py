@@ -35,6 +35,7 @@ from engine.dispatch.outcomes import is_plain
 from engine.dispatch.plain import plainly
 from engine.dispatch.render import RenderError
 from engine.dispatch.settling import give_back, settle, shut
+from engine.dispatch.standing import Standing
 from engine.dispatch.states import MESSAGES, move
 
 #: So many are prepared at once: what a statement costs beside its rows is then little, and their values are fresh.
@@ -176,6 +177,7 @@ def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -
 def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
     """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
     left, ready = deque(prepared), list[Ready]()
+    standing = Standing({claim.id: claim for claim, _ in prepared})
     while left or ready:
         most = lane.connector.most
         while left and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
@@ -187,7 +189,7 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
         group = _group(ready, most)
         ready = ready[len(group) :]
         upcoming = [each.message for each in _group(ready, most)]
-        well = _hand_over(desk, lane, group, upcoming) if group else True
+        well = _hand_over(desk, lane, group, upcoming, standing) if group else True
         _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
@@ -236,9 +238,9 @@ def _compose(desk: Desk, claim: Claim, draft: Draft) -> Ready | None:
     return None
 
 
-def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequence[Message]) -> bool:
+def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequence[Message], standing: Standing) -> bool:
     """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""
-    fence = GroupFence(desk, ready, lane.carrier)
+    fence = GroupFence(desk, ready, lane.carrier, standing)
     failed = False
     try:
         outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming)

@@ -36,7 +36,7 @@ from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, note_written
 from engine.dispatch.health import shut_until
 from engine.dispatch.journal import JournalError
 from engine.dispatch.outcomes import is_plain, record_together
-from engine.dispatch.plain import plainly
+from engine.dispatch.standing import Standing
 from engine.dispatch.states import OvertakenError, move_each, write_trail
 from engine.language.sms import segments
 
@@ -69,17 +69,21 @@ def pass_together(
     sender: str,
     answers: Sequence[Answer] = (),
     wait: bool = True,
+    standing: Standing | None = None,
 ) -> dict[int, Verdict | None]:
     """Let messages go, each or not; the caller commits. Gives each dispatch's verdict.
 
     None: its lease is lost, or, without ``wait``, somebody else holds its guest or inbox.
     ``answers`` are plain ones to messages before them by the same carrier: they are written down with it.
-    No two of them are of one guest or go to one inbox. Raises ``OvertakenError``: then the caller rolls back.
+    No two of them are of one guest or go to one inbox. ``standing`` is what was answered at the fence before.
+    Raises ``OvertakenError``: then the caller rolls back.
     """
     verdicts: dict[int, Verdict | None] = {each.claim.id: None for each in ready}
     ready = _lock_all(conn, ready, policy, at, wait=wait)
     claims = [each.claim for each in ready]
-    plain = plainly(conn, claims, policy, at, carrier=carrier, segments=[each.segments or 1 for each in ready])
+    standing = Standing() if standing is None else standing
+    billed = [each.segments or 1 for each in ready]
+    plain = standing.plainly(conn, claims, policy, at, carrier=carrier, segments=billed)
     going = [
         {
             "id": each.claim.id,
@@ -102,6 +106,10 @@ def pass_together(
         record_together(conn, answers, at, calm=plain.calm, trail=trail)
     write_trail(conn, trail)
     verdicts |= {number: Verdict("handoff", day=day) for number, day in plain.days.items()}
+    if len(plain.days) == len(ready) and plain.calm:
+        standing.handed_over(conn)
+    else:
+        standing.forget()
     for each in ready:
         if each.claim.id not in plain.days:
             verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
@@ -165,6 +173,7 @@ class GroupFence:
     desk: Desk
     ready: Sequence[Ready]
     carrier: str
+    standing: Standing | None = None  #: what was answered at the fence of the messages before
     asked: set[int] = field(default_factory=set)  #: the places of those that stood ready
     passed: frozenset[int] = frozenset()  #: the places of those that may leave
     at: datetime = EPOCH  #: when it was asked last
@@ -221,7 +230,8 @@ class GroupFence:
             if alone:
                 verdicts = pass_one_by_one(conn, asked, desk.policy, self.at, **how)
             else:
-                verdicts = pass_together(conn, asked, desk.policy, self.at, answers=answers, **how)
+                how |= {"answers": answers, "standing": self.standing}
+                verdicts = pass_together(conn, asked, desk.policy, self.at, **how)
         if answers:
             note_written(desk, answers)
         return verdicts

@@ -7,7 +7,7 @@ what is hard to ask of many needs no answer here, and what is asked here can onl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -57,6 +57,12 @@ def plainly(
     Writes nothing and locks nothing. For all of them together it holds where no two have one guest or one inbox.
     ``segments`` are those of each SMS.
     """
+    seen = may_go(conn, claims, policy, at, carrier=carrier)
+    return with_room(conn, seen, claims, policy, at, segments or [1] * len(claims))
+
+
+def may_go(conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, carrier: str) -> Plain:
+    """Give what ``plainly`` gives, but for the budgets."""
     asked = [(rule, claim) for claim in claims if (rule := _rule(conn, claim, policy)) is not None]
     days = _open_now(asked, policy, at)
     kept = [(rule, claim) for rule, claim in asked if claim.id in days]
@@ -64,11 +70,21 @@ def plainly(
     may = _permitted(conn, kept, days, policy, at, carrier, seen)
     kept = [(rule, claim) for rule, claim in kept if claim.id in may]
     off = {each for group in _alike(kept) for each in policy.stopped_among(conn, *group, at)}
-    kept = [(rule, claim) for rule, claim in kept if claim.id not in off]
-    billed = {claim.id: number for claim, number in zip(claims, segments or [1] * len(claims), strict=True)}
-    room = policy.budgets.room(conn, [(rule, claim, billed[claim.id]) for rule, claim in kept], at)
-    seen.days = {claim.id: days[claim.id] for _, claim in kept if claim.id in room}
+    seen.days = {claim.id: days[claim.id] for _, claim in kept if claim.id not in off}
     return seen
+
+
+def with_room(  # noqa: PLR0917 (what every question at the fence is given)
+    conn: Connection, seen: Plain, claims: Sequence[Claim], policy: Policy, at: datetime, segments: Sequence[int]
+) -> Plain:
+    """Leave out those for which the budgets, which are locked, have no room."""
+    asked = [
+        (policy.rule(conn, claim.version_id), claim, billed)
+        for claim, billed in zip(claims, segments, strict=True)
+        if claim.id in seen.days
+    ]
+    room = policy.budgets.room(conn, asked, at)
+    return replace(seen, days={id_: day for id_, day in seen.days.items() if id_ in room})
 
 
 def _rule(conn: Connection, claim: Claim, policy: Policy) -> Rule | None:

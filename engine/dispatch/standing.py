@@ -1,0 +1,74 @@
+"""What was answered at a fence of the messages that come after, as long as it must be the same answer.
+
+Messages of one portion come to the fence group after group, and each is asked there, in the transaction of its own
+hand-over, with everybody else kept from writing. Where the database can tell that nothing was written since the last
+of these transactions but plain hand-overs and yeses of this worker, and the second is the same, the question, the rows
+and so the answer are the same too: it is not asked again. What a hand-over itself changes is what caps and journeys of
+the same guest and the same inbox go by: of their messages one is in the answer, and the others are asked alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from engine.database.stillness import State, state_of
+from engine.dispatch.claims import Claim
+from engine.dispatch.fence import Policy
+from engine.dispatch.plain import Plain, may_go, plainly, with_room
+
+
+@dataclass
+class Standing:
+    """The answers that stand, of one worker's messages by one carrier."""
+
+    coming: dict[int, Claim] = field(default_factory=dict, repr=False)  #: not yet at the fence, by their ids
+    _answer: Plain = field(default_factory=Plain, repr=False)  #: of those that were asked together
+    _second: int = -1  #: when they were asked
+    _state: State | None = None  #: of the database, then or after the last plain hand-over
+
+    def plainly(
+        self,
+        conn: Connection,
+        claims: Sequence[Claim],
+        policy: Policy,
+        at: datetime,
+        *,
+        carrier: str,
+        segments: Sequence[int],
+    ) -> Plain:
+        """Give what ``plain.plainly`` gives, asked now or before. The transaction must keep all others from writing."""
+        for each in claims:
+            self.coming.pop(each.id, None)
+        state = state_of(conn)
+        if state is None:
+            return plainly(conn, claims, policy, at, carrier=carrier, segments=segments)
+        second = int(at.timestamp())
+        if state != self._state or second != self._second:
+            self._ask([*claims, *self.coming.values()], conn, policy, at, carrier)
+            self._state, self._second = state, second
+        days = {each.id: self._answer.days[each.id] for each in claims if each.id in self._answer.days}
+        return with_room(conn, replace(self._answer, days=days), claims, policy, at, segments)
+
+    def handed_over(self, conn: Connection) -> None:
+        """Note that nothing but plain hand-overs and yeses was written since ``plainly``, and nothing will be."""
+        self._state = state_of(conn)
+
+    def forget(self) -> None:
+        """Ask anew next time."""
+        self._state = None
+
+    def _ask(self, wanted: Sequence[Claim], conn: Connection, policy: Policy, at: datetime, carrier: str) -> None:
+        """Ask of all at once, but for those with a guest or an inbox of another's: its hand-over changes theirs."""
+        guests: set[int] = set()
+        inboxes: set[int | None] = set()
+        alone = []
+        for each in wanted:
+            if each.customer_id not in guests and each.endpoint_id not in inboxes:
+                alone.append(each)
+            guests.add(each.customer_id)
+            inboxes.add(each.endpoint_id)
+        self._answer = may_go(conn, alone, policy, at, carrier=carrier)

@@ -1,0 +1,134 @@
+"""What was answered at the fence of the messages before: it stands while nobody has written, and not one moment longer."""
+
+import pytest
+from sqlalchemy import insert, update
+
+from engine.database.engines import open_db
+from engine.database.stillness import state_of
+from engine.database.tables import customers, rules, switch
+from engine.dispatch import standing
+from engine.dispatch.stages import send_due
+
+from .test_groups import Post, names, waiting
+from .world import NOW, Cafe, Clock, a_desk, a_home
+
+
+@pytest.fixture
+def home(tmp_path):
+    return a_home(tmp_path)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Note of how many messages is asked each time."""
+    found = []
+    really = standing.may_go
+
+    def may_go(conn, claims, *args, **how):
+        found.append(len(claims))
+        return really(conn, claims, *args, **how)
+
+    monkeypatch.setattr(standing, "may_go", may_go)
+    return found
+
+
+@pytest.fixture
+def other(cafe):
+    """Somebody else at the same database, over a connection of their own."""
+    db = open_db(cafe.db.url)
+    yield Cafe(db)
+    db.dispose()
+
+
+def in_turn(*then):
+    """Give what does the next of these before each fence."""
+    left = [*then]
+
+    def one():
+        if left:
+            left.pop(0)()
+
+    return one
+
+
+def nothing():
+    """Do nothing before a fence."""
+
+
+def sent(cafe, home, post, clock=None):
+    send_due(a_desk(cafe, home, clock or Clock(), email=post))
+    return names(post)
+
+
+def test_all_are_asked_at_the_first_fence_and_not_again(cafe, home, asked):
+    waiting(cafe, 7)
+    assert len(sent(cafe, home, Post())) == 7
+    assert asked == ([7] if cafe.db.dialect.name == "sqlite" else [])  # PostgreSQL cannot tell, and asks each group
+
+
+def test_in_another_second_they_are_asked_again(cafe, home, asked):
+    waiting(cafe, 7)
+    clock = Clock()
+    post = Post()
+    post.before_fence = lambda: clock.sleep(0.6)
+    assert len(sent(cafe, home, post, clock)) == 7
+    assert asked == ([7, 4] if cafe.db.dialect.name == "sqlite" else [])
+
+
+@pytest.mark.parametrize("whose", ["another connection's", "our own"])
+def test_what_somebody_writes_between_two_fences_counts(cafe, other, home, whose):
+    guests = [cafe.guest() for _ in range(6)]
+    made = [cafe.message(each) for each in guests]
+    writer = cafe if whose == "our own" else other
+
+    def meanwhile():
+        writer.opt_out(guests[4].email_id)
+        with writer.db.begin() as conn:
+            conn.execute(update(customers).where(customers.c.id == guests[5].id).values(erased_at=NOW))
+
+    post = Post()
+    post.before_fence = in_turn(nothing, meanwhile)
+    assert sent(cafe, home, post) == ["guest1", "guest2", "guest3", "guest4"]
+    assert [cafe.outcome(each) for each in made[4:]] == ["blocked: no_consent", "blocked: erased"]
+
+
+@pytest.mark.parametrize("table", [switch, rules])
+def test_the_button_and_a_rule_that_is_switched_off_count_between_two_fences(cafe, other, home, table):
+    waiting(cafe, 6)
+
+    def meanwhile():
+        with other.db.begin() as conn:
+            conn.execute(
+                insert(switch).values(id=1, stopped_at=NOW) if table is switch else update(rules).values(active=False)
+            )
+
+    post = Post()
+    post.before_fence = in_turn(nothing, meanwhile)
+    assert len(sent(cafe, home, post)) == 3
+
+
+def test_a_hand_over_counts_for_the_guests_and_the_inboxes_other_messages(cafe, home):
+    first, shared = cafe.guest(), cafe.guest()
+    partner = cafe.guest(email_id=shared.email_id)
+    others = [cafe.guest() for _ in range(4)]
+    made = [cafe.message(each) for each in (first, shared, others[0], others[1], first, partner, *others[2:])]
+    assert len(sent(cafe, home, Post())) == 6
+    assert [cafe.outcome(each) for each in made[4:6]] == ["pending: capped", "pending: capped"]
+
+
+def test_a_weeks_cap_counts_what_left_at_the_fence_before(cafe, home):
+    cafe.caps.marketing_per_day = 5
+    guest = cafe.guest()
+    made = [cafe.message(each) for each in (guest, cafe.guest(), guest, guest, cafe.guest())]
+    sent(cafe, home, Post(most=1))
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "sent", "blocked: capped", "sent"]
+
+
+def test_what_another_transaction_of_ours_rolled_back_counts_as_written(cafe):
+    with cafe.db.begin() as conn:
+        before = state_of(conn)
+    with cafe.db.connect() as conn:
+        conn.execute(insert(switch).values(id=1, stopped_at=NOW))
+        conn.rollback()
+    with cafe.db.begin() as conn:
+        assert state_of(conn) == before if before is None else state_of(conn) != before
