@@ -99,9 +99,8 @@ class Row:
 
     def fits(self, reply: Reply) -> bool:
         """Tell whether a line that may speak of a reply does so by its text."""
-        return (
-            (self.enhanced is None or re.fullmatch(self.enhanced, reply.enhanced) is not None)
-            and (self.says is None or self.says.search(reply.text) is not None)
+        return (self.enhanced is None or re.fullmatch(self.enhanced, reply.enhanced) is not None) and (
+            self.says is None or self.says.search(reply.text) is not None
         )
 
 

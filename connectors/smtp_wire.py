@@ -73,7 +73,6 @@ class Wire:
             self.look()  # the server may have said why before it hung up
             self.broken = True
 
-
     def wait(self, seconds: float) -> None:
         """Wait until something happens on this line, or so many seconds, and do what can be done on it."""
         if not hasattr(select, "poll"):
