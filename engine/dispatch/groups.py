@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -84,21 +84,7 @@ def pass_together(
     standing = Standing() if standing is None else standing
     billed = [each.segments or 1 for each in ready]
     plain = standing.plainly(conn, claims, policy, at, carrier=carrier, segments=billed)
-    going = [
-        {
-            "id": each.claim.id,
-            "month": each.claim.month,
-            "token": each.claim.token,
-            "handed_at": at,
-            "handed_day": plain.days[each.claim.id],
-            "content_hash": each.content_hash,
-            "segments": each.segments,
-            "carrier": carrier,
-            "leased_until": at + LEASE,  # others were handed over since it was begun
-        }
-        for each in ready
-        if each.claim.id in plain.days
-    ]
+    going = _handed(ready, plain.days, at, carrier)
     trail: list[dict[str, Any]] = []
     how: dict[str, Any] = {"who": "holder", "now": at, "actor": sender, "tallied": plain.tallied, "trail": trail}
     move_each(conn, "claimed", "handoff", going, **how)
@@ -114,6 +100,25 @@ def pass_together(
         if each.claim.id not in plain.days:
             verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
     return verdicts
+
+
+def _handed(ready: Sequence[Ready], days: Mapping[int, int], at: datetime, carrier: str) -> list[dict[str, Any]]:
+    """Give what a hand-over writes of each that has a day."""
+    return [
+        {
+            "id": each.claim.id,
+            "month": each.claim.month,
+            "token": each.claim.token,
+            "handed_at": at,
+            "handed_day": days[each.claim.id],
+            "content_hash": each.content_hash,
+            "segments": each.segments,
+            "carrier": carrier,
+            "leased_until": at + LEASE,  # others were handed over since it was begun
+        }
+        for each in ready
+        if each.claim.id in days
+    ]
 
 
 def pass_one_by_one(
