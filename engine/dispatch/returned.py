@@ -25,6 +25,8 @@ LARGEST: Final = 1_000_000
 #: No report has so many parts; what has is not taken apart.
 MOST_PARTS: Final = 60
 MOST_DASHES: Final = 1_000  # a line that begins with them may be where a part does
+#: No header is as long, its continuation with it: some cost the standard library the square of their length.
+LONGEST_HEADER: Final = 20_000
 MOST_RECIPIENTS: Final = 20
 MOST_TOKENS: Final = 20
 LONGEST_ADDRESS: Final = 320
@@ -40,6 +42,8 @@ _TO: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "
 _TOKEN = re.compile(r"\+([a-z2-7]{18,29})@", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]{1,64}@[^\s<>()\[\],;:\"]{1,255}")
 _PARTS = re.compile(rb"multipart/|message/", re.IGNORECASE)
+#: What may be a header anywhere in a letter, that of a part or of a mail in it: from its name to its continuation's end.
+_HEADER = re.compile(rb"^[!-9;-~]*[ \t]*:.*(?:\r?\n[ \t].*)*", re.MULTILINE)
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _REPLY = re.compile(r"\s*(?:smtp\s*;)?\s*(\d{3})(?:[ -]|$)\s*(.*)", re.IGNORECASE | re.DOTALL)
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
@@ -96,6 +100,8 @@ def read(raw: bytes) -> Returned:
     """Read one letter. Never raises."""
     raw = raw[:LARGEST]
     if len(_PARTS.findall(raw)) > MOST_PARTS or raw.count(b"\n--") > MOST_DASHES:  # a bomb of parts, or parts in parts
+        return Returned("letter")
+    if any(end - begin > LONGEST_HEADER for begin, end in (each.span() for each in _HEADER.finditer(raw))):
         return Returned("letter")
     try:
         return _read(message_from_bytes(raw, policy=policy.compat32))

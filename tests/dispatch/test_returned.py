@@ -140,6 +140,27 @@ def test_any_bytes_are_a_letter(raw: bytes):
     read(b"Subject: " + raw)
 
 
+_STOP = b"From: li@example.com\r\nSubject: unsubscribe\r\n"
+_TYPE = b"Content-Type: text/plain; a=b"
+
+
+@pytest.mark.parametrize("fold", [b"", b"\r\n ", b"\n\t", b"\r "])
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"%s%s\r\n\r\n",
+        b"%sContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n%s\r\n\r\n--x--\r\n",
+        b"%sContent-Type: message/rfc822\r\n\r\nSubject: Hi\r\n%s\r\n\r\n",
+    ],
+    ids=["mail", "part", "mail in it"],
+)
+def test_a_header_as_long_as_no_header_is_not_taken_apart(around: bytes, fold: bytes):
+    """The standard library takes the square of its length: a megabyte of it cost a run 21 seconds."""
+    usual, endless = (_TYPE + (fold + b'";') * (length // (2 + len(fold))) for length in (2_000, 21_000))
+    assert read(around % (_STOP, usual)).says_stop
+    assert read(around % (_STOP, endless)) == returned.Returned("letter")
+
+
 @pytest.mark.parametrize(
     "raw",
     [
