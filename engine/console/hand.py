@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from engine.console.exits import FINE, WRONG, MistypedError, unknown
 from engine.console.page import Page
@@ -16,6 +16,7 @@ from engine.database.tables import dispatches, rules
 from engine.dispatch.approve import Approved, UnknownRuleError, cancel, is_for_approval, resolve_forgotten
 from engine.dispatch.approve import approve as approve_in
 from engine.dispatch.outbox import acknowledge, requeue
+from engine.dispatch.states import OPEN
 from engine.evaluation.register import Registered, register
 
 #: So many of the messages that cannot be moved are named.
@@ -62,11 +63,19 @@ def reject_rule(session: Session, rule: str, *, by: str, at: datetime) -> str:
             if rule not in known:
                 raise unknown("rule", rule, known) from None
             cancelled = 0
+        under_way = conn.scalar(
+            select(func.count())
+            .select_from(dispatches.join(rules))
+            .where(rules.c.rule == rule, dispatches.c.state.in_((*OPEN, "handoff")))  # or held by who claims it now
+        )
     page = Page()
-    if not cancelled:
-        page.line(f"{rule}: nothing was waiting.")
-    else:
+    if cancelled:
         page.line(f"{rule}: {counted(cancelled, 'step')} cancelled; these guests do not get them.", "good")
+    elif not under_way:
+        page.line(f"{rule}: nothing was waiting.")
+    if under_way:
+        what = f"{rule}: {counted(under_way, 'more step')} {'is' if under_way == 1 else 'are'} under way"
+        page.line(f"{what} and may still go out; `regulars stop` keeps back what has not left.", "care")
     return page.text
 
 
@@ -101,7 +110,8 @@ def decide(
         after = _states(conn, numbers)
     left = sorted(number for number in before if after[number] == before[number])
     page, count = Page(), len(before) - len(left)
-    page.line(f"{counted(count, 'message')} {_DONE[what]}.", "good" if count else "care")
+    said = f"{counted(count, 'message')} {_DONE[what]}" if count else "Nothing was changed"
+    page.line(f"{said}.", "good" if count else "care")
     problems = [
         f"{number} stays {before[number]}: {'it is too late for it' if number in late else _WANTED[what]}."
         for number in left[:NAMED]

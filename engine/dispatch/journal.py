@@ -305,10 +305,11 @@ def _read(line: bytes, file: str, number: int) -> Record | Spoilt | None:
 
 def _parsed(fields: Sequence[str]) -> Record | None:
     """Give the record of these fields; None where one is not what it must be: a checksum proves nothing of that."""
-    _, identity, dispatch_id, token, at, rule, step, part, channel, to, expires_at, content_hash = fields
+    version, identity, dispatch_id, token, at, rule, step, part, channel, to, expires_at, content_hash = fields
     name, most = unquote(rule), _MOST
     if not (
-        _IDENTITY.fullmatch(identity)
+        version == _FORMAT
+        and _IDENTITY.fullmatch(identity)
         and all(map(_NUMBER.fullmatch, (dispatch_id, token, at, step, part, expires_at)))
         and all(map(_HASH.fullmatch, (to, content_hash)))
         and (int(dispatch_id) < most["dispatch"] and int(token) < most["token"])

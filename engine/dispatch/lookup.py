@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.exc import OperationalError
 
 from connectors.base import Message
@@ -30,6 +30,8 @@ SMS = "sms"
 #: An uncertain message is looked up for so long after its hand-over, by each desk at most so often.
 YOUNG = timedelta(hours=4)
 AGAIN = timedelta(minutes=10)
+#: A provider may list by the day: of such an age another message may be meant.
+DAY = timedelta(days=1)
 #: So many are looked up at one time.
 MOST = 50
 
@@ -38,16 +40,17 @@ def only(conn: Connection, together: Sequence[Claim], found: Collection[str]) ->
     """Give the one provider's id that is this message's, of those found; None where that is not beyond doubt.
 
     Ids of other dispatches are out. A message of the same text to the same number whose fate is unknown too leaves a
-    doubt: the id may be that one's.
+    doubt, as does one of about then that staff noted as sent: the id may be that one's.
     """
     d, ours = dispatches.c, [each.id for each in together]
     known = set(conn.scalars(select(d.provider_id).where(d.provider_id.in_(found), d.id.not_in(ours))))
     left = set(found) - known
     if len(left) != 1:
         return None
-    mine = conn.execute(select(d.content_hash, d.endpoint_id).where(d.id == ours[0])).one()
+    mine = conn.execute(select(d.content_hash, d.endpoint_id, d.handed_at).where(d.id == ours[0])).one()
+    noted = d.state == "sent" if mine.handed_at is None else and_(d.state == "sent", d.handed_at > mine.handed_at - DAY)
     twin = select(d.id).where(
-        d.state.in_(("handoff", "uncertain")),
+        or_(d.state.in_(("handoff", "uncertain")), noted),
         d.id.not_in(ours),
         d.content_hash == mine.content_hash,
         d.endpoint_id.is_not_distinct_from(mine.endpoint_id),

@@ -72,6 +72,17 @@ def test_an_owner_who_does_not_want_a_held_blast_rejects_it(ran: Regulars, db: E
     assert ran("approve", "win-back", "--reject").stdout == "win-back: nothing was waiting.\n"
 
 
+def test_what_a_worker_has_under_way_is_told_when_its_rule_is_rejected(ran: Regulars, db: Engine, messages: Messages):
+    held = [each["id"] for each in messages("--state", "held") if each["rule"] == "win-back"]
+    put(db, held[0], "claimed")
+    put(db, held[1], "handoff")
+    lines = ran("approve", "win-back", "--reject").stdout.splitlines()
+    assert lines[0].startswith(f"win-back: {len(held) - 2} steps cancelled")
+    told = "win-back: 2 more steps are under way and may still go out; `regulars stop` keeps back what has not left."
+    assert lines[1:] == [told]
+    assert ran("approve", "win-back", "--reject").stdout.splitlines() == [told]
+
+
 def test_a_rule_whose_file_is_gone_can_be_rejected_too(ran: Regulars, either_home: Path):
     (either_home / "rules" / "11-win-back.yaml").unlink()
     assert "cancelled; these guests" in ran("approve", "win-back", "--reject").stdout
@@ -112,6 +123,7 @@ def test_staff_who_know_that_an_uncertain_one_arrived_say_so(ran: Regulars, db: 
     said = ran("dispatch", "resolve", first, second, "--sent", "--by", "Dana")
     assert (said.exit_code, said.stdout) == (1, "1 message noted as sent.\n")
     assert said.stderr == f"{second} stays dead: only what is uncertain is resolved.\n"
+    assert ran("dispatch", "resolve", second, "--sent").stdout == "Nothing was changed.\n"
     assert trail(db)[-1:] == [("Dana", "uncertain", "sent")]
 
 

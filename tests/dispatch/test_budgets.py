@@ -5,10 +5,11 @@ import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from connectors.base import Outcome
 from engine.database.tables import budget_uses, coupons, dispatches
+from engine.dispatch import tallies
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.claims import claim
 from engine.dispatch.fence import pass_fence
@@ -285,3 +286,38 @@ def test_the_red_button_waits_for_nobody_who_counts(cafe):
         else:
             with cafe.db.begin() as other:
                 assert stop(other, by="Ana", now=NOW)
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_who_holds_a_messages_budget_and_wants_a_coupons_waits_for_no_recount_that_waits_for_it(cafe):
+    periods = {"begins": NOW - DAY, "ends": NOW + DAY, "used": 3}
+    with cafe.db.begin() as conn:
+        for kind in ("coupons", "messages", "coupon_value"):
+            conn.execute(budget_uses.insert().values(rule_id=tallies.HOME, kind=kind, **periods))
+    with cafe.db.connect() as fence, cafe.db.connect() as doctor:
+        tallies.lock(fence, [Tally(tallies.HOME, "messages", NOW - DAY, NOW + DAY)])
+        number = doctor.scalar(select(func.pg_backend_pid()))
+        counting = threading.Thread(target=tallies.recount, args=(doctor,))
+        counting.start()
+        with cafe.db.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
+            while counting.is_alive() and not watch.scalar(select(func.cardinality(func.pg_blocking_pids(number)))):
+                pass
+        tallies.lock(fence, [Tally(tallies.HOME, "coupons", NOW - DAY, NOW + DAY)])  # it would wait in a circle
+        fence.rollback()
+        counting.join()
+        doctor.commit()
+    with cafe.db.begin() as conn:
+        assert set(conn.scalars(select(budget_uses.c.used))) == {0}
+
+
+def test_budgets_are_locked_in_one_order_whatever_a_server_thinks_of_letters(cafe):
+    kinds = ["email", "sms", "messages", "sms_segments", "coupons", "coupon_value"]
+    given = [Tally(rule, kind, NOW - DAY, NOW + DAY) for kind in sorted(kinds) for rule in (7, tallies.HOME)]
+    with cafe.db.begin() as conn:
+        for each in given:
+            values = {"rule_id": each.rule_id, "kind": each.kind, "begins": each.begins, "ends": each.ends}
+            conn.execute(budget_uses.insert().values(**values, used=0))
+        order = select(budget_uses.c.kind, budget_uses.c.rule_id).order_by(*tallies.TURN)
+        rows = [tuple(row) for row in conn.execute(order)]
+    assert rows == [(kind, rule) for kind in kinds for rule in (tallies.HOME, 7)]
+    assert rows == [(each.kind, each.rule_id) for each in sorted(given, key=lambda tally: tally.turn)]

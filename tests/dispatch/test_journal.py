@@ -246,6 +246,7 @@ def spoilt(folder: Path, **changes: str) -> list[Record | Spoilt]:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"version": "2"},
         {"id": "x7"},
         {"id": "9" * 23},
         {"id": str(1 << 43)},

@@ -12,6 +12,7 @@ from connectors.base import Outcome
 from engine.database.tables import audit, budget_uses, contents, dispatches, payloads
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.lookup import look_up
+from engine.dispatch.outbox import acknowledge
 from engine.dispatch.stages import send_due
 from engine.language.budgets import Budget
 
@@ -102,6 +103,19 @@ def test_two_of_one_text_to_one_number_settle_nothing(cafe, home, lost):
     third = cafe.message(guest, channel="sms")
     send_due(a_desk(cafe, home, Clock(), sms=Knowing([LOST])))
     assert cafe.state(third) == "uncertain"  # at once, too
+
+
+def test_one_that_staff_noted_as_sent_leaves_a_doubt_too(cafe, home, lost):
+    cafe.caps.marketing_per_day = cafe.caps.marketing_per_week = 9
+    guest = cafe.guest()
+    noted, message = lost(guest=guest), lost(guest=guest)
+    with cafe.db.begin() as conn:
+        assert acknowledge(conn, [noted], actor="Ana", now=NOW) == [noted]
+    look(cafe, home, Knowing())
+    assert (cafe.state(message), cafe.row(message).provider_id) == ("uncertain", None)
+    cafe.set(noted, handed_at=NOW - timedelta(days=2))  # of another day it is not
+    look(cafe, home, Knowing())
+    assert (cafe.state(message), cafe.row(message).provider_id) == ("sent", SID)
 
 
 def test_only_the_same_bytes_are_looked_for(cafe, home, lost):
