@@ -42,7 +42,7 @@ _TO: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "
 _TOKEN = re.compile(r"\+([a-z2-7]{18,29})@", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]{1,64}@[^\s<>()\[\],;:\"]{1,255}")
 _PARTS = re.compile(rb"multipart/|message/", re.IGNORECASE)
-#: What may be a header anywhere in a letter, that of a part or of a mail in it: from its name to its continuation's end.
+#: What may be a header anywhere in a letter, also of a part or of a mail in it, with its continuation.
 _HEADER = re.compile(rb"^[!-9;-~]*[ \t]*:.*(?:\r?\n[ \t].*)*", re.MULTILINE)
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _REPLY = re.compile(r"\s*(?:smtp\s*;)?\s*(\d{3})(?:[ -]|$)\s*(.*)", re.IGNORECASE | re.DOTALL)

@@ -31,8 +31,7 @@ CHANNELS: Mapping[Kind, tuple[str, ...]] = {
     "coupons": ("coupon",),
     "coupon_value": ("coupon",),
 }
-#: Coupons' come last: who refuses a message holds its budgets, and gives its coupon's back. A text would be put in order
-#: otherwise by another server.
+#: Coupons' come last: who refuses a message holds its budgets, and gives its coupon's back.
 _PLACES: Final[Mapping[str, int]] = {kind: place for place, kind in enumerate(CHANNELS)}
 TURN: Final = (
     case(_PLACES, value=budget_uses.c.kind),
