@@ -340,7 +340,10 @@ for group in (
 def regulars() -> None:
     """Be the program: what a process of its own may set for itself is set here, and not for those who import this."""
     gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
-    main()
+    try:
+        main()
+    finally:
+        gc.freeze()  # at the end Python looks through all that is loaded: a fifth of a short command, for nothing
 
 
 if __name__ == "__main__":

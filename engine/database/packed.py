@@ -32,15 +32,16 @@ from sqlalchemy.types import NullType
 
 from engine.database.sql import PerDialect
 
-#: PostgreSQL takes 65,535 binds a statement, SQLite 32,766, and the rest of the statement needs some too.
-_MOST_BINDS = 10_000
+#: Each bind is made, compiled and handed over by itself, which for a table of some hundred rows takes longer than the
+#: statement; and only few would have room. The databases need as long for the one text (measured).
+_MOST_BINDS = 100
 _BIG: Final = BigInteger()
 
 
 def values_cte(name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]) -> CTE:
     """A small table of whole numbers that travels in the statement: ``name(column, ...) AS (VALUES (...), ...)``.
 
-    Every number is a bind of type BIGINT; where they are too many for binds, all travel in one as JSON. No rows make an
+    Every number is a bind of type BIGINT; where they are many, all travel in one as JSON. No rows make an
     empty table of the same columns. Raises ``ValueError`` where a row has not one number for each column.
     """
     if any(len(row) != len(columns) for row in rows):
