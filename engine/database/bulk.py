@@ -73,7 +73,7 @@ def find_many(
     if conn.dialect.name == "postgresql":
         yield from _all(conn.execute(_find(table, names), {"its_source": source, "its_ids": list(external_ids)}))
     elif conn.dialect.name == "sqlite":
-        rest = iter(external_ids)
+        rest = iter(sorted(external_ids))  # as the index has them: it goes through each of its pages once
         statement = _find_some(table, names)
         while chunk := list(islice(rest, _CHUNK)):
             chunk += [chunk[-1]] * (_CHUNK - len(chunk))

@@ -56,40 +56,54 @@ class Clocks:
         if len(zones) == 1:
             midnights = self._midnight(zones[0]).of(heads, odd)
         else:
-            midnights = [self._midnight(zone)[head] for head, zone in zip(heads, zones, strict=True)]
-            odd.update(place for place, value in enumerate(midnights) if value is ODD)
+            known = {zone: self._midnight(zone) for zone in set(zones)}
+            midnights = [known[zone][head] for head, zone in zip(heads, zones, strict=True)]
+            if any(each.any_odd for each in known.values()):
+                odd.update(place for place, value in enumerate(midnights) if value is ODD)
         if odd:
             return [0 if place in odd else midnights[place] + clock[place] for place in range(len(texts))]
         return list(map(int.__add__, midnights, clock))
 
-    def days(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
-        """Give the business day of each instant, as ``values.day_of`` does. ``zones`` as for ``instants``."""
+    def days_and_clocks(
+        self, seconds: Sequence[int], zones: Sequence[int], shops: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """Give the business day of each instant in ``zones``, and the weekday and minute in ``shops``.
+
+        As ``values.day_of`` and ``values.week_clock`` do. ``zones`` and ``shops`` as for ``instants``.
+        """
+        local = self._local(seconds, zones)
+        return self._days(local, seconds, zones), self._week_clocks(
+            local if shops == zones else self._local(seconds, shops), seconds, shops
+        )
+
+    def _days(self, local: Sequence[int] | None, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
         starts = self._starts
-        try:
-            return [_EPOCH + (local - starts) // _DAY for local in self._local(seconds, zones)]
-        except _NearChange:
-            look = partial(values.day_of, day_starts=self._desk.config.day_starts)
-            return self._one_by_one(seconds, zones, lambda local: _EPOCH + (local - starts) // _DAY, look)
+        if local is not None:
+            return [_EPOCH + (at - starts) // _DAY for at in local]
+        look = partial(values.day_of, day_starts=self._desk.config.day_starts)
+        return self._one_by_one(seconds, zones, lambda at: _EPOCH + (at - starts) // _DAY, look)
 
-    def week_clocks(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
-        """Give the weekday and minute of each instant, as ``values.week_clock`` does. ``zones`` as for ``instants``."""
+    def _week_clocks(self, local: Sequence[int] | None, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
         starts = self._starts
+        if local is not None:
+            return [(_EPOCH + (at - starts) // _DAY - 1) % 7 * 1440 + at % _DAY // 60 for at in local]
 
-        def told(local: int) -> int:
-            return (_EPOCH + (local - starts) // _DAY - 1) % 7 * 1440 + local % _DAY // 60
+        def told(at: int) -> int:
+            return (_EPOCH + (at - starts) // _DAY - 1) % 7 * 1440 + at % _DAY // 60
 
+        look = partial(values.week_clock, day_starts=self._desk.config.day_starts)
+        return self._one_by_one(seconds, zones, told, look)
+
+    def _local(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int] | None:
+        """What the clocks on the wall show, as seconds; None where one of them is changed about then."""
         try:
-            return [told(local) for local in self._local(seconds, zones)]
+            if len(zones) == 1:
+                offsets = self._offset(zones[0])
+                return [at + offsets[at // _DAY] for at in seconds]
+            by_zone = {zone: self._offset(zone) for zone in set(zones)}
+            return [at + by_zone[zone][at // _DAY] for at, zone in zip(seconds, zones, strict=True)]
         except _NearChange:
-            look = partial(values.week_clock, day_starts=self._desk.config.day_starts)
-            return self._one_by_one(seconds, zones, told, look)
-
-    def _local(self, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
-        """What the clocks on the wall show, as seconds. Raises ``_NearChange``."""
-        if len(zones) == 1:
-            offsets = self._offset(zones[0])
-            return [at + offsets[at // _DAY] for at in seconds]
-        return [at + self._offset(zone)[at // _DAY] for at, zone in zip(seconds, zones, strict=True)]
+            return None
 
     def _one_by_one(self, seconds: Sequence[int], zones: Sequence[int], told: Any, look: Any) -> list[int]:
         found = []

@@ -163,6 +163,7 @@ class Orders:
                 guest.zone_id if guest else store.zone_id if store else home
                 for guest, store in zip(guests, sales.stores, strict=True)
             ]
+        days, clocks = self._clocks.days_and_clocks(sales.ordered_at, _one_or_all(zones), _one_or_all(shops))
         return list(
             zip(
                 repeat(self._desk.source),
@@ -170,8 +171,8 @@ class Orders:
                 [guest and guest.id for guest in guests],
                 [store and store.id for store in sales.stores],
                 sales.ordered_at,
-                self._clocks.days(sales.ordered_at, _one_or_all(zones)),
-                self._clocks.week_clocks(sales.ordered_at, _one_or_all(shops)),
+                days,
+                clocks,
                 sales.totals,
                 sales.channels,
                 sales.coupons,
