@@ -19,7 +19,6 @@ from sqlalchemy import (
     Integer,
     Join,
     Table,
-    TableClause,
     Text,
     and_,
     case,
@@ -185,15 +184,19 @@ class _InTurn(Join):
     inherit_cache = True
 
 
-def in_turn(few: TableClause, many: FromClause, on: ColumnElement[bool]) -> Join:
-    """Join a few rows with those of a large table: SQLite, which takes the few for many, keeps this order."""
-    return _InTurn(few, many, on)
+def in_turn(first: FromClause, then: FromClause, on: ColumnElement[bool]) -> Join:
+    """Join what is found first with a table that is looked at for each of it: SQLite keeps this order.
+
+    It knows nothing of how many rows a table has that travels in the statement. ``then`` is a table, an alias or a CTE.
+    """
+    return _InTurn(first, then, on)
 
 
 @compiles(_InTurn, "sqlite")
 def _in_turn_sqlite(element: _InTurn, compiler: SQLCompiler, **options: Any) -> str:
     joined = str(compiler.visit_join(element, **options))  # type: ignore[no-untyped-call]
-    return joined.replace(" JOIN ", " CROSS JOIN ", 1)
+    then = compiler.process(element.right, **{**options, "asfrom": True})
+    return joined.replace(f" JOIN {then} ON ", f" CROSS JOIN {then} ON ", 1)
 
 
 class _Unindexed(PerDialect):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, and_, literal, not_, or_, select
 
+from engine.database.sql import in_turn
 from engine.database.tables import orders
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
@@ -225,11 +226,8 @@ def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) ->
 
 def _on_last_of_kind(scope: Scope, days: OpenDays, filters: OrderFilters) -> Candidates:
     facts, order, newer = scope.facts, orders.alias("o"), orders.alias("newer")
-    source = (
-        scope.guest()
-        .join(order, order.c.customer_id == facts.c.customer_id)
-        .join(days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day))
-    )
+    placed = scope.guest().join(order, order.c.customer_id == facts.c.customer_id)
+    source = in_turn(placed, days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day))
     came_since = (
         select(newer.c.id)
         .where(*of_guest(filters, scope, newer), later(newer, order))

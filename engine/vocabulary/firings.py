@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Self
 
 from sqlalchemy import ColumnElement, and_, case, distinct, func, literal, select
 
+from engine.database.sql import in_turn
 from engine.database.tables import orders
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.times import Duration
@@ -78,8 +79,8 @@ class Joined:
         facts = scope.facts
         same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.joined_day)
         return Candidates(
-            source=scope.guest().join(days.table, same),
-            where=(facts.c.joined_at <= scope.as_of,),
+            source=in_turn(scope.guest(), days.table, same),
+            where=(days.may_be(facts.c.joined_day), facts.c.joined_at <= scope.as_of),
             occasion=literal(0),
             closes=days.c.closes,
             expired=days.c.expired,
@@ -169,7 +170,7 @@ class Ordered:
         closes = then(self.ago, self.late)
         days = open_days(scope, opens=self.ago.after, first=self.ago.latest, closes=closes)
         return Candidates(
-            source=source.join(days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),
+            source=in_turn(source, days.table, and_(days.c.zone_id == facts.c.zone_id, days.c.key == order.c.day)),
             where=(*days.may_hold(order.c.ordered_at), *where),
             occasion=order.c.id,
             closes=days.c.closes,
@@ -181,24 +182,31 @@ class Ordered:
     def _nth_visit(self, scope: Scope, order: Any) -> list[ColumnElement[bool]]:
         if self.count is None and self.every is None:
             return []
-        other, earlier, facts = _OTHER, _EARLIER, scope.facts.c
-        visits: ColumnElement[Any] = (
-            select(func.count(distinct(other.c.day)))
-            .where(*of_guest(self.filters, scope, other), other.c.day <= order.c.day)
-            .correlate(scope.facts, scope.days, order)
-            .scalar_subquery()
-        )
-        if not self.filters:  # most orders that were placed lately are of the last visit, whose number is known
-            visits = case((order.c.day == facts.last_order_day, facts.visits), else_=visits)
+        earlier, facts = _EARLIER, scope.facts.c
+        number = self.count or self.every or 1
         not_first = (
             select(earlier.c.id)
             .where(*of_guest(self.filters, scope, earlier), earlier.c.day == order.c.day, later(order, earlier))
             .correlate(scope.facts, scope.days, order)
             .exists()
         )
-        number = self.count or self.every or 1
+        visits = self._visits(scope, order)
         nth = visits == number if self.count is not None else visits % number == 0
         return [facts.visits >= number, nth, ~not_first]
+
+    def _visits(self, scope: Scope, order: Any) -> ColumnElement[Any]:
+        """SQL: the number of the visit with this order, or any higher one than ``count`` where it is past that."""
+        other, facts = _OTHER, scope.facts.c
+        its = of_guest(self.filters, scope, other)
+        around = (scope.facts, scope.days, order)
+        if not self.filters:  # the number of the last visit is known, and after this one there are few, or none
+            later_ones = select(func.count(distinct(other.c.day))).where(*its, other.c.day > order.c.day)
+            before_them = facts.visits - later_ones.correlate(*around).scalar_subquery()
+            return case((order.c.day == facts.last_order_day, facts.visits), else_=before_them)
+        visited = select(other.c.day).where(*its, other.c.day <= order.c.day).distinct()
+        if self.count is not None:  # who comes daily has hundreds: no more is read than tells that it is another visit
+            visited = visited.limit(self.count + 1)
+        return select(func.count()).select_from(visited.correlate(*around).subquery("visited")).scalar_subquery()
 
     def sentence(self) -> Phrase:
         """Say it in English."""

@@ -60,7 +60,8 @@ class OpenDays:
     table: CTE
     since: datetime
     until: datetime
-    last: int  #: the newest of the days
+    first: int  #: the oldest of the days
+    last: int  #: the newest of them
 
     @property
     def c(self) -> Any:
@@ -73,6 +74,10 @@ class OpenDays:
             at >= bindparam("days_since", self.since, EpochSeconds()),
             at < bindparam("days_until", self.until, EpochSeconds()),
         )
+
+    def may_be(self, day: ColumnElement[int]) -> ColumnElement[bool]:
+        """SQL: ``day`` is among the days or between them: no test of its own, it lets the database use its index."""
+        return day.between(bindparam("first_day", self.first, BigInteger), bindparam("last_day", self.last, BigInteger))
 
 
 def open_days(
@@ -95,7 +100,11 @@ def open_days(
     begins = [scope.start(first_day, zone) for zone in scope.zones] or [scope.moment]
     ends = [scope.start(day_after, zone) for zone in scope.zones] or [scope.moment]
     return OpenDays(
-        values_cte("open_days", DAY_COLUMNS, rows), min(begins) - _HALF_A_DAY, max(ends) + _HALF_A_DAY, max(keys)
+        values_cte("open_days", DAY_COLUMNS, rows),
+        min(begins) - _HALF_A_DAY,
+        max(ends) + _HALF_A_DAY,
+        min(keys),
+        max(keys),
     )
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from engine.database.counting import net_total
 from engine.database.ledger import movements
+from engine.database.sql import in_turn
 from engine.database.tables import orders, points
 from engine.language.phrases import Phrase, phrase
 from engine.language.times import Duration
@@ -166,15 +167,14 @@ class Reached:
 
     def _totals(self, scope: Scope, instants: Instants) -> Select[Any]:
         """SQL: every order of those guests who ordered lately, with the total before and after it."""
-        order, recent, facts = orders.alias("o"), orders.alias("lately"), scope.facts
-        lately = select(recent.c.customer_id).where(*instants.hold(recent.c.ordered_at))
+        order, facts = orders.alias("o"), scope.facts
         source: FromClause = scope.guest().join(order, order.c.customer_id == facts.c.customer_id)
         period: ColumnElement[Any] = literal(0, BigInteger)
         partition: list[ColumnElement[Any]] = [order.c.customer_id]
         periods = self._periods(scope, instants)
         if periods is not None:
             in_it = and_(order.c.day >= periods.c.first_day, order.c.day < periods.c.next_day)
-            source = source.join(periods, and_(periods.c.zone_id == facts.c.zone_id, in_it))
+            source = in_turn(source, periods, and_(periods.c.zone_id == facts.c.zone_id, in_it))
             period = periods.c.number
             partition.append(period)
         own, total = self._own_and_total(scope, order, partition)
@@ -189,8 +189,27 @@ class Reached:
                 total.label("total"),
             )
             .select_from(source)
-            .where(facts.c.customer_id.in_(lately), *self.filters.where(scope, order))
+            .where(facts.c.customer_id.in_(self._who(scope, instants)), *self.filters.where(scope, order))
         )
+
+    def _who(self, scope: Scope, instants: Instants) -> Select[Any]:
+        """SQL: the guests whose total may have crossed lately; who crossed earlier has years of orders to add up."""
+        recent = orders.alias("lately")
+        lately = select(recent.c.customer_id).where(*instants.hold(recent.c.ordered_at))
+        if self.filters or self.per is not None:
+            return lately
+        known = scope.of_everybody().facts  # the total is known, and was no lower before than less all that came since
+        came: dict[str, ColumnElement[Any]] = {
+            "orders": func.count(),
+            "visits": func.count(recent.c.day.distinct()),
+            "spend": func.sum(recent.c.total),
+        }
+        total = known.c[self.fact]
+        before = total - came[self.fact]
+        mark = literal(self.mark, BigInteger)
+        crossed = total // mark > before // mark if self.every else before < mark
+        found = lately.join(known, known.c.customer_id == recent.c.customer_id).where(total >= mark)
+        return found.group_by(recent.c.customer_id, total).having(crossed)
 
     def _own_and_total(
         self, scope: Scope, order: Any, partition: list[ColumnElement[Any]]

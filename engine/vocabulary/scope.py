@@ -150,10 +150,13 @@ class Scope:
 
     def guest(self) -> FromClause:
         """Give the guests with the days of their zone, to select from: all, or those who have ``moved``."""
-        if self.moved is not None:
-            moved = in_turn(self.moved, self.facts, self.facts.c.customer_id == self.moved.c.customer_id)
-            return moved.join(self.days, self.days.c.zone_id == unindexed(self.facts.c.zone_id))
-        return self.facts.join(self.days, self.days.c.zone_id == self.facts.c.zone_id)
+        if self.moved is None:
+            return self._with_days(self.facts)
+        return self._with_days(in_turn(self.moved, self.facts, self.facts.c.customer_id == self.moved.c.customer_id))
+
+    def _with_days(self, guests: FromClause) -> FromClause:
+        """Each guest is found once, not once for each zone; and no index of all guests by their zone is made."""
+        return in_turn(guests, self.days, self.days.c.zone_id == unindexed(self.facts.c.zone_id))
 
     def due(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:
         """SQL: a fact by whose index the guests are found who are due; but not where who moved is found first.
@@ -165,9 +168,7 @@ class Scope:
 
     def guests_of(self, found: FromClause) -> FromClause:
         """Give rows that were found (with ``customer_id``), each with its guest: read by id, not all guests first."""
-        facts = found.join(self.facts, self.facts.c.customer_id == found.c.customer_id)
-        # Else SQLite makes an index of all guests by their zone.
-        return facts.join(self.days, self.days.c.zone_id == unindexed(self.facts.c.zone_id))
+        return self._with_days(found.join(self.facts, self.facts.c.customer_id == found.c.customer_id))
 
     def of_customer(self, name: str) -> ColumnElement[Any]:
         """SQL: a column of the guest's row in ``customers``; facts holds only what due columns need."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self
 
-from sqlalchemy import CTE, and_, func
+from sqlalchemy import CTE, and_, func, select
 
 from engine.database.packed import values_cte
+from engine.database.sql import in_turn
 from engine.database.tables import tier_changes
 from engine.language.phrases import Phrase, listed, phrase
 from engine.language.textkey import text_key
@@ -111,8 +112,8 @@ class TierChanged:
             where.append(change.c.kind == self.direction)
         same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == change.c.day)
         return Candidates(
-            source=scope.guest().join(change, and_(*where)).join(days, same),
-            where=(),
+            source=in_turn(scope.guest().join(change, and_(*where)), days, same),
+            where=(change.c.day.in_(select(days.c.key)),),
             occasion=func.coalesce(change.c.occasion, days.c.occasion),
             closes=days.c.closes,
             expired=days.c.expired,

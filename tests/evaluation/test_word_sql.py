@@ -51,7 +51,10 @@ HOME = replace(
         )
     ),
 )
-GUESTS = "SELECT f.customer_id FROM customer_facts AS f JOIN days ON f.zone_id = days.zone_id"
+GUESTS = {
+    "sqlite": "SELECT f.customer_id FROM customer_facts AS f CROSS JOIN days ON days.zone_id = +f.zone_id",
+    "postgresql": "SELECT f.customer_id FROM customer_facts AS f JOIN days ON days.zone_id = f.zone_id",
+}
 DIALECTS: dict[str, Dialect] = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
 
 
@@ -84,9 +87,14 @@ class Printer:
     def source(self, found: Any) -> Iterator[str]:
         """What is joined and asked, and the tables before it: those that Python worked out with first and last row."""
         asked = select(self.scope.facts.c.customer_id).select_from(found.source)
-        head, _, joined = self.compiled(asked).rpartition(GUESTS)
+        head, _, joined = self.compiled(asked).rpartition(GUESTS[self.dialect.name])
         yield self.short(joined.lstrip())
-        where = self.compiled(asked.where(*found.where)).rpartition(GUESTS)[2].removeprefix(joined).lstrip()
+        where = (
+            self.compiled(asked.where(*found.where))
+            .rpartition(GUESTS[self.dialect.name])[2]
+            .removeprefix(joined)
+            .lstrip()
+        )
         yield f"   {self.short(where)}" if where else ""
         for name, body in tables(head):
             if not body.startswith("VALUES "):
