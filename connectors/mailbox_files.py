@@ -116,7 +116,10 @@ class Mbox:
         except OSError as error:
             raise _unreadable(self._file, error) from None
         try:
-            for key in box.iterkeys():
+            keys = list(box.iterkeys())
+            if not keys and _begins(self._file):
+                raise MailboxError(f'{self._file} is no mbox: no line in it begins with "From ", as each letter would.')
+            for key in keys:
                 with box.get_file(key) as file:
                     yield Letter(str(key), file.read(LARGEST))
         except OSError as error:
@@ -129,6 +132,12 @@ class Mbox:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _begins(file: Path) -> bool:
+    """Tell whether there is anything in a file, as far as that is looked at."""
+    with file.open("rb") as stream:
+        return bool(stream.read(LARGEST).strip())
 
 
 def _another(base: str, number: int) -> str:

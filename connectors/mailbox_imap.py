@@ -21,8 +21,13 @@ from connectors.mailbox import LARGEST, MOST, Letter, MailboxError
 #: Seconds that a reply may take, and all of it together.
 REPLY: Final = 30.0
 TOGETHER: Final = 300.0
+#: Among so many letters the unseen are looked for at once.
+PORTION: Final = 50_000
 #: A letter that no machine understood: it is not read again, and a person still sees it as new.
 LEFT: Final = "RegularsLeft"
+
+#: A letter on the line itself, quoted: a server may write a short one so, and NIL for an empty one.
+_SHORT: Final = re.compile(rb'BODY\[\](?:<\d+>)? (?:"((?:[^"\\]|\\.)*)"|NIL)', re.IGNORECASE)
 
 _T = TypeVar("_T")
 
@@ -53,6 +58,7 @@ class ImapMailbox:
         self._client: imaplib.IMAP4 | None = None
         self._late: threading.Timer | None = None
         self._keyword = False
+        self._count = 0  #: letters in the folder, seen or not
         self.left = 0
 
     def letters(self) -> Iterator[Letter]:
@@ -120,14 +126,22 @@ class ImapMailbox:
             client: imaplib.IMAP4 = _OverTls(self._begin, self._host, self._port, ssl_context=context, timeout=REPLY)
         else:
             client = _Plain(self._begin, self._host, self._port, timeout=REPLY)
+        known = client.state == "AUTH"  # it let us in by where we come from
         if self._tls == "starttls":
+            if known:
+                raise _RefusedError("it lets us in before the line is encrypted; set `tls` in the config otherwise")
             if "STARTTLS" not in client.capabilities:
                 raise _RefusedError("it offers no STARTTLS, and the password does not travel in the open")
             client.starttls(ssl_context=context)
-        self._log_in(client)
-        typ, _ = client.select(_quoted(self._folder))
+        if not known:
+            self._log_in(client)
+        try:
+            typ, exists = client.select(_quoted(self._folder))
+        except imaplib.IMAP4.readonly:
+            raise _RefusedError("the user may only look at the folder, and no letter could be marked as read") from None
         if typ != "OK":
             raise _RefusedError("it has no such folder; see `folder` in the config")
+        self._count = int(exists[0] or 0)
         flags = b" ".join(each for each in (client.response("PERMANENTFLAGS")[1] or []) if isinstance(each, bytes))
         self._keyword = rb"\*" in flags or LEFT.encode() in flags
         return client
@@ -153,10 +167,16 @@ class ImapMailbox:
             raise _RefusedError("it refuses the user or the password") from None
 
     def _unseen(self, client: imaplib.IMAP4) -> list[str]:
+        """Give the newest that are unseen, the oldest first; looked for in portions, for no answer may be endless."""
         wanted = ["UNSEEN", "UNKEYWORD", LEFT] if self._keyword else ["UNSEEN"]
-        _, data = _ok(client.uid("SEARCH", *wanted))
-        words = b" ".join(each for each in data if isinstance(each, bytes)).split()
-        return sorted((each.decode("ascii") for each in words if re.fullmatch(rb"\d{1,10}", each)), key=int)
+        found: set[bytes] = set()
+        for last in range(self._count, 0, -PORTION):
+            _, data = _ok(client.uid("SEARCH", f"{max(last - PORTION, 0) + 1}:{last}", *wanted))
+            words = b" ".join(each for each in data if isinstance(each, bytes)).split()
+            found |= {each for each in words if re.fullmatch(rb"\d{1,10}", each)}
+            if len(found) > MOST:
+                break
+        return sorted((each.decode("ascii") for each in found), key=int)
 
 
 class _RefusedError(Exception):
@@ -202,7 +222,12 @@ def _body(client: imaplib.IMAP4, uid: str) -> bytes | None:
     typ, data = client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{LARGEST}>)")
     if typ != "OK":
         raise _WithheldError
-    return next((bytes(each[1])[:LARGEST] for each in data if isinstance(each, tuple) and len(each) > 1), None)
+    for each in data:
+        if isinstance(each, tuple) and len(each) > 1:
+            return bytes(each[1])[:LARGEST]
+        if isinstance(each, bytes) and (short := _SHORT.search(each)) is not None:
+            return b"" if short[1] is None else re.sub(rb"\\(.)", rb"\1", short[1])
+    return None
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ import re
 from base64 import b32decode, b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from connectors.domains import domain_in_ascii
 from engine.language.config import Config
@@ -26,6 +26,9 @@ _LARGEST_ID: Final = 2**63 - 1  # no database has a greater one
 _MAIL_TOKEN: Final = re.compile(r"[a-z2-7]{18,29}")
 #: Where a token may stand in what somebody hands in: the end of a link's path, or after an address's plus.
 _IN_A_LINK: Final = re.compile(r"(?:^|[/+])([A-Za-z0-9_-]{15,29})(?:@[^/@]+)?$")
+
+#: What may stand around a link where somebody has copied it.
+_AROUND: Final = " \t\r\n<>()[]\"'.,;:!"
 
 
 def token(key: bytes, purpose: Purpose, number: int) -> str:
@@ -75,10 +78,11 @@ def read_mail_token(key: bytes, purpose: Purpose, text: str) -> int | None:
 def unsubscribe_token(keys: Sequence[bytes], text: str) -> int | None:
     """Give the endpoint's id of an unsubscribe token as anybody may hand it in; None where it is none of ours.
 
-    ``text`` is the token of a link or of an address, or the link, the address or the mailto: around it. Every key is
-    tried, whether one before it fits or not.
+    ``text`` is the token of a link or of an address, or the link, the address or the mailto: around it, also as people
+    paste one. Every key is tried, whether one before it fits or not.
     """
-    bare = text.strip().strip("<>").partition("?")[0].rstrip("/")
+    pasted = unquote(text.strip(_AROUND)).partition("#")[0]  # some mail programs write a plus as %2B
+    bare = pasted.partition("?")[0].rstrip("/" + _AROUND)
     found = _IN_A_LINK.search(bare)
     if found is None and bare.lower().startswith("mailto:"):
         found = _IN_A_LINK.search(bare[len("mailto:") :])

@@ -133,6 +133,10 @@ def parse_language(text: str) -> str:
     return text
 
 
+_LONGEST_URL: Final = 500  # links stand in a header, with a token; no line of one has more than 998 letters
+_URL: Final = re.compile(r"(?:(?![<>\"\\^`{|}])[!-~])+")  # they stand between angle brackets there
+
+
 def parse_url(text: str) -> str:
     """Read the address of a web page, without blanks, question mark or fragment; a last ``/`` is dropped."""
     try:
@@ -140,8 +144,10 @@ def parse_url(text: str) -> str:
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _URL.fullmatch(text):
         raise ValueError(phrase('"{text}" is not a web address such as https://corner.example/r', text=text))
+    if (count := len(text)) > _LONGEST_URL:
+        raise ValueError(phrase("a web address of {count} letters: {most} is the most", count=count, most=_LONGEST_URL))
     if parts.query or parts.fragment or parts.username:
         raise ValueError(phrase('"{text}" must end with the path: nothing of the kind ?a=b, #c or user@', text=text))
     return text.rstrip("/")

@@ -108,10 +108,17 @@ class ScriptedImap:
                 end = f"{tag} NO no such folder\r\n".encode()
             case "SELECT":
                 more = rb" \*" if self.keywords else b""
-                said = b"* OK [PERMANENTFLAGS (\\Seen \\Deleted" + more + b")] ok\r\n"
+                said = (
+                    f"* {len(self.letters)} EXISTS\r\n".encode()
+                    + b"* OK [PERMANENTFLAGS (\\Seen \\Deleted"
+                    + more
+                    + b")] ok\r\n"
+                )
             case "UID SEARCH":
                 hidden = {r"\Seen", "RegularsLeft"} if "UNKEYWORD" in rest else {r"\Seen"}
-                found = [str(uid) for uid, each in self.letters.items() if not hidden & each.flags]
+                first, last = map(int, rest.split()[2].split(":"))
+                asked = list(self.letters.items())[first - 1 : last]
+                found = [str(uid) for uid, each in asked if not hidden & each.flags]
                 said = f"* SEARCH {' '.join(found)}\r\n".encode()
             case "UID FETCH":
                 said = self._fetch(rest)

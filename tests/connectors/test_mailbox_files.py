@@ -156,8 +156,15 @@ def test_a_long_mbox_is_read_whole_as_none_of_it_is_ever_marked(tmp_path: Path, 
     assert box.left == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"no mbox at all\n", b"\xff\x00" * 1000])
-def test_what_is_no_mbox_has_no_letters(tmp_path: Path, content: bytes):
+@pytest.mark.parametrize("content", [b"Subject: a saved letter\n\nHi\n", b"\xff\x00" * 1000])
+def test_what_is_no_mbox_is_told(tmp_path: Path, content: bytes):
+    (tmp_path / "mbox").write_bytes(content)
+    with pytest.raises(MailboxError, match='is no mbox: no line in it begins with "From "'):
+        list(Mbox(tmp_path / "mbox").letters())
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_an_mbox_without_letters_has_none(tmp_path: Path, content: bytes):
     (tmp_path / "mbox").write_bytes(content)
     assert list(Mbox(tmp_path / "mbox").letters()) == []
 

@@ -88,6 +88,44 @@ def test_the_newest_are_read_when_there_are_too_many(monkeypatch: pytest.MonkeyP
         assert mailbox.left == 1
 
 
+def test_a_full_mailbox_is_looked_through_in_portions_the_newest_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("connectors.mailbox_imap.PORTION", 2)
+    monkeypatch.setattr("connectors.mailbox_imap.MOST", 2)
+    with ScriptedImap([b"a", b"b", b"c", b"d", b"e"]) as server:
+        server.letters[15].flags.add(r"\Seen")
+        assert read(box(server)) == [b"c", b"d"]
+        asked = [each.split()[2] for each in server.heard if each.startswith("UID SEARCH")]
+        assert asked == ["4:5", "2:3"]
+        assert read(box(server)) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "raw"),
+    [
+        (rb'"Subject: \"x\""', b'Subject: "x"'),
+        (b"NIL", b""),
+    ],
+)
+def test_a_short_letter_may_stand_on_the_line(given: bytes, raw: bytes):
+    answer = b"* 1 FETCH (UID 11 BODY[]<0> " + given + b")\r\n%s OK done\r\n"
+    with ScriptedImap(RAWS[:1], {"UID FETCH": answer}) as server:
+        assert read(box(server)) == [raw]
+        assert server.letters[11].flags == {r"\Seen"}
+
+
+def test_a_folder_that_may_only_be_looked_at_is_told():
+    answer = b"* 2 EXISTS\r\n* OK [READ-ONLY] look\r\n%s OK [READ-ONLY] done\r\n"
+    with ScriptedImap(RAWS, {"SELECT": answer}) as server:
+        assert "the user may only look at the folder" in refusal(box(server))
+
+
+def test_a_server_that_lets_us_in_at_once_is_not_told_the_password(certificates: Any):
+    with ScriptedImap(RAWS, {"greeting": b"* PREAUTH welcome\r\n"}, context=certificates["good"]) as server:
+        assert read(box(server)) == RAWS
+        assert "before the line is encrypted" in refusal(box(server, "starttls"))
+        assert not any(each.startswith(("LOGIN", "AUTHENTICATE", "STARTTLS")) for each in server.heard)
+
+
 @pytest.mark.parametrize("tls", ["tls", "starttls"])
 def test_tls_is_verified(certificates: Any, tls: str):
     with ScriptedImap(RAWS, context=certificates["good"], implicit_tls=tls == "tls") as server:

@@ -182,3 +182,20 @@ def test_a_number_that_no_database_has_is_no_token_of_ours():
         assert read_mail_token(key, "bounce", mail_token(key, "bounce", number)) is None
     assert read_token(key, "unsubscribe", token(key, "unsubscribe", 2**63 - 1)) == 2**63 - 1
     assert read_mail_token(key, "bounce", mail_token(key, "bounce", 2**63 - 1)) == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "mailto:bounces%2B{}@corner.example?subject=unsubscribe",
+        "(https://corner.example/r/u/{}).",
+        "https://corner.example/r/u/{}#top",
+        "<https://corner.example/r/u/{}/>,",
+        '"{}"',
+    ],
+)
+def test_a_link_as_people_paste_it_is_understood(pasted):
+    made = mail_token if "@" in pasted else token
+    assert unsubscribe_token([KEY], pasted.format(made(KEY, "unsubscribe", 7))) == 7
+    percents = "".join(f"%{ord(each):02X}" for each in made(KEY, "unsubscribe", 7))
+    assert unsubscribe_token([KEY], pasted.format(percents)) == 7
