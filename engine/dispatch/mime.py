@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
@@ -108,7 +108,7 @@ def email_bytes(
         ("From", _mailbox(sender)),
         ("To", _address(recipient, "recipient")),
         ("Subject", _text_header("Subject", f"TEST: {rendered.subject}" if test else rendered.subject)),
-        ("Date", format_datetime(date)),
+        ("Date", _date(date, date.tzinfo)),
         ("Message-ID", message_id),
     ]
     if unsubscribe_url is not None and not test:
@@ -116,7 +116,8 @@ def email_bytes(
         if not unsubscribe_url.startswith("mailto:"):
             headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
-    data = signed(head + body(text, page, rendered.images, message_id))
+    pieces = rendered.pieces if page is rendered.html else ()  # with a footer in it they are no longer known
+    data = signed(head + body(text, page, rendered.images, message_id, pieces))
     check_bytes(data)
     return data
 
@@ -129,7 +130,7 @@ def check_bytes(data: bytes) -> None:
     ends = data.translate(None, _NO_ENDS)
     if ends != b"\r\n" * (len(ends) // 2):
         raise MessageError("the message has a bare line end")
-    if max(map(len, data.split(b"\r\n"))) > _LONGEST_LINE:
+    if _has_a_long_line(data):
         raise MessageError(f"the message has a line of more than {_LONGEST_LINE} characters")
     head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
     seen: set[str] = set()
@@ -143,6 +144,17 @@ def check_bytes(data: bytes) -> None:
             raise MessageError(f"the header {name} holds an encoded word")
     if not seen >= _MUST_HAVE:
         raise MessageError("the message lacks a header that it must have")
+
+
+def _has_a_long_line(data: bytes) -> bool:
+    """Tell whether a line is too long, where all line ends are CR LF: the last one within reach is looked for."""
+    begin, reach = 0, _LONGEST_LINE + len(b"\r\n")
+    while len(data) - begin > _LONGEST_LINE:
+        end = data.rfind(b"\n", begin, begin + reach)
+        if end < 0:
+            return True
+        begin = end + 1
+    return False
 
 
 def _complete(
@@ -217,6 +229,11 @@ def _with_footer(page: str, footer: str) -> str:
     ends = list(re.finditer(r"</body\s*>", page, re.IGNORECASE))
     at = ends[-1].start() if ends else len(page)
     return page[:at] + footer + page[at:]
+
+
+@lru_cache(maxsize=4)  # many are made in one second
+def _date(date: datetime, _zone: tzinfo | None) -> str:
+    return format_datetime(date)
 
 
 def _mailbox(sender: Sender) -> str:

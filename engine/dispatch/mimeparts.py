@@ -10,23 +10,27 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 _LONGEST_LINE: Final = 76  # what every gateway leaves alone
 _PLAIN: Final = re.compile(rf"(?:[\t -~]{{0,{_LONGEST_LINE}}}\n)*")
 
 
-def body(text: str, page: str | None, images: Mapping[str, bytes], message_id: str) -> bytes:
+def body(
+    text: str, page: str | None, images: Mapping[str, bytes], message_id: str, pieces: Sequence[str] = ()
+) -> bytes:
     """Give the body with the headers that say what it is, from ``MIME-Version`` on; CRLF line ends.
 
     ``images`` are PNG bytes by content id; those that ``page`` does not show are left out. The boundaries come from
-    ``message_id``: the bytes of one message are the same on every attempt.
+    ``message_id``: the bytes of one message are the same on every attempt. ``pieces`` are those that make up ``page``,
+    most of them the same in every message, where they are known.
     """
     content = _text(text, "plain")
     if page is not None:
         shown = [_picture(name, png) for name, png in images.items() if f"cid:{name}" in page]
-        html = _text(page, "html")
+        html = _joined(pieces, "html") or _text(page, "html")
         if shown:
             html = _multipart("related", [html, *shown], f"{message_id}/1")
         content = _multipart("alternative", [content, html], f"{message_id}/0")
@@ -51,8 +55,55 @@ def _text(text: str, subtype: Literal["plain", "html"]) -> bytes:
         encoding, data = b"base64", base64.encodebytes(data.replace(b"\n", b"\r\n"))
     else:
         encoding, data = b"quoted-printable", binascii.b2a_qp(data)
+    return _head(subtype, encoding) + data.replace(b"\n", b"\r\n")
+
+
+def _head(subtype: Literal["plain", "html"], encoding: bytes) -> bytes:
     head = b'Content-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: %s\r\n\r\n'
-    return head % (subtype.encode(), encoding) + data.replace(b"\n", b"\r\n")
+    return head % (subtype.encode(), encoding)
+
+
+class _Piece(NamedTuple):
+    """A piece of a text in quoted-printable, to be put behind another."""
+
+    data: bytes  #: CRLF line ends
+    first: int  #: signs of its first line
+    last: int  #: and of its last; -1: it has one only
+    letters: int
+    foreign: int  #: of the letters
+    plain: bool  #: it could stand in seven bits as it is, for all that this piece says
+
+
+def _joined(pieces: Sequence[str], subtype: Literal["plain", "html"]) -> bytes | None:
+    """Give a text put together of pieces, each encoded once; None where it is to be encoded as a whole, or not so."""
+    made, column, parts = [_piece(each) for each in pieces], 0, []
+    letters, foreign = sum(each.letters for each in made), sum(each.foreign for each in made)
+    if foreign * 6 > letters or all(each.plain for each in made) or any("\r" in each for each in pieces):
+        return None
+    for data, first, last, _, _, _ in made:
+        if column and column + first > _LONGEST_LINE - (last < 0):  # a line that may go on leaves room for its "="
+            parts.append(b"=\r\n")
+            column = 0
+        parts.append(data)
+        column = column + first if last < 0 else last
+    end = b"" if column == 0 else b"\r\n"
+    return b"".join([_head(subtype, b"quoted-printable"), *parts, end])
+
+
+@lru_cache(maxsize=4096)
+def _piece(text: str) -> _Piece:
+    data = text.encode("utf-8", "replace")
+    # What stands behind it is not known: so its last line leaves room for one more, and a blank at its end is encoded.
+    encoded = binascii.b2a_qp(data) if data.endswith((b" ", b"\t")) else binascii.b2a_qp(data + b"x")[:-1]
+    lines = encoded.split(b"\n")
+    return _Piece(
+        data=b"\r\n".join(lines),
+        first=len(lines[0]),
+        last=len(lines[-1]) if len(lines) > 1 else -1,
+        letters=len(text),
+        foreign=len(text) - len(text.encode("ascii", "ignore")),
+        plain=_PLAIN.fullmatch(f"{text}\n") is not None,
+    )
 
 
 def _picture(name: str, png: bytes) -> bytes:

@@ -6,7 +6,7 @@ The values of a message are kept as plain data (``values.py``); here they get th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -147,23 +147,23 @@ class Dresser:
     style: Style
     pictures: dict[str, str]
 
-    def dress(self, values: Mapping[str, Any], names: Collection[str] = NAMES.keys()) -> dict[str, Any]:
-        """Give every name that a template may use, or those in ``names``; what this message does not have is None."""
+    def dress(self, values: Mapping[str, Any], shapes: Mapping[str, Shape] = NAMES) -> dict[str, Any]:
+        """Give every name that a template may use, or those of ``shapes``; what this message does not have is None."""
         return {
-            **{name: self._value(name, NAMES[name], values.get(name)) for name in names},
+            **{name: self._value(name, shape, values.get(name)) for name, shape in shapes.items()},
             STYLE: self.style,
         }
 
     def _value(self, name: str, shape: Shape, value: Any) -> Any:
+        if isinstance(shape, str):
+            if value is None or value == "":
+                return 0 if shape == "number" else ""
+            return _FORMS[shape](self, name, value)
         if isinstance(shape, ListOf):
             return [self._value(name, shape.of, one) for one in value or ()]
-        if isinstance(shape, Mapping):
-            if value is None:
-                return None
-            return Record(**{key: self._value(key, below, value.get(key)) for key, below in shape.items()})
-        if value is None or value == "":
-            return 0 if shape == "number" else ""
-        return _FORMS[shape](self, name, value)
+        if value is None:
+            return None
+        return Record(**{key: self._value(key, below, value.get(key)) for key, below in shape.items()})
 
     def _text(self, name: str, value: Any) -> str:
         if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,8 +18,9 @@ from engine.dispatch import qr
 from engine.dispatch.plaintext import text_of
 from engine.dispatch.present import STYLE, Dresser, Record, Style, filters
 from engine.dispatch.seen import UnsteadyError, as_seen, flat, text_template
+from engine.dispatch.uses import shapes_used
 from engine.language.markup import MarkupError, inline_css, mjml_to_html
-from engine.language.placeholders import NAMES
+from engine.language.placeholders import Shape
 from engine.language.sms import clean
 from engine.language.templates import choose, file_name, languages
 
@@ -46,7 +47,8 @@ class RenderError(Exception):
 class RenderedEmail:
     """An email's parts. ``html`` is None where the template has a text only; ``images`` are PNG bytes by content id.
 
-    ``seen`` is what the reader of ``html`` sees; None where that is not known yet.
+    ``seen`` is what the reader of ``html`` sees; None where that is not known yet. ``pieces`` put together are
+    ``html``: the template's own, the same in each of its messages, and the values.
     """
 
     subject: str
@@ -55,6 +57,7 @@ class RenderedEmail:
     images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     language: str = ""  #: of the template's file
     seen: str | None = None
+    pieces: Sequence[str] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,13 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The texts that a version has for a guest's languages, and the names that they use."""
+    """The texts that a version has for a guest's languages, and what they use."""
 
     language: str
     page: _Source | None
     text: _Source | None
     subject: _Source
-    names: frozenset[str]
+    shapes: Mapping[str, Shape]  #: of the values that they use
 
 
 class Renderer:
@@ -99,18 +102,21 @@ class Renderer:
         """
         plan = self._plan(files, (values["business"]["language"], *languages(wanted)), subject)
         dresser = Dresser(style_of(plan.language, values), {})
-        dressed = dresser.dress(values, plan.names)
+        dressed = dresser.dress(values, plan.shapes)
         html = seen = None
+        pieces: Sequence[str] = ()
         if plan.page is not None:
-            html = self._fill("html", plan.page, dressed, values)
+            pieces = self._fill("html", plan.page, dressed, values)
+            html = "".join(pieces)
             seen = self._seen(plan.page, html, dressed)
-        text = seen or "" if plan.text is None else self._fill("text", plan.text, dressed, values)
-        title = " ".join(clean(self._fill("text", plan.subject, dressed, values)).split())[:_LONGEST_SUBJECT]
+        text = seen or "" if plan.text is None else "".join(self._fill("text", plan.text, dressed, values))
+        title = "".join(self._fill("text", plan.subject, dressed, values))
+        title = " ".join(clean(title).split())[:_LONGEST_SUBJECT]
         text = clean(text).strip()
         if not title or not text:
             raise RenderError(f"the {'text' if title else 'subject'} is empty once it is filled in")
         images = {name: qr.png(code) for name, code in dresser.pictures.items()}
-        return RenderedEmail(title, text, html, images, plan.language, seen)
+        return RenderedEmail(title, text, html, images, plan.language, seen, pieces)
 
     def _plan(self, files: Mapping[str, str], chain: tuple[str, ...], subject: str | None) -> _Plan:
         """Choose the texts of a version for a guest of these languages, behind the home's. Chosen once."""
@@ -136,24 +142,15 @@ class Renderer:
         page = None if html_file is None else _Source(html_file, _page(files[html_file], html_file, language))
         text = None if text_file is None else _Source(text_file, files[text_file])
         title = _Source("subject", subject) if subject is not None else _Source(line or "", files[line or ""])
-        names = [self._names(each.text) for each in (page, text, title) if each is not None]
-        return _Plan(language, page, text, title, frozenset().union(*names))
-
-    def _names(self, source: str) -> frozenset[str]:
-        """Give those of the values' names that a text uses; all of them where it cannot be read."""
-        from jinja2 import TemplateError, meta
-
-        try:
-            return frozenset(meta.find_undeclared_variables(self._environment("text").parse(source)) & NAMES.keys())
-        except TemplateError:
-            return frozenset(NAMES)
+        read = [each.text for each in (page, text, title) if each is not None]
+        return _Plan(language, page, text, title, shapes_used(self._environment("text"), read))
 
     def _seen(self, page: _Source, html: str, dressed: Mapping[str, Any]) -> str:
         """Give what the reader of a page sees: the template of that filled in, where there is one."""
         template = self._template("seen", page.text)
         if template is not None:
             with contextlib.suppress(UnsteadyError):
-                return as_seen(template.render(dressed))
+                return as_seen("".join(_rendered(template, dressed)))
         return text_of(html)
 
     def sms(self, files: Mapping[str, str], values: Mapping[str, Any], wanted: Iterable[str | None]) -> str:
@@ -162,7 +159,7 @@ class Renderer:
         if file is None:
             raise RenderError("the template has no sms for this guest's language, and none without a language")
         dresser = Dresser(style_of(_language_of(file, values["business"]["language"]), values), {})
-        text = self._fill("text", _Source(file, files[file]), dresser.dress(values), values)
+        text = "".join(self._fill("text", _Source(file, files[file]), dresser.dress(values), values))
         text = re.sub(r"[ \t]+", " ", clean(text)).strip()
         if not text:
             raise RenderError("the sms is empty once it is filled in")
@@ -170,14 +167,15 @@ class Renderer:
 
     def _fill(
         self, kind: Literal["html", "text"], source: _Source, dressed: Mapping[str, Any], values: Mapping[str, Any]
-    ) -> str:
+    ) -> Sequence[str]:
+        """Give what the text is when its values are put in, in pieces."""
         from jinja2 import TemplateError, UndefinedError
 
         file = source.file
         try:
             template = self._template(kind, source.text)
             assert template is not None, "only of what is seen there may be none"
-            text = template.render(dressed)
+            pieces = _rendered(template, dressed)
         except UndefinedError as error:
             every = Dresser(dressed[STYLE], {}).dress(values)
             raise RenderError(f"{file}: {_missing(error.message or '', source.text, every)}") from None
@@ -193,9 +191,9 @@ class Renderer:
             RecursionError,
         ) as error:
             raise RenderError(f"{file}: a placeholder cannot be filled in ({type(error).__name__})") from None
-        if len(text) > _LONGEST:
+        if sum(map(len, pieces)) > _LONGEST:
             raise RenderError(f"{file}: the message is longer than {_LONGEST:,} letters")
-        return text
+        return pieces
 
     def _template(self, kind: Kind, source: str) -> Template | None:
         key = (kind, source)
@@ -211,6 +209,13 @@ class Renderer:
         if kind not in self._environments:
             self._environments[kind] = sandbox(escape=kind != "text", finalize=flat if kind == "seen" else None)
         return self._environments[kind]
+
+
+def _rendered(template: Template, dressed: Mapping[str, Any]) -> list[str]:
+    """Fill a template in. What ``Template.render`` does, but for a copy of all names that may be used."""
+    return list(
+        template.root_render_func(template.new_context({**template.environment.globals, **dressed}, shared=True))
+    )
 
 
 def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import email
 from email.message import EmailMessage
 from email.policy import SMTP
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -45,14 +46,19 @@ def read(message: EmailMessage) -> list[tuple[object, ...]]:
 
 
 @settings(max_examples=120, deadline=None)
-@given(LINES, st.none() | LINES, st.booleans())
-@example("", "", True)
-@example("a line end alone\n", "<p>\n\n", False)
-@example("trailing blanks  \nand a tab\t\nend ", None, False)
-def test_the_library_reads_the_same_as_from_its_own(text, page, pictured):
+@given(LINES, st.none() | LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=6))
+@example("", "", True, [])
+@example("a line end alone\n", "<p>\n\n", False, [])
+@example("trailing blanks  \nand a tab\t\nend ", None, False, [])
+@example("", "é" + "x" * 75 + "\n" + "y" * 76 + " \n.\nz", False, [76, 77, 78, 152, 153, 154, 155, 156])
+@example("", "é" + " " * 300, False, [70, 71, 72, 73, 74, 75, 76, 150])
+@example("", "é\n" + "x" * 75 + "\n", False, [2, 77, 78])
+def test_the_library_reads_the_same_as_from_its_own(text, page, pictured, cuts):
     images = {"qr-1@coupon": PNG, "qr-2@coupon": PNG[::-1]}
     page = page if page is None or not pictured else f'{page}<img src="cid:qr-2@coupon">'
-    data = body(text, page, images, "<a@b.example>")
+    cuts = [0, *sorted(cuts), 10_000]
+    pieces = [(page or "")[start:end] for start, end in pairwise(cuts)] if len(cuts) > 2 else []
+    data = body(text, page, images, "<a@b.example>", pieces)
     assert data.isascii()
     assert all(len(line) <= 76 and b"\r" not in line and b"\n" not in line for line in data.split(b"\r\n"))
     ours = email.message_from_bytes(data, policy=POLICY)
