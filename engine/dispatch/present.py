@@ -52,9 +52,7 @@ class Style:
 
     def full_day(self, day: date) -> str:
         """Write a day with its year: ``May 4, 2026``."""
-        from babel.dates import format_date
-
-        return _plain_blanks(format_date(day, "long", locale=self.locale))
+        return _full_day(day.toordinal(), self.locale)
 
     def weekday(self, day: date) -> str:
         """Write a day with its weekday and without the year: ``Mon, May 4``."""
@@ -292,6 +290,13 @@ def in_language(texts: Mapping[str, str], language: str) -> str:
 def _plain_blanks(text: str) -> str:
     """Narrow and unbreakable blanks would make a whole SMS twice as dear."""
     return text.replace("\u202f", " ").replace("\xa0", " ")
+
+
+@lru_cache(maxsize=1024)  # the coupons of one day end on one day
+def _full_day(day: int, locale: Locale) -> str:
+    from babel.dates import format_date
+
+    return _plain_blanks(format_date(date.fromordinal(day), "long", locale=locale))
 
 
 @lru_cache(maxsize=64)

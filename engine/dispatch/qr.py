@@ -22,6 +22,7 @@ _LETTERS: Final = {letter: value for value, letter in enumerate("0123456789ABCDE
 _CODEWORDS: Final = 26
 _FOR_DATA: Final = {"L": 19, "M": 16, "Q": 13, "H": 9}  #: of the codewords; the others correct errors
 _ALL: Final = (1 << _SIZE * _SIZE) - 1
+_MOST: Final = 1 << 30  # a penalty that no symbol has
 
 
 @lru_cache(maxsize=64)  # an offer may have one code for all its guests
@@ -65,7 +66,12 @@ def _shape(length: int) -> _Shape | None:
 def _symbol(code: str, shape: _Shape) -> int:
     """Give the modules, dark ones 1, under the mask that ISO/IEC 18004 finds the easiest to scan."""
     data = _placed(_corrected(_data(code, shape.codewords), shape.codewords))
-    return min((data ^ masked for masked in shape.masked), key=_penalty)
+    best, least = 0, _MOST
+    for masked in shape.masked:
+        penalty = _penalty(data ^ masked, least)
+        if penalty < least:
+            best, least = data ^ masked, penalty
+    return best
 
 
 def _data(code: str, codewords: int) -> bytes:
@@ -113,12 +119,21 @@ def _steps(count: int) -> tuple[int, ...]:
 
 def _placed(codewords: bytes) -> int:
     """Give the modules that the codewords turn dark."""
-    symbol, places = 0, _places()
-    for number, codeword in enumerate(codewords):
-        for bit in range(8):
-            if codeword & 0x80 >> bit:
-                symbol |= places[8 * number + bit]
+    symbol = 0
+    for codeword, (high, low) in zip(codewords, _halves(), strict=True):
+        symbol |= high[codeword >> 4] | low[codeword & 15]
     return symbol
+
+
+@cache
+def _halves() -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+    """Give for each codeword the modules that each value of its upper and of its lower four bits turns dark."""
+    places = _places()
+
+    def dark(first: int) -> tuple[int, ...]:
+        return tuple(sum(places[first + bit] for bit in range(4) if value & 8 >> bit) for value in range(16))
+
+    return tuple((dark(8 * number), dark(8 * number + 4)) for number in range(_CODEWORDS))
 
 
 @cache
@@ -165,19 +180,24 @@ def _format() -> int:
     return sum(1 << _SIZE * _SIZE - 1 - (row * _SIZE + column) for row, column in mine)
 
 
-def _penalty(symbol: int) -> int:
+def _penalty(symbol: int, least: int = _MOST) -> int:
+    """Give the penalty; one that reaches ``least`` is not counted to its end."""
     symbol &= ~_format()
     total = 10 * int(abs(symbol.bit_count() * 100 / (_SIZE * _SIZE) - 50) / 5)
     alike = []
     for step, across in ((1, True), (_SIZE, False)):
-        one, four, six = _bounds(across)
+        one, four, _ = _bounds(across)
         same = ~(symbol ^ symbol << step) & one
         alike.append(same)
         five = same & same << step & same << 2 * step & same << 3 * step & four
         total += five.bit_count() + 2 * (five & ~(five >> step)).bit_count()
-        total += 40 * _finders(symbol, step, six, across=across)
     across_, down = alike
-    return total + 3 * (across_ & across_ << _SIZE & down & down << 1).bit_count()
+    total += 3 * (across_ & across_ << _SIZE & down & down << 1).bit_count()
+    for step, across in ((1, True), (_SIZE, False)):
+        if total >= least:
+            break
+        total += 40 * _finders(symbol, step, _bounds(across)[2], across=across)
+    return total
 
 
 def _finders(symbol: int, step: int, six: int, *, across: bool) -> int:
@@ -188,11 +208,20 @@ def _finders(symbol: int, step: int, six: int, *, across: bool) -> int:
     if not like:
         return 0
     before = behind = _ALL
-    for place in range(1, 5):
-        before &= light >> place * step | _from(0, place - 1, across=across)
-        behind &= light << (6 + place) * step | _from(_SIZE - 6 - place, _SIZE - 1, across=across)
+    for place, (first, last) in enumerate(_edges(across), start=1):
+        before &= light >> place * step | first
+        behind &= light << (6 + place) * step | last
     found = like & (before | behind)
     return (found & ~(found >> 4 * step) & ~(found >> 6 * step)).bit_count()
+
+
+@cache
+def _edges(across: bool) -> tuple[tuple[int, int], ...]:
+    """Give the modules that have fewer than 1, 2, 3 and 4 before them, and behind what looks like a finder there."""
+    return tuple(
+        (_from(0, place - 1, across=across), _from(_SIZE - 6 - place, _SIZE - 1, across=across))
+        for place in range(1, 5)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -208,7 +237,7 @@ def _picture(symbol: int) -> bytes:
     points = b"".join((border, *(b"\x00" + white + row + white + again for row in rows), border))
     head = struct.pack(">IIBBBBB", _WIDTH * _SIDE, _WIDTH * _SIDE, 1, 0, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(points, 6)) + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(points, 3)) + _chunk(b"IEND", b"")
     )
 
 
