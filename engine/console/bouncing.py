@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from connectors.mailbox import Mailbox, MailboxError
-from connectors.mailbox_files import Maildir, Mbox
-from connectors.mailbox_imap import ImapMailbox
 from engine.console.exits import FINE, NOT_NOW, MistypedError
 from engine.console.page import Page, Style
 from engine.console.session import Session
@@ -124,6 +122,9 @@ def _read(session: Session, settings: BouncesConfig, at: datetime, back: Back) -
 
 
 def _mailbox(settings: BouncesConfig) -> Mailbox:
+    from connectors.mailbox_files import Maildir, Mbox
+    from connectors.mailbox_imap import ImapMailbox
+
     if settings.maildir is not None:
         return Maildir(settings.maildir)
     if settings.mbox is not None:

@@ -85,7 +85,9 @@ def bring_to(conn: Connection, as_of: datetime) -> int:
     asked = {"as_of": as_of, **edges(conn, plan, as_of)}
     wrong = _wrong(plan)
     some = conn.scalars(wrong.limit(PAGE), asked).all()
-    if len(some) < PAGE:  # on most days, and at every step of the dispatch
+    if not some:  # on most days, and at every step of the dispatch
+        return 0
+    if len(some) < PAGE:
         recompute(conn, sorted(set(some)), as_of)
         return len(set(some))
     note(conn, wrong, **asked)

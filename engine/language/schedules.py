@@ -34,6 +34,7 @@ _AT = re.compile(r"([a-z]+) at (\S+)")
 _EVERY = re.compile(r"every ([0-9]{1,4}) (minutes?|hours?)")
 _MONTHLY = re.compile(r"monthly on ([0-9]{1,2}) at (\S+)")
 _FIELD = re.compile(r"[0-9a-z*,/\-]+")
+_FIXED = re.compile(r"[0-9]+ [0-9]+ \* \* (?:\*|[1-7]|1-5)")
 _MONTHS: Final = tuple(name.lower() for name in calendar.month_abbr[1:])
 _EXAMPLES: Final = listed(
     (
@@ -140,6 +141,9 @@ class Schedule:
 
     def _walls(self, start: datetime, *, forward: bool) -> Iterator[datetime]:
         """Give the naive clock times of the schedule from ``start``, itself included, in one direction."""
+        if _FIXED.fullmatch(self.cron):
+            yield from self._fixed_walls(start, forward=forward)
+            return
         from croniter import CroniterBadDateError, croniter
 
         inclusive = start + timedelta(seconds=-1 if forward else 1)
@@ -153,6 +157,23 @@ class Schedule:
             last = calendar.monthrange(naive.year, naive.month)[1]
             if not self.month_day or naive.day == min(self.month_day, last):
                 yield naive
+
+    def _fixed_walls(self, start: datetime, *, forward: bool) -> Iterator[datetime]:
+        """Give the same for one time of day on some weekdays, as most rules have it: croniter need not be loaded."""
+        minute, hour, _, _, weekdays = self.cron.split(" ")
+        first, _, last = weekdays.replace("*", "1-7").partition("-")
+        on = range(int(first), int(last or first) + 1)
+        naive = start.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+        day = timedelta(days=1 if forward else -1)
+        # As croniter does: a second more or less, for the start itself is among them.
+        near = start - timedelta(seconds=1) if forward else start + timedelta(seconds=1)
+        while True:
+            if naive.isoweekday() in on and (naive > near if forward else naive < near):
+                yield naive
+            try:
+                naive += day
+            except OverflowError:
+                return
 
     def _slots(self, naive: datetime, zone: ZoneInfo) -> list[datetime]:
         return instants(naive, zone) if self.goes_on else [first_instant(naive, zone)]

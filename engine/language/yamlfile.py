@@ -324,16 +324,18 @@ class _Reader:
 
     def _refuse_marks(self, event: yaml.NodeEvent) -> bool:
         """Refuse aliases, anchors and tags; tell whether there was one."""
+        tag = getattr(event, "tag", None)
+        if event.anchor is None and tag is None:
+            return False
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
             self._say(place, *yamlerrors.alias(str(event.anchor)))
             return True
         if event.anchor is not None:
             self._say(place._replace(width=len(str(event.anchor)) + 1), *yamlerrors.anchor(str(event.anchor)))
-        tag = getattr(event, "tag", None)
         if tag is not None:
             self._say(place._replace(width=1), *yamlerrors.TAG)
-        return event.anchor is not None or tag is not None
+        return True
 
     def _warn_of_typographic_quotes(self, value: str, event: yaml.ScalarEvent) -> None:
         if len(value) > 1 and value[0] in _OPENING and value[-1] in _CLOSING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Protocol, Self
 
 from sqlalchemy import ColumnElement, and_, case, or_
@@ -221,6 +222,7 @@ _OTHER_WORDS = {
 }
 
 
+@cache
 def conditions_schema() -> JsonSchema:
     """Give the schema of a map of conditions, for ``#/definitions/conditions``."""
     return {
@@ -245,9 +247,10 @@ def read_conditions(reader: Reader) -> tuple[Condition, ...]:
         made = Attribute if re.search(PATTERN, word) else CONDITIONS.get(word)
         if made is None or word == ATTRIBUTE:
             continue
-        place = reader.under(word)
+        place, schema = reader.under(word), conditions_schema()
+        shape = schema["patternProperties"][PATTERN] if made is Attribute else schema["properties"][word]
         # A group's members are looked at one by one, so that one wrong word hides no other.
-        if place.is_shaped({"type": "array"} if issubclass(made, _Group) else made.schema()):
+        if place.is_shaped({"type": "array"} if issubclass(made, _Group) else shape):
             read.append(made.read(place))
     return tuple(read)
 

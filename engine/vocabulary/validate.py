@@ -117,8 +117,8 @@ def _trigger(reader: Reader) -> Any:
     if not words:
         return None
     word = place.under(words[0])
-    made = TRIGGERS[words[0]]
-    return made.read(word) if word.is_shaped(made.schema()) else None
+    shape = rule_schema()["properties"]["trigger"]["properties"][words[0]]
+    return TRIGGERS[words[0]].read(word) if word.is_shaped(shape) else None
 
 
 def _check_placeholders(reader: Reader, steps: Iterable[Step], trigger: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +145,24 @@ def test_the_latest_slot_is_later_than_the_last_evaluation():
     assert daily.latest(ten, ten + timedelta(days=30), BERLIN) == ten + timedelta(days=30)
     assert daily.latest(None, ten - timedelta(seconds=1), BERLIN) == ten - timedelta(days=1)
     assert daily.next(ten, BERLIN) == ten + timedelta(days=1)
+
+
+@pytest.mark.parametrize("text", ["0 10 * * *", "30 23 * * 1-5", "0 0 * * 7", "59 23 * * 3"])
+@given(st.timedeltas(timedelta(0), timedelta(days=20_000)), st.sampled_from([None, 0]), st.booleans())
+def test_a_fixed_time_is_what_croniter_finds(text, later, second, forward):
+    at = datetime(2005, 1, 1, tzinfo=UTC).replace(tzinfo=None) + later
+    at = at if second is None else at.replace(hour=10, minute=0, second=second, microsecond=0)
+    schedule, times = Schedule.parse(text), croniter(text, at + timedelta(seconds=-1 if forward else 1))
+    found = [*islice(schedule._walls(at, forward=forward), 9)]
+    assert found == [(times.get_next if forward else times.get_prev)(datetime) for _ in range(9)]
+
+
+def test_only_another_schedule_needs_croniter(monkeypatch):
+    monkeypatch.setitem(sys.modules, "croniter", None)
+    ten = datetime(2026, 5, 4, 8, tzinfo=UTC)
+    assert Schedule.parse("weekdays at 10:00").latest(None, ten, BERLIN) == ten
+    with pytest.raises(ImportError):
+        Schedule.parse("monthly on 4 at 10:00").latest(None, ten, BERLIN)
 
 
 @cache
