@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import not_, or_, select
 
 from engine.console import exits
 from engine.console.session import Clock, Session
@@ -85,7 +85,7 @@ class Crew:
 
         Raises ``DatabaseUnavailable`` and ``JournalError`` where that kept a worker from its work.
         """
-        due = _due(desk.db, desk.now(), self.workers * SHARE if limit is None else min(limit, self.workers * SHARE))
+        due = _due(desk, self.workers * SHARE if limit is None else min(limit, self.workers * SHARE))
         count = min(self.workers, -(-due // SHARE))
         if count <= 1:
             work(desk, limit)
@@ -262,8 +262,10 @@ def _failure(error: Exception, now: datetime) -> Failed:
     return Failed("bug", f"A worker could not go on. {told}")
 
 
-def _due(db: Engine, at: datetime, most: int) -> int:
-    """Count what is due, up to ``most``."""
-    waits = select(dispatches.c.id).where(dispatches.c.state == "pending", dispatches.c.due_at <= at)
-    with db.begin() as conn:
+def _due(desk: Desk, most: int) -> int:
+    """Count what is due on channels that are open, up to ``most``."""
+    at, d = desk.now(), dispatches.c
+    shut = or_(d.channel.in_(sorted(desk.unusable)), outbox.channel_shut(at), outbox.stopped())
+    waits = select(d.id).where(d.state == "pending", d.due_at <= at, d.expires_at > at, not_(shut))
+    with desk.db.begin() as conn:
         return len(conn.scalars(waits.limit(most)).all())

@@ -108,6 +108,7 @@ class Tried:
     kills: int = 0
     passed: int = 0
     claimed: int = 0
+    claimed_accepted: int = 0
     counts: Counts = field(default_factory=Counts)
 
     def __add__(self, other: Tried) -> Tried:
@@ -115,6 +116,7 @@ class Tried:
             self.kills + other.kills,
             self.passed + other.passed,
             self.claimed + other.claimed,
+            self.claimed_accepted + other.claimed_accepted,
             self.counts + other.counts,
         )
 
@@ -145,6 +147,7 @@ def kill_before(traced: Lane, when: Call, expected: object) -> Tried:
         kills=int(status == _KILLED),
         passed=list(raw.values()).count("handoff"),
         claimed=list(raw.values()).count("claimed"),
+        claimed_accepted=[raw[each] for each in accepted].count("claimed"),
         counts=counts + Counts(wrong=tuple(wrong)),
     )
 
@@ -208,8 +211,8 @@ def some(traced: Lane, scene: str, scale: Scale) -> Tally:
 
 
 def row(scene: str, kind: str, tried: Tried, calls: int, seconds: float) -> Tally:
-    note = f"{tried.kills} kills before {calls} system calls; {tried.claimed} rows left in claimed, of them accepted 0"
-    note += f"; {tried.passed} in handoff"
+    note = f"{tried.kills} kills before {calls} system calls; {tried.claimed} rows left in claimed, of them accepted "
+    note += f"{tried.claimed_accepted}; {tried.passed} in handoff"
     return Tally.of(
         f"kill -9 in {scene}, {kind}", tried.kills, tried.counts, seconds=seconds, note=note, allowed=tried.passed
     )

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 from dispatch.whole import BIRTHDAY, MORNING, OFFERS, evaluated
 from dispatch.world import CONFIG, Clock
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from engine.console.crew import Crew
 from engine.database.complaints import DatabaseUnavailable
-from engine.database.tables import coupons, dispatches
+from engine.database.tables import channels, coupons, dispatches
 from engine.dispatch.desk import open_desk
 from engine.dispatch.history import check
 from engine.dispatch.stages import send_due
@@ -183,6 +183,16 @@ def test_a_limit_is_for_all_together_and_few_are_sent_by_this_process(db, witnes
     desk.carriers.close()
     witness.settled()
     assert sum(witness.accepted.values()) == 81
+
+
+@SQLITE
+def test_what_waits_for_a_channel_that_is_stopped_is_worth_no_other_worker(db, witness, desk, monkeypatch):
+    with db.begin() as conn:
+        conn.execute(update(dispatches).where(dispatches.c.channel != "email").values(state="cancelled"))
+        conn.execute(channels.insert().values(channel="email", stopped_at=MORNING, stopped_why="535"))
+    monkeypatch.setattr("engine.console.crew._Hand.start", lambda *_: pytest.fail("it needed others"))
+    assert send_due(desk).messages == 0
+    assert not witness.accepted
 
 
 @POSTGRES

@@ -55,6 +55,9 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="regulars-seeded-") as folder:
         root = Path(folder)
         copy(root)
+        if (done := ask(root, sorted({test for bug in chosen for test in bug.tests}))).returncode:
+            print(f"Nothing was planted yet, and the tests fail already:\n{done.stdout[-2_000:]}")
+            return 1  # what fails anyway notices nothing
         for number, bug in enumerate(chosen, start=1):
             began = time.monotonic()
             sound = plant(root, bug)
