@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -68,6 +69,12 @@ def test_a_command_loads_nothing_heavy_that_it_does_not_need(home: Path, words: 
     environ = {**os.environ, "REGULARS_HOME": str(home)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_that_is_called_leaves_the_process_of_its_caller_as_it_was(home: Path):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    assert regulars("--home", home, "run").exit_code == 0
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_every_command_explains_itself():

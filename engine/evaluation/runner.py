@@ -50,6 +50,9 @@ from engine.vocabulary.scope import Scope, Zone
 #: However small the base, this many matches of one rule need no brake.
 BLAST_FLOOR = 50
 
+#: So many new objects are looked through for garbage at once.
+_SELDOM: Final = 50_000
+
 #: A rule that was not evaluated for so long looks at everybody, and nothing is kept for it.
 _FORGOTTEN: Final = timedelta(days=35)
 
@@ -76,22 +79,23 @@ def run_due(
     """
     evaluation = _Evaluation(db, home, as_of, only, started_at or as_of, watch)
     if not dry_run:
-        with _little_to_collect():
+        with _seldom_collected():
             return evaluation.live(look)
-    with _little_to_collect(), db.connect() as conn, conn.begin() as transaction:
+    with _seldom_collected(), db.connect() as conn, conn.begin() as transaction:
         result = evaluation.dry(conn, look)
         transaction.rollback()
     return result
 
 
 @contextmanager
-def _little_to_collect() -> Iterator[None]:
-    """Spare the collector of garbage all that is loaded: it goes through it for what every statement leaves behind."""
-    gc.freeze()
+def _seldom_collected() -> Iterator[None]:
+    """Let the collector of garbage look seldom, for it goes through what every statement leaves; then as before."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(_SELDOM, before[0]) if before[0] else 0, *before[1:])
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 @contextmanager
