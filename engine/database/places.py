@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, Table, column, func, insert, literal, select, table, update
 from sqlalchemy.exc import CompileError
@@ -23,15 +23,21 @@ def file_of(db: Engine) -> Path | None:
     return Path(name) if db.dialect.name == "sqlite" and name and name != ":memory:" else None
 
 
+#: What Linux says of every mounted file system.
+MOUNTS = Path("/proc/self/mountinfo")
+#: File systems that give a file another number each time that they are mounted; and those of ``fuse``.
+_RENUMBERING: Final = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "9p", "virtiofs", "cifs", "smb3", "fuse"})
+
+
 def place_of(conn: Connection, machine: str) -> str | None:
     """Give where the database lives, two parts with a colon between; a part that nobody knows is empty.
 
     SQLite: ``machine`` (which names this computer) and the file's number on its disk, which a file keeps when it is
-    moved and no copy has. PostgreSQL: the server's and the database's own number. None for a database in memory.
+    moved and no copy has; where a file system gives numbers anew it says nothing. PostgreSQL: the server's and the database's own number. None for a database in memory.
     """
     if conn.dialect.name == "sqlite":
         file = file_of(conn.engine)
-        return None if file is None else f"{machine}:{file.stat().st_ino}"
+        return None if file is None else f"{machine}:{_number_of(file)}"
     if conn.dialect.name != "postgresql":
         raise CompileError(f"place_of is not spelled out for {conn.dialect.name}: see engine/database/places.py")
     server = ""
@@ -40,6 +46,18 @@ def place_of(conn: Connection, machine: str) -> str | None:
     databases = table("pg_database", column("oid"), column("datname"))
     number = conn.scalar(select(databases.c.oid).where(databases.c.datname == func.current_database()))
     return f"{server}:{number}"
+
+
+def _number_of(file: Path) -> str:
+    """Give a file's number on its disk; empty where that is not kept."""
+    known = file.stat()
+    device = f"{os.major(known.st_dev)}:{os.minor(known.st_dev)}" if hasattr(os, "major") else ""
+    with contextlib.suppress(OSError, IndexError):
+        for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+            mount, _, kind = line.partition(" - ")
+            if mount.split()[2] == device and kind.split()[0].partition(".")[0] in _RENUMBERING:
+                return ""
+    return str(known.st_ino)
 
 
 def is_same_place(one: str, other: str) -> bool:

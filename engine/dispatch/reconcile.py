@@ -88,7 +88,7 @@ def reconcile(
         if why is None and not absent and not hold:
             conn.execute(update(instance).values(place=place_of(conn, around.machine)))
             return Reconciled(None)
-        copied = instances.is_copy(conn, around)
+        copied = why == "copied" or instances.is_copy(conn, around)
         seen = _survey(conn, around, now)
         covered = not copied and not absent and not hold and _covers(conn, around, seen)
     done = Reconciled("copied" if copied else "restored", covered, absent=len(absent))

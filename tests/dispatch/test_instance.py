@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from engine.database import places
 from engine.database.engines import open_db
 from engine.database.places import copy_sqlite, file_of, is_same_machine, is_same_place, never_reuse, place_of
 from engine.database.tables import audit, dispatches, instance
@@ -50,6 +52,21 @@ def copy_of(db, tmp_path, request, name="copy"):
 def stopped(db):
     with db.begin() as conn:
         return conn.scalar(select(instance.c.stopped_why))
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("disk", "is_kept"), [("ext4", True), ("fuse.sshfs", False), ("exfat", False), ("fuseblk", True)]
+)
+def test_a_file_system_that_gives_numbers_anew_at_each_mount_makes_no_copy(db, tmp_path, monkeypatch, disk, is_kept):
+    file = file_of(db)
+    device = file.stat().st_dev
+    (tmp_path / "mounts").write_text(f"36 35 {os.major(device)}:{os.minor(device)} / / rw - {disk} /dev/sda1 rw\n")
+    monkeypatch.setattr(places, "MOUNTS", tmp_path / "mounts")
+    with db.begin() as conn:
+        now = place_of(conn, "m1")
+    assert now == (f"m1:{file.stat().st_ino}" if is_kept else "m1:")
+    assert is_same_place(f"m1:{file.stat().st_ino + 1}", now) == (not is_kept)
 
 
 def test_the_first_look_remembers_the_place(db, around):
