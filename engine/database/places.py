@@ -33,7 +33,8 @@ def place_of(conn: Connection, machine: str) -> str | None:
     """Give where the database lives, two parts with a colon between; a part that nobody knows is empty.
 
     SQLite: ``machine`` (which names this computer) and the file's number on its disk, which a file keeps when it is
-    moved and no copy has; where a file system gives numbers anew it says nothing. PostgreSQL: the server's and the database's own number. None for a database in memory.
+    moved and no copy has; where a file system gives numbers anew it says nothing. PostgreSQL: the server's and the
+    database's own number. None for a database in memory.
     """
     if conn.dialect.name == "sqlite":
         file = file_of(conn.engine)
