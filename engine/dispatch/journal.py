@@ -6,8 +6,8 @@ One file a month in the home's folder ``journal``; each line one dispatch, with 
     1 IDENTITY DISPATCH TOKEN AT RULE STEP PART CHANNEL TO EXPIRES_AT CONTENT CRC
 
 Times are epoch seconds, TO is the keyed hash of the endpoint (of the guest, where the step has none), CONTENT the hash
-of the bytes. A record begins with a line break and is one write in append mode, so several processes may write, and
-what a power loss or a full disk tore is no part of the next record.
+of the bytes. A record begins with a line break and is one write in append mode, so several processes may write (taking
+turns where that is no one step), and what a power loss or a full disk tore is no part of the next record.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ _MOST: Final = {"dispatch": 1 << 63 - TOKEN_BITS, "token": 1 << TOKEN_BITS, "ste
 _LONGEST_RULE, _LONGEST_CHANNEL = 100, 8
 #: What ``last`` reads of a file's end at once: some three hundred records.
 _BLOCK: Final = 65_536
+
+
+#: Whether a write in append mode is one step: elsewhere it is a look for the end, and then a write.
+APPENDS: Final = os.name == "posix"
+#: Held for a write where it is not.
+LOCK: Final = ".lock"
 
 
 class JournalError(Exception):
@@ -126,8 +132,9 @@ class Journal:
         text = "".join(f"\n{_line(each)}" for each in records).encode("ascii")
         try:
             handle = self._opened(self.folder / f"{at.astimezone(UTC):%Y-%m}.log")
-            if os.write(handle, text) < len(text):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 (as if the system had said so)
+            with contextlib.nullcontext() if APPENDS else _taking_turns(self.folder):
+                if os.write(handle, text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 (as the system would say it)
             sync(handle)
         except OSError as error:
             self.close()  # a file whose fsync failed once tells nothing true later
@@ -152,6 +159,12 @@ class Journal:
             sync_folder(self.folder)  # else a power loss takes the file's name
             sync_folder(self.folder.parent)
         return self._handle
+
+
+def _taking_turns(folder: Path) -> contextlib.AbstractContextManager[object]:
+    from filelock import FileLock
+
+    return FileLock(folder / LOCK)
 
 
 def _is_still(handle: int, file: Path) -> bool:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from sqlalchemy import select
 
 from connectors.base import Outcome
@@ -207,6 +208,22 @@ def test_a_file_put_in_its_place_is_written_on(tmp_path):
     (folder / "2026-05.log").rename(tmp_path / "away")
     book.note([a_claim(2)], at=NOW, content_hash=SOME.content_hash)
     assert numbers(folder) == [2]
+
+
+def test_where_a_write_in_append_mode_is_no_one_step_writers_take_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "APPENDS", False)
+    really, taken = os.write, []
+
+    def write_alone(handle, text):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / journals.LOCK, timeout=0).acquire()
+        taken.append(len(text))
+        return really(handle, text)
+
+    monkeypatch.setattr(os, "write", write_alone)
+    write(tmp_path, 1, 2)
+    assert len(taken) == 2
+    assert len(list(records(tmp_path))) == 2
 
 
 def test_several_processes_write_into_one_file(tmp_path):
