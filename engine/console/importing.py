@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from connectors.csvfile import FileError
 from engine.console.exits import MistypedError, unknown
 from engine.console.page import visible
 from engine.console.session import Session
 from engine.console.words import counted
-from engine.intake.importer import import_file, peek
 from engine.intake.inbox import take_in
 from engine.intake.kinds import KINDS
-from engine.intake.mapping import Mapping, load_mapping
 from engine.intake.report import ImportReport
 from engine.language.problems import ProblemsError, errors
+
+if TYPE_CHECKING:
+    from engine.intake.mapping import Mapping
 
 #: Shows how far one file is: (name) -> context manager that gives ``progress(bytes read, all bytes)``.
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -54,6 +55,8 @@ def import_files(
     bar: Bar = no_bar,
 ) -> Iterator[ImportReport]:
     """Import each file, in the order in which one rests on the other; give each report as it comes."""
+    from engine.intake.importer import import_file  # only here: a run whose inbox is empty has no use for it
+
     config, key = session.home.config, session.home.key
     columns = None if mapping is None else _mapping(config.root, mapping)
     if kind is None and len(files) > 1:
@@ -87,6 +90,8 @@ def complaint(report: ImportReport) -> str:
 
 
 def _mapping(root: Path, name: str) -> Mapping:
+    from engine.intake.mapping import load_mapping
+
     found, problems = load_mapping(root, name)
     if errors(problems) or found is None:
         raise ProblemsError(problems)
@@ -94,6 +99,9 @@ def _mapping(root: Path, name: str) -> Mapping:
 
 
 def _rank(session: Session, file: Path) -> int:
+    from connectors.csvfile import FileError
+    from engine.intake.importer import peek
+
     try:
         return list(KINDS).index(peek(session.home.config, file))
     except FileError:

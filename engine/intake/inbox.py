@@ -11,8 +11,6 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from connectors.csvfile import FileError
-from engine.intake.importer import Progress, import_file, peek
 from engine.intake.kinds import KINDS
 from engine.intake.rejects import PATTERN
 from engine.intake.report import ImportReport
@@ -28,15 +26,20 @@ def take_in(
     key: bytes,
     now: datetime,
     *,
-    progress: Callable[[Path], Progress] | None = None,
+    progress: Callable[[Path], Callable[[int, int], None]] | None = None,
 ) -> list[ImportReport]:
     """Import what lies in the inbox; what went in is moved to ``inbox/done``, what could not be read stays.
 
     Files of refused rows stay beside where the input was. ``progress`` gives the callback for one file.
     """
+    found = waiting(config)
+    if not found:  # as in most runs of a day: what imports is not loaded for them
+        return []
+    from engine.intake.importer import import_file
+
     order = list(KINDS)
     reports = []
-    for _, file in sorted((_rank(config, file, order), file) for file in waiting(config)):
+    for _, file in sorted((_rank(config, file, order), file) for file in found):
         report = import_file(db, config, key, file, now=now, progress=progress(file) if progress else None)
         if not report.problem:
             try:
@@ -74,6 +77,9 @@ def _is_meant(file: Path) -> bool:
 
 
 def _rank(config: Config, file: Path, order: list[str]) -> int:
+    from connectors.csvfile import FileError
+    from engine.intake.importer import peek
+
     try:
         return order.index(peek(config, file))
     except FileError:
