@@ -42,6 +42,7 @@ NAMED: Final = 20
 KEYS: Final = (
     "id", "rule", "customer", "occasion", "step", "step_name", "channel", "to", "state", "reason", "due_at", "sent_at",
     "attempts", "carrier", "provider_id", "coupon", "provider_reply", "delivery", "delivery_code", "delivery_at",
+    "message_id",
 )  # fmt: skip
 
 
@@ -78,15 +79,25 @@ def written(session: Session, filters: Filters, shape: str, *, limit: int | None
     with session.look() as conn:
         zone = session.zone
         if shape == "table":
-            rows = list(entries(conn, filters, zone, limit=limit or TABLE_ROWS, reveal=reveal))
+            rows = list(_named(session, entries(conn, filters, zone, limit=limit or TABLE_ROWS, reveal=reveal)))
             page = Page()
             table(page, rows, count(conn, filters, zone), zone)
             yield page.text
             return
         if shape == "csv":
             yield csv_line(KEYS)
-        for row in entries(conn, filters, zone, limit=limit, reveal=reveal):
+        for row in _named(session, entries(conn, filters, zone, limit=limit, reveal=reveal)):
             yield json_line(row) if shape == "json" else csv_line(row[key] for key in KEYS)
+
+
+def _named(session: Session, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Add what each email that was handed over is called in mail servers' logs, as far as the sender is the same."""
+    from engine.dispatch.links import message_id
+
+    key, sender = session.home.key, session.home.config.email.sender.address
+    for row in rows:
+        left = row["channel"] == "email" and row["sent_at"] is not None
+        yield row | {"message_id": message_id(key, row["id"], sender) if left else None}
 
 
 def entries(
@@ -94,7 +105,7 @@ def entries(
 ) -> Iterator[dict[str, Any]]:
     """Give the entries as plain data, the newest first; instants are ISO texts in UTC, addresses masked.
 
-    Beside ``KEYS`` stand ``name`` and ``taken_back``, for tables only.
+    Beside ``KEYS`` but for the last stand ``name`` and ``taken_back``, for tables only.
     """
     query, versions = _query(filters, zone), _versions(conn)
     for row in conn.execute(query if limit is None else query.limit(limit)).yield_per(1_000):
@@ -118,18 +129,21 @@ def table(page: Page, rows: list[dict[str, Any]], total: int, zone: ZoneInfo) ->
     if total > len(rows):
         page.line(f"The newest {len(rows):,} of {total:,}; --limit shows more.", "faint")
     if unsure:
-        _decide(page, [row["id"] for row in rows])
+        _decide(page, rows)
 
 
-def _decide(page: Page, numbers: list[int]) -> None:
+def _decide(page: Page, rows: list[dict[str, Any]]) -> None:
     """Say what a person needs who decides about messages that may have arrived."""
+    numbers = [row["id"] for row in rows]
     some = " ".join(map(str, sorted(numbers)[:NAMED])) if len(numbers) <= NAMED else "ID..."
     page.line()
     page.line(
         "They may have arrived: look into the mail server's or provider's log of that time, or ask the guest. Then:"
     )
+    emails = [row for row in rows if row.get("message_id")][:NAMED]
     page.verbatim(
-        f"  regulars dispatch resolve {some} --sent         they arrived\n"
+        "".join(f"  {row['id']} has the Message-ID {row['message_id']}\n" for row in emails)
+        + f"  regulars dispatch resolve {some} --sent         they arrived\n"
         f"  regulars dispatch resolve {some} --send-again   they did not: queued again, and consent is asked again\n"
     )
 

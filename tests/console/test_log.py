@@ -266,4 +266,18 @@ def test_what_may_have_arrived_is_shown_with_what_decides_about_it(at_home: Regu
     assert f"  regulars dispatch resolve {first} {second} --send-again   they did not" in said
     told = lines(at_home("log", "--state", "uncertain", "--format", "json"))
     assert {(each["carrier"], each["provider_reply"]) for each in told} == {("email", "timeout at dot")}
+    assert all(f"  {each['id']} has the Message-ID {each['message_id']}\n" in said for each in told)
     assert "dispatch resolve" not in at_home("log").stdout
+
+
+def test_an_email_has_the_message_id_that_mail_servers_know_it_by(ran: Regulars, home: Path):
+    told = {
+        each["message_id"] for each in lines(ran("log", "--channel", "email", "--state", "sent", "--format", "json"))
+    }
+    mails = [file.read_text() for file in (home / "outbox").glob("*.eml")]
+    named = {found[1] for mail in mails if (found := re.search(r"^Message-ID: (\S+)$", mail, re.MULTILINE))}
+    assert told
+    assert len(named - told) == 1  # the alert's
+    assert not told - named
+    others = lines(ran("log", "--format", "json"))
+    assert {each["message_id"] for each in others if each["channel"] != "email" or not each["sent_at"]} == {None}
