@@ -212,7 +212,8 @@ def _square(at: str, guest: str, total: str, shop: int, token: str) -> str:
     return (
         f"{at},Central Time (US & Canada),${total},$0.00,$0.00,${total},$0.00,$0.00,$0.00,$0.00,"
         f"${total},Point of Sale,${total},Tapped,$0.00,$0.00,$0.00,,,-$0.15,${total},{token},{token}P,Visa,1111,"
-        f"Counter {shop},Ines {shop},TM{shop},https://example.com/{token},Coffee,Payment,Shop {shop},For Here,{guest},"
+        f"Counter {shop},Ines {shop},TM{shop},https://example.com/{token},Coffee,Payment,"
+        f"Store {shop + 1},For Here,{guest},"
         f"{'Guest' if guest else ''},,,$0.00,,,,2.6,$0.10,,,Complete,,,No,\n"
     )
 

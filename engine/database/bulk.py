@@ -5,7 +5,7 @@ Instants travel as epoch seconds, and nothing is turned into objects on the way:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Final
@@ -62,6 +62,31 @@ def insert_many(conn: Connection, table: Table, names: Names, rows: Iterable[tup
         raise CompileError(f"bulk inserts are not spelled out for {conn.dialect.name}: see engine/database/bulk.py")
 
 
+def insert_unknown(
+    conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names, *, look_first: bool
+) -> dict[str, tuple[Any, ...]]:
+    """Insert the rows of one source that are not known by their external id; give ``asked`` of those that were.
+
+    ``names`` begins with ``source`` and ``external_id``, ``asked`` with ``external_id`` and ``id``, which the values
+    of the result leave out and begin with. ``look_first``: some are likely to be known. The result is the same; where
+    none is, not to look spares an import up to a tenth on SQLite. Errors as of ``insert_many``.
+    """
+    if not rows:
+        return {}
+    ids = [row[1] for row in rows]
+    if conn.dialect.name == "sqlite" and not look_first:
+        last = conn.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0
+        if conn.exec_driver_sql(_insert(table, names, or_nothing=True), list(rows)).rowcount == len(rows):
+            return {}
+        # An id is never given twice, and there is one writer: what was there before has a lower one.
+        return {key: tuple(of_it) for key, *of_it in find_many(conn, table, rows[0][0], ids, asked) if of_it[0] <= last}
+    known = {key: tuple(of_it) for key, *of_it in find_many(conn, table, rows[0][0], ids, asked)}
+    fresh = [row for row in rows if row[1] not in known] if known else rows
+    if fresh:
+        insert_many(conn, table, names, fresh)
+    return known
+
+
 def find_many(
     conn: Connection, table: Table, source: str, external_ids: Iterable[str], names: Names
 ) -> Iterator[tuple[Any, ...]]:
@@ -89,8 +114,11 @@ def _all(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
 
 
 @cache
-def _insert(table: Table, names: Names) -> str:
+def _insert(table: Table, names: Names, *, or_nothing: bool = False) -> str:
     bare = lightweight(table.name, *(column(name) for name in names))  # in this order, and without Python's defaults
+    if or_nothing:
+        new = sqlite.insert(bare).on_conflict_do_nothing(index_elements=["source", "external_id"])
+        return str(_plain(new))
     return str(_plain(insert(bare)))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, bindparam, select
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Select, Table, Text, bindparam, cast, select
 from sqlalchemy.schema import CreateTable, DropTable
 
+from engine.database.packed import json_elements, listed
 from engine.database.sql import Id, upsert
 
 #: So many customers are made anew by one statement.
@@ -24,6 +25,10 @@ _noted = Table(
 )
 _number = _noted.c.customer_id
 _LAST = bindparam("last", type_=Id)
+#: Travels as one text: ten times as fast as a row for each.
+_LISTED = select(
+    cast(json_elements(bindparam("ids", type_=Text)).table_valued("value", name="one").c.value, BigInteger)
+)
 _page = select(_number).where(_number > _LAST).order_by(_number).limit(PAGE)
 
 
@@ -33,18 +38,19 @@ def note(conn: Connection, who: Select[Any] | Iterable[int | None], **asked: obj
     ``asked``: the binds of the select. They are forgotten with the transaction, if not before.
     """
     conn.execute(CreateTable(_noted, if_not_exists=True))
-    into = upsert(conn, _noted)
     if isinstance(who, Select):
-        wanted = who.subquery("wanted")
-        (number,) = wanted.c
-        conn.execute(
-            into.from_select(["customer_id"], select(number).where(number.is_not(None))).on_conflict_do_nothing(), asked
-        )
+        _note(conn, who, asked)
         return
     rest = iter(who)
     while page := list(islice(rest, PAGE)):
-        if rows := [{"customer_id": each} for each in page if each is not None]:
-            conn.execute(into.on_conflict_do_nothing(), rows)
+        _note(conn, _LISTED, {"ids": listed([each for each in page if each is not None])})
+
+
+def _note(conn: Connection, who: Select[Any], asked: dict[str, Any]) -> None:
+    wanted = who.subquery("wanted")
+    (number,) = wanted.c
+    told = select(number).where(number.is_not(None))
+    conn.execute(upsert(conn, _noted).from_select(["customer_id"], told).on_conflict_do_nothing(), asked)
 
 
 def noted() -> Select[tuple[int]]:

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, exists, func, select, update
 
 from connectors.csvblocks import Block
 from connectors.records import RowError
-from engine.database.bulk import find_many, insert_many
+from engine.database.bulk import find_many, insert_unknown
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import coupons, orders
 from engine.intake.clocks import Clocks
@@ -53,6 +53,7 @@ class Orders:
         self._columns = SaleColumns(desk, self._clocks)
         self._after_id: int = desk.conn.scalar(select(func.coalesce(func.max(orders.c.id), 0))) or 0
         self._inserted = False
+        self._some_known = False  #: of the batch before
         self._held: dict[str, tuple[int, Values, Values]] = {}  #: external id -> id, how it is, how it is to be
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -142,12 +143,11 @@ class Orders:
         if len(rows) > len(by_id := {row[_EXTERNAL_ID]: row for row in rows}):
             report.unchanged += len(rows) - len(by_id)  # one order twice in a batch: the last row says how it is
             rows = list(by_id.values())
-        known = {row[0]: row[1:] for row in find_many(conn, orders, self._desk.source, by_id, _KNOWN)}
+        known = insert_unknown(conn, orders, _INSERTED, rows, _KNOWN, look_first=self._some_known)
+        self._some_known = bool(known)  # a file that brings some again mostly goes on so
         fresh = [row for row in rows if row[_EXTERNAL_ID] not in known] if known else rows
+        self._inserted |= bool(fresh)
         changed = _changed(known, by_id, gone)
-        if fresh:
-            insert_many(conn, orders, _INSERTED, fresh)
-            self._inserted = True
         report.new += len(fresh)
         report.unchanged += len(known) - len(changed)
         self._redeem({row[_EXTERNAL_ID]: row[_FIRST_COMPARED:] for row in fresh if row[-2]})
