@@ -136,14 +136,14 @@ class Crew:
         with desk.db.begin() as conn:
             kept = outbox.not_handed(conn, hand.holder)
             freed = claims.rescue(conn, desk.now())
+            is_free = not outbox.not_handed(conn, hand.holder)
         add_freed(desk, freed)
         code = hand.process.exitcode or 0
         if code < 0:
             uncertain = f"; {freed['uncertain']} may have been delivered" if freed["uncertain"] else ""
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-            desk.summary.problem(
-                f"A worker was ended from outside ({name}). What it had under way was freed at once{uncertain}."
-            )
+            free = f"was freed at once{uncertain}" if is_free else "is taken up by a later run, in 15 minutes"
+            desk.summary.problem(f"A worker was ended from outside ({name}). What it had under way {free}.")
         return max(hand.under_way - kept, 0) if code < 0 else None
 
     @staticmethod

@@ -6,13 +6,15 @@ import signal
 import threading
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from dispatch.whole import BIRTHDAY, MORNING, OFFERS, evaluated
 from dispatch.world import CONFIG, Clock
 from sqlalchemy import func, select, update
 
-from engine.console.crew import Crew
+from engine.console.crew import Crew, _Hand
 from engine.database.complaints import DatabaseUnavailable
 from engine.database.tables import channels, coupons, dispatches
 from engine.dispatch.desk import open_desk
@@ -193,6 +195,23 @@ def test_what_waits_for_a_channel_that_is_stopped_is_worth_no_other_worker(db, w
     monkeypatch.setattr("engine.console.crew._Hand.start", lambda *_: pytest.fail("it needed others"))
     assert send_due(desk).messages == 0
     assert not witness.accepted
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    ("is_told", "said"), [(True, "was freed at once; 2 may have"), (False, "is taken up by a later")]
+)
+def test_what_a_dead_worker_may_have_handed_over_is_counted(db, desk, monkeypatch, is_told, said):
+    """Of six that it had claimed and not reported two had passed the fence; Windows does not tell who is gone."""
+    monkeypatch.setattr("engine.dispatch.claims._is_gone", lambda _: is_told)
+    with db.begin() as conn:
+        ids = conn.scalars(select(dispatches.c.id).where(dispatches.c.channel == "email").limit(6)).all()
+        holds = {"lease_holder": "here:1:a", "leased_until": MORNING + timedelta(minutes=15)}
+        for number, state in zip(ids, ["claimed"] * 4 + ["handoff"] * 2, strict=True):
+            conn.execute(update(dispatches).where(dispatches.c.id == number).values(state=state, **holds))
+    dead, pipe = SimpleNamespace(join=lambda: None, exitcode=-9), SimpleNamespace(close=lambda: None)
+    assert Crew._ended(desk, _Hand(dead, pipe, "here:1:a", under_way=6)) == 2
+    assert said in desk.summary.problems[0]
 
 
 @POSTGRES
