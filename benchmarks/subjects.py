@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import engines, evaluation, handmade, importing, limits, sending, upkeep
+from benchmarks import engines, evaluation, handmade, importing, limits, sending, upkeep, written
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
 SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "evaluation": evaluation.measures,
+    "written": written.measures,
     "handmade": handmade.measures,
     "engines": engines.measures,
     "importing": importing.measures,
