@@ -284,7 +284,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a copied database is not recognised",
         "engine/database/places.py",
-        'return None if file is None else f"{machine}:{file.stat().st_ino}"',
+        'return None if file is None else f"{machine}:{_number_of(file)}"',
         'return None if file is None else f"{machine}:"',
         ("tests/dispatch/test_instance.py",),
     ),
