@@ -19,9 +19,14 @@ class SmtpSink:
         self.heard: Callable[[str], object] = lambda _: None
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
+        """End it. One that went on waiting could take the next server's lines, which gets the same descriptor."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(60)
         self._server.close()
 
     def _serve(self) -> None:

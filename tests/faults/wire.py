@@ -30,6 +30,8 @@ class Wire:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # else whoever waits for its next line goes on waiting
         self._server.close()
 
     def _serve(self) -> None:
