@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -106,19 +107,30 @@ class Printer:
 
     def short(self, text: str) -> str:
         text = text.replace(str(int(NOW.timestamp())), "<as_of>").replace(str(int(MATCHED.timestamp())), "<match>")
-        for name in ("o", "v", "e", "newer", "back", "known"):
-            order = orders.alias(name)
-            test = self.compiled(select(order.c.id).where(counts(order, NOW))).partition(" WHERE ")[2]
-            pattern = re.escape(test.replace(str(int(NOW.timestamp())), "<as_of>"))
-            text = re.sub(re.sub(r"(refunds|coalesce)_\d", r"\1_\\d", pattern), f"<counts {name}>", text)
-        for channel in ("email", "sms"):
-            its = self.scope.facts.c
-            block = block_reason(
-                its[f"{channel}_id"], its.customer_id, purpose="marketing", topic=None, implied=ImpliedTerms()
-            )
-            asked = self.compiled(select(block.label("x")).select_from(self.scope.facts))
-            text = text.replace(asked.removeprefix("SELECT ").partition(" AS x FROM ")[0], f"<block {channel}>")
+        for pattern, name in often(self.dialect.name):
+            text = re.sub(pattern, name, text)
         return text
+
+
+@cache
+def often(dialect: str) -> list[tuple[str, str]]:
+    """What stands in many words: a pattern of it, and a name for it."""
+    return [*_often(Printer(scope_of(), DIALECTS[dialect]))]
+
+
+def _often(printer: Printer) -> Iterator[tuple[str, str]]:
+    for name in ("o", "v", "e", "newer", "back", "known"):
+        order = orders.alias(name)
+        test = printer.compiled(select(order.c.id).where(counts(order, NOW))).partition(" WHERE ")[2]
+        pattern = re.escape(test.replace(str(int(NOW.timestamp())), "<as_of>"))
+        yield re.sub(r"(refunds|coalesce)_\d", r"\1_\\d", pattern), f"<counts {name}>"
+    for channel in ("email", "sms"):
+        its = printer.scope.facts.c
+        block = block_reason(
+            its[f"{channel}_id"], its.customer_id, purpose="marketing", topic=None, implied=ImpliedTerms()
+        )
+        asked = printer.compiled(select(block.label("x")).select_from(printer.scope.facts))
+        yield re.escape(asked.removeprefix("SELECT ").partition(" AS x FROM ")[0]), f"<block {channel}>"
 
 
 def tables(head: str) -> Iterator[tuple[str, str]]:
