@@ -4,10 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from engine.database.consent import lock_endpoints
+from engine.database import gate
+from engine.database.consent import lock_endpoints, record_consent
 from engine.database.tables import budget_uses, customers, dispatches
+from engine.dispatch import groups
 from engine.dispatch.budgets import Budgets
 from engine.dispatch.stages import send_due
 from engine.language.budgets import Budget
@@ -57,6 +59,40 @@ def test_a_group_does_not_hold_inboxes_while_it_waits_for_a_guest_of_a_long_impo
         assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 3}
     assert [cafe.row(each).attempts for each in made] == [1, 1, 1]
     assert (post.groups, post.asked) == ([["guest1", "guest2", "guest3"]], 1)
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+@pytest.mark.parametrize("why", ["no_consent", "erased"])
+def test_an_opt_out_or_erasure_that_is_not_committed_yet_is_waited_for_by_that_one_alone(cafe, home, clock, why):
+    guests = [cafe.guest() for _ in range(3)]
+    made, post = [cafe.message(each) for each in guests], Post()
+    with cafe.db.connect() as conn:
+
+        def begin():
+            post.before_fence = lambda: None
+            if why == "erased":
+                conn.execute(update(customers).where(customers.c.id == guests[1].id).values(erased_at=NOW))
+            else:
+                record_consent(conn, guests[1].email_id, "no", at=NOW, source="unsubscribe link")
+
+        post.before_fence, post.after_fence = begin, conn.commit
+        send_due(a_desk(cafe, home, clock, email=post))
+    assert [cafe.outcome(each) for each in made] == ["sent", f"blocked: {why}", "sent"]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_nobody_can_press_the_red_button_between_a_groups_question_and_its_commit(cafe, home, clock, monkeypatch):
+    waiting(cafe, 3)
+    really, could = groups.plainly, []
+
+    def plainly(*args, **how):
+        with cafe.db.begin() as conn:
+            could.append(conn.scalar(select(func.pg_try_advisory_xact_lock(gate._GATE))))
+        return really(*args, **how)
+
+    monkeypatch.setattr(groups, "plainly", plainly)
+    assert send_due(a_desk(cafe, home, clock, email=Post())).to_json() == {"sent": 3}
+    assert could == [False]
 
 
 def test_a_guest_with_messages_of_two_channels_gets_the_first_of_them(cafe, home, clock):

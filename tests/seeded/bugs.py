@@ -128,6 +128,13 @@ BUGS: tuple[Bug, ...] = (
         ("tests/dispatch/test_fence.py",),
     ),
     Bug(
+        "the fence of a group does not lock the addresses",
+        "engine/dispatch/fence.py",
+        "    held: set[int | None] = {None, *lock_endpoints(conn, inboxes, wait=wait)}\n",
+        "    held: set[int | None] = {None, *inboxes}\n",
+        ("tests/dispatch/test_groups_order.py",),
+    ),
+    Bug(
         "the red button is not asked at the fence",
         "engine/dispatch/fence.py",
         "    if now.stopped:\n",
