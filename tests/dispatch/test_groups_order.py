@@ -83,14 +83,14 @@ def test_an_opt_out_or_erasure_that_is_not_committed_yet_is_waited_for_by_that_o
 @pytest.mark.parametrize("db", ["postgres"], indirect=True)
 def test_nobody_can_press_the_red_button_between_a_groups_question_and_its_commit(cafe, home, clock, monkeypatch):
     waiting(cafe, 3)
-    really, could = groups.plainly, []
+    really, could = groups._handed, []
 
-    def plainly(*args, **how):
+    def handed(*args, **how):
         with cafe.db.begin() as conn:
             could.append(conn.scalar(select(func.pg_try_advisory_xact_lock(gate._GATE))))
         return really(*args, **how)
 
-    monkeypatch.setattr(groups, "plainly", plainly)
+    monkeypatch.setattr(groups, "_handed", handed)
     assert send_due(a_desk(cafe, home, clock, email=Post())).to_json() == {"sent": 3}
     assert could == [False]
 
