@@ -60,7 +60,7 @@ AT_ONCE = f"{LATER}|babel|rich|croniter|cryptography|jinja2|mjml|phonenumbers|sq
     ("words", "heavy"),
     [
         (["--help"], AT_ONCE),
-        (["validate"], f"{LATER}|croniter|cryptography|imaplib|rich"),
+        (["validate"], rf"{LATER}|croniter|cryptography|http\.client|imaplib|rich"),
         (["run"], f"{LATER}|croniter|imaplib"),
     ],
 )
