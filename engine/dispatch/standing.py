@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -20,6 +22,9 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy
 from engine.dispatch.plain import Plain, may_go, plainly, with_room
 
+#: So many are asked about at the first fence.
+PORTION: Final = 100
+
 
 @dataclass
 class Standing:
@@ -27,7 +32,9 @@ class Standing:
 
     coming: dict[int, Claim] = field(default_factory=dict, repr=False)  #: not yet at the fence, by their ids
     _answer: Plain = field(default_factory=Plain, repr=False)  #: of those that were asked together
+    _asked: set[int] = field(default_factory=set, repr=False)  #: the ids of all that were to be asked about
     _second: int = -1  #: when they were asked
+    _served: int = PORTION // 2  #: of so many was the last answer of use
     _state: State | None = None  #: of the database, then or after the last plain hand-over
 
     def plainly(
@@ -47,9 +54,12 @@ class Standing:
         if state is None:
             return plainly(conn, claims, policy, at, carrier=carrier, segments=segments)
         second = int(at.timestamp())
-        if state != self._state or second != self._second:
-            self._ask([*claims, *self.coming.values()], conn, policy, at, carrier)
-            self._state, self._second = state, second
+        if state != self._state or second != self._second or not self._asked.issuperset(each.id for each in claims):
+            # Where others write all the time, an answer is of no use for long: then little is asked ahead.
+            ahead = islice(self.coming.values(), 2 * self._served)
+            self._ask([*claims, *ahead], conn, policy, at, carrier)
+            self._state, self._second, self._served = state, second, 0
+        self._served += len(claims)
         days = {each.id: self._answer.days[each.id] for each in claims if each.id in self._answer.days}
         return with_room(conn, replace(self._answer, days=days), claims, policy, at, segments)
 
@@ -63,6 +73,7 @@ class Standing:
 
     def _ask(self, wanted: Sequence[Claim], conn: Connection, policy: Policy, at: datetime, carrier: str) -> None:
         """Ask of all at once, but for those with a guest or an inbox of another's: its hand-over changes theirs."""
+        self._asked = {each.id for each in wanted}
         guests: set[int] = set()
         inboxes: set[int | None] = set()
         alone = []

@@ -92,6 +92,26 @@ def test_what_somebody_writes_between_two_fences_counts(cafe, other, home, whose
     assert [cafe.outcome(each) for each in made[4:]] == ["blocked: no_consent", "blocked: erased"]
 
 
+def test_where_others_write_all_the_time_little_is_asked_ahead(cafe, other, home, asked):
+    guests = [cafe.guest() for _ in range(20)]
+    for each in guests[:14]:
+        cafe.message(each)
+    post = Post(most=2)
+    post.before_fence = lambda: other.opt_out(guests[-1].email_id)
+    assert len(sent(cafe, home, post)) == 14
+    assert asked == ([14, 6, 6, 6, 6, 4, 2] if cafe.db.dialect.name == "sqlite" else [])
+
+
+def test_when_the_others_are_done_more_and_more_is_asked_ahead_again(cafe, other, home, asked):
+    guests = [cafe.guest() for _ in range(20)]
+    for each in guests[:19]:
+        cafe.message(each)
+    post = Post(most=2)
+    post.before_fence = in_turn(nothing, lambda: other.opt_out(guests[-1].email_id))
+    assert len(sent(cafe, home, post)) == 19
+    assert asked == ([19, 6, 11] if cafe.db.dialect.name == "sqlite" else [])
+
+
 @pytest.mark.parametrize("table", [switch, rules])
 def test_the_button_and_a_rule_that_is_switched_off_count_between_two_fences(cafe, other, home, table):
     waiting(cafe, 6)
