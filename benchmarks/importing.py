@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
-from sqlalchemy import BigInteger, Connection, Engine, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Engine, Table, func, select, type_coerce, update
 
 from benchmarks.crowd import AS_OF
 from benchmarks.ground import Ground, World
@@ -30,10 +32,13 @@ from engine.intake.report import ImportReport
 _ORDERS = 200_000
 #: So many bytes of a file are handed to COPY at once.
 _BLOCK = 1 << 20
-_NAMES = (
-    "source", "external_id", "customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon",
-    "server",
-)  # fmt: skip
+_NAMES: Final[dict[Table, tuple[str, ...]]] = {
+    customers: ("external_id", "id", "source", "zone_id", "own_zone", "attributes", "attribute_keys", "name"),
+    orders: (
+        "external_id", "source", "customer_id", "store_id", "ordered_at", "day", "clock", "total", "channel", "coupon",
+        "server",
+    ),
+}  # fmt: skip
 _PLAIN = "order_id,customer_id,ordered_at,store_id,total,currency,channel,kind,coupon,server"
 #: Square's transactions, with the columns of theirs that we do not read in between.
 _SQUARE = (
@@ -56,10 +61,18 @@ def measures(ground: Ground) -> Iterator[Measure]:
                 id=f"import-{kind}",
                 name=f"{told} taken in and checked / bulk load of the table's own columns, all worked out before",
                 bar=at_most(2),
-                prepare=partial(_imported, ground, database, kind, again=False),
+                prepare=partial(_imported, ground, database, kind),
                 opponent=bulk,
                 database=database,
             )
+        yield Measure(
+            id="import-strangers",
+            name="Square's transactions, guests made too / bulk load of guests and orders, worked out before",
+            bar=at_most(2),
+            prepare=partial(_imported, ground, database, "square", strangers=True),
+            opponent=bulk,
+            database=database,
+        )
         yield Measure(
             id="import-again",
             name="the same orders.csv again, nothing changes / bulk load of the table's own columns",
@@ -97,67 +110,85 @@ class _Passing:
 
 
 @contextmanager
-def _imported(ground: Ground, database: str, kind: str, *, again: bool) -> Iterator[Pair]:
-    """New orders of guests who are known; the facts are measured by themselves (``facts-new``)."""
+def _imported(
+    ground: Ground, database: str, kind: str, *, again: bool = False, strangers: bool = False
+) -> Iterator[Pair]:
+    """New orders; the facts are measured by themselves (``facts-new``). ``strangers``: of guests who are not known."""
     with ground.world(database).copy() as world:
-        count = _ORDERS
-        file = write_orders(ground.scratch / f"{kind}.csv", count, world.size, kind=kind)
-        if kind == "square":
+        file = write_orders(ground.scratch / f"{kind}.csv", _ORDERS, world.size, kind=kind)
+        if kind == "square" and not strangers:
             with world.db.begin() as conn:
                 conn.execute(update(customers).values(source="square"))
-        bare, loaded = ground.scratch / f"bare-{kind}.csv", ground.scratch / f"loaded-{kind}.csv"
+        bare, loaded = (_folder(ground.scratch / f"{name}-{kind}") for name in ("bare", "loaded"))
         passing = _Passing(world.db)
         with patch("engine.intake.orders.apply_delta"), patch("engine.intake.desk.recompute_noted"):
+            with world.db.connect() as conn:
+                before = {table: conn.scalar(select(func.max(table.c.id))) for table in _NAMES}
             if again:
                 report = taken(world.db, world, file)
                 with world.db.connect() as conn:
-                    _written(conn, count, bare, "-bare")
+                    _write_bare(conn, before, bare, "-bare")
             else:
-                report = taken(_Passing(world.db, lambda conn: _written(conn, count, bare, "-bare")), world, file)
+                noting = _Passing(world.db, lambda conn: _write_bare(conn, before, bare, "-bare"))
+                report = taken(noting, world, file)
 
             def load() -> None:
                 with passing.begin() as conn:
                     _load(conn, bare)
 
             def check() -> None:
-                if report.refused or report.new != count:
-                    raise Mismatch(f"{report.new} of {count} orders are new, {report.refused} refused")
-                if again and taken(passing, world, file).unchanged != count:
+                if report.refused or report.new != _ORDERS or bool(report.new_guests) != strangers:
+                    raise Mismatch(f"{report.new} of {_ORDERS} orders are new, {report.refused} refused")
+                if again and taken(passing, world, file).unchanged != _ORDERS:
                     raise Mismatch("the same file again changes something")
-                with _Passing(world.db, lambda conn: _written(conn, count, loaded, "")).begin() as conn:
+                last = {customers: before[customers], orders: (before[orders] or 0) + (_ORDERS if again else 0)}
+                with _Passing(world.db, lambda conn: _write_bare(conn, last, loaded, "")).begin() as conn:
                     _load(conn, bare)
-                if loaded.read_bytes() != bare.read_bytes():
+                if any((loaded / table.name).read_bytes() != (bare / table.name).read_bytes() for table in _NAMES):
                     raise Mismatch("what the opponent has loaded is not what the import wrote")
 
-            note = f"{count:,} orders, without the facts; both read a CSV file, and are rolled back."
+            of = f" of {report.new_guests:,} guests who are new, too" if strangers else ""
+            note = f"{_ORDERS:,} orders{of}, without the facts; both read CSV files, and are rolled back."
             yield Pair(ours=lambda: taken(passing, world, file), opponent=load, check=check, note=note)
 
 
-def _written(conn: Connection, count: int, file: Path, mark: str) -> None:
-    """Write the newest orders as the table has them, the ids of the till with a mark, so that they are new again."""
-    numbers = [type_coerce(orders.c[name], BigInteger) if name == "ordered_at" else orders.c[name] for name in _NAMES]
-    newest = conn.execute(select(*numbers).order_by(orders.c.id.desc()).limit(count)).all()
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([source, f"{key}{mark}", *rest] for source, key, *rest in reversed(newest))
+def _folder(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
 
 
-def _load(conn: Connection, file: Path) -> None:
-    """Load a file of the table's own columns by the database's own means: nothing is asked, looked up or worked out."""
+def _write_bare(conn: Connection, after: MappingOf[Table, int | None], folder: Path, mark: str) -> None:
+    """Write the rows above these ids as the tables have them, the tills' ids with a mark: so they are new again."""
+    for table, names in _NAMES.items():
+        shown = [type_coerce(table.c[name], BigInteger) if name == "ordered_at" else table.c[name] for name in names]
+        newest = conn.execute(select(*shown).where(table.c.id > (after[table] or 0)).order_by(table.c.id))
+        with (folder / table.name).open("w", encoding="utf-8", newline="") as stream:
+            rows = ([_cell(cell) for cell in row] for row in newest)
+            csv.writer(stream).writerows([f"{key}{mark}", *rest] for key, *rest in rows)
+
+
+def _cell(value: Any) -> Any:
+    """Give a value as both databases read it in a file."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+def _load(conn: Connection, folder: Path) -> None:
+    """Load files of the tables' own columns by the database's own means: nothing is asked, looked up or worked out."""
     raw: Any = conn.connection.driver_connection
-    names = ", ".join(_NAMES)
-    if conn.dialect.name == "postgresql":
-        with (
-            file.open("rb") as stream,
-            raw.cursor() as cursor,
-            cursor.copy(f"COPY orders ({names}) FROM STDIN (FORMAT csv)") as copy,
-        ):
-            while block := stream.read(_BLOCK):
-                copy.write(block)
-        return
     make_room(conn)  # the cache that the import has, too
-    with file.open(encoding="utf-8", newline="") as stream:
-        rows = ([cell or None for cell in row] for row in csv.reader(stream))
-        raw.executemany(f"INSERT INTO orders ({names}) VALUES ({', '.join('?' * len(_NAMES))})", rows)
+    for table, names in _NAMES.items():
+        into = f"{table.name} ({', '.join(names)})"
+        if conn.dialect.name == "postgresql":
+            copy_in = f"COPY {into} FROM STDIN (FORMAT csv)"
+            with (folder / table.name).open("rb") as stream, raw.cursor() as cursor, cursor.copy(copy_in) as copy:
+                while block := stream.read(_BLOCK):
+                    copy.write(block)
+        else:
+            with (folder / table.name).open(encoding="utf-8", newline="") as stream:
+                rows = ([cell or None for cell in row] for row in csv.reader(stream))
+                raw.executemany(f"INSERT INTO {into} VALUES ({', '.join('?' * len(names))})", rows)
 
 
 def taken(db: Engine | _Passing, world: World, file: Path) -> ImportReport:
