@@ -15,8 +15,8 @@ from engine.intake.contacts import Address, endpoint_ids, find_endpoints
 from engine.intake.desk import CHUNK, Desk, chunks
 from engine.intake.ids import CONTACT, erased_id
 
-#: So many guests of a file are kept in mind, some 20 MB.
-_IN_MIND: Final = 100_000
+#: So many guests of a file are kept in mind, some 10 MB.
+_IN_MIND: Final = 40_000
 
 
 class Guest(NamedTuple):
