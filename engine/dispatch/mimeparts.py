@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 _LONGEST_LINE: Final = 76  # what every gateway leaves alone
+_LONGEST_KEPT: Final = 32_768  #: letters of a piece that is kept encoded: a longer one is no template's of ours
 _PLAIN: Final = re.compile(rf"(?:[\t -~]{{0,{_LONGEST_LINE}}}\n)*")
 
 
@@ -76,7 +77,8 @@ class _Piece(NamedTuple):
 
 def _joined(pieces: Sequence[str], subtype: Literal["plain", "html"]) -> bytes | None:
     """Give a text put together of pieces, each encoded once; None where it is to be encoded as a whole, or not so."""
-    made, column, parts = [_piece(each) for each in pieces], 0, []
+    made = [(_piece if len(each) <= _LONGEST_KEPT else _piece.__wrapped__)(each) for each in pieces]
+    column, parts = 0, []
     letters, foreign = sum(each.letters for each in made), sum(each.foreign for each in made)
     if foreign * 6 > letters or all(each.plain for each in made) or any("\r" in each for each in pieces):
         return None
@@ -90,7 +92,7 @@ def _joined(pieces: Sequence[str], subtype: Literal["plain", "html"]) -> bytes |
     return b"".join([_head(subtype, b"quoted-printable"), *parts, end])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _piece(text: str) -> _Piece:
     data = text.encode("utf-8", "replace")
     # What stands behind it is not known: so its last line leaves room for one more, and a blank at its end is encoded.
