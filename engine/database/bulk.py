@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     type_coerce,
 )
 from sqlalchemy import table as lightweight
@@ -140,9 +141,12 @@ def _columns(table: Table, names: Names) -> list[Any]:
 
 @cache
 def _find(table: Table, names: Names) -> Select[Any]:
-    ids = bindparam("its_ids", type_=ARRAY(Text))
-    mine = table.c.source == bindparam("its_source"), table.c.external_id == func.any(ids)
-    return select(*_columns(table, names)).where(*mine)
+    # One look into the index for each: of a source that is new PostgreSQL thinks that it has one row, and would go
+    # through all of its rows with each block of the file.
+    wanted = func.unnest(bindparam("its_ids", type_=ARRAY(Text))).table_valued("its_id", name="wanted").render_derived()
+    mine = table.c.source == bindparam("its_source"), table.c.external_id == wanted.c.its_id
+    one = select(*_columns(table, names)).where(*mine).limit(1).lateral("one")
+    return select(*one.c).select_from(wanted.join(one, true()))
 
 
 @cache
