@@ -103,7 +103,8 @@ class Asked:
 
     def once_a_zone(self, statement: str, parameters: Any) -> list[str]:
         """Give what SQLite looks up anew for each zone or open day, though neither is part of the key it looks by."""
-        small = set(re.findall(r"(\w+)\([^)]*\) AS\s+\(VALUES", statement))
+        of_values, of_one_text = r"(\w+)\([^)]*\) AS\s+\(VALUES", r"(\w+) AS MATERIALIZED\s+\(SELECT json_extract"
+        small = {*re.findall(of_values, statement), *re.findall(of_one_text, statement)}
         with self._db.connect() as conn:
             told = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         begun: dict[int, list[str]] = {}  # by the number of the loop's place: what is found first
