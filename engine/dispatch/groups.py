@@ -30,9 +30,8 @@ from engine.dispatch.fence import (
     carry_out,
     decide,
     lock_group,
-    take_back,
 )
-from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, note_written
+from engine.dispatch.handing import EPOCH, TRIES, is_hopeless, is_written, note_written
 from engine.dispatch.health import shut_until
 from engine.dispatch.journal import JournalError
 from engine.dispatch.outcomes import is_plain, record_together
@@ -192,7 +191,7 @@ class GroupFence:
             return frozenset()
         self.asked = set(places)
         going = self._ask([self.ready[place] for place in places])
-        if going and not self._is_written(going):
+        if going and not is_written(self, [(each.claim, each.content_hash) for each in going]):
             going = []
         ids = {each.claim.id for each in going}
         self.passed = frozenset(place for place in places if self.ready[place].claim.id in ids)
@@ -256,25 +255,6 @@ class GroupFence:
         mine = [(each, row) for each in asked if (row := rows.get((each.claim.id, each.claim.token))) is not None]
         stand = [each for each, row in mine if row.state == "handoff" and row.content_hash == each.content_hash]
         return stand, [each for each, row in mine if row.state == "claimed"]
-
-    def _is_written(self, going: Sequence[Ready]) -> bool:
-        """Write into the journal what has passed; where that cannot be, take it back: it has not left."""
-        try:
-            self.desk.journal.note_all([(each.claim, each.content_hash) for each in going], at=self.at)
-        except JournalError as error:
-            self.unwritten = error
-        else:
-            return True
-        for _ in range(TRIES):
-            try:
-                with self.desk.db.begin() as conn:
-                    take_back(conn, [each.claim for each in going], self.desk.now())
-            except DBAPIError as error:
-                self.broken = error
-            else:
-                self.broken = None
-                break
-        return False
 
 
 def _went(verdict: Verdict | None) -> bool:

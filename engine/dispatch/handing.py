@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -86,7 +87,7 @@ class Fence:
                     return False
                 continue
             self.broken = None
-            self.passed = not self.against and self._is_written(fingerprint)
+            self.passed = not self.against and is_written(self, [(each, fingerprint) for each in self.together])
             return self.passed
         return False
 
@@ -103,24 +104,35 @@ class Fence:
         self.broken = None
         return stand
 
-    def _is_written(self, fingerprint: bytes) -> bool:
-        """Write into the journal what has passed; where that cannot be, take it back: it has not left."""
+
+class Asking(Protocol):
+    """A fence that was asked, of one message or of a group."""
+
+    desk: Desk
+    at: datetime
+    broken: DBAPIError | None
+    unwritten: JournalError | None
+
+
+def is_written(fence: Asking, handed: Sequence[tuple[Claim, bytes]]) -> bool:
+    """Write into the journal what has passed, each with its content's hash; else take it back: it has not left."""
+    desk = fence.desk
+    try:
+        desk.journal.note(handed, at=fence.at)
+    except JournalError as error:
+        fence.unwritten = error
+    else:
+        return True
+    for _ in range(TRIES):
         try:
-            self.desk.journal.note(self.together, at=self.at, content_hash=fingerprint)
-        except JournalError as error:
-            self.unwritten = error
+            with desk.db.begin() as conn:
+                take_back(conn, [each for each, _ in handed], desk.now())
+        except DBAPIError as error:
+            fence.broken = error
         else:
-            return True
-        for _ in range(TRIES):
-            try:
-                with self.desk.db.begin() as conn:
-                    take_back(conn, self.together, self.desk.now())
-            except DBAPIError as error:
-                self.broken = error
-            else:
-                self.broken = None
-                break
-        return False
+            fence.broken = None
+            break
+    return False
 
 
 def recorded(desk: Desk, together: Sequence[Claim], outcome: Outcome, fence: Fence) -> list[State | None]:

@@ -119,15 +119,12 @@ class Journal:
     _handle: int | None = field(default=None, init=False, repr=False)
     _file: Path | None = field(default=None, init=False, repr=False)
 
-    def note(self, together: Sequence[Claim], *, at: datetime, content_hash: bytes) -> None:
-        """Write that these passed the fence at ``at``, and return when the disk has it.
+    def note(self, handed: Sequence[tuple[Claim, bytes]], *, at: datetime) -> None:
+        """Write that these passed the fence at ``at``, each with its content's hash, and return when the disk has it.
 
-        Raises ``JournalError``: then the message may not leave. A record of one that did not leave does no harm.
+        In one write, and the disk is asked once. Raises ``JournalError``: then no message may leave. A record of one
+        that did not leave does no harm.
         """
-        self.note_all([(each, content_hash) for each in together], at=at)
-
-    def note_all(self, handed: Sequence[tuple[Claim, bytes]], *, at: datetime) -> None:
-        """Do the same for several messages, each with its content's hash: in one write, and the disk is asked once."""
         records = [record_of(each, self.identity, self.key, at=at, content_hash=left) for each, left in handed]
         text = "".join(f"\n{_line(each)}" for each in records).encode("ascii")
         try:

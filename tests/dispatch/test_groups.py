@@ -122,7 +122,7 @@ def test_what_ends_before_or_after_the_fence_ends_so_for_one(cafe, home, clock):
 def test_where_the_journal_cannot_be_written_none_of_the_group_leaves(cafe, home, clock, monkeypatch):
     made, post = waiting(cafe, 5), Post()
     desk = a_desk(cafe, home, clock, email=post)
-    really, asked = desk.journal.note_all, []
+    really, asked = desk.journal.note, []
 
     def full(*args, **how):
         asked.append(None)
@@ -130,7 +130,7 @@ def test_where_the_journal_cannot_be_written_none_of_the_group_leaves(cafe, home
             raise JournalError("the disk is full")
         really(*args, **how)
 
-    monkeypatch.setattr(desk.journal, "note_all", full)
+    monkeypatch.setattr(desk.journal, "note", full)
     with pytest.raises(JournalError):
         send_due(desk)
     assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["pending"] * 2
@@ -248,7 +248,7 @@ def test_what_the_fence_refused_is_counted_also_where_the_journal_cannot_be_writ
     def full(*_, **__):
         raise JournalError("the disk is full")
 
-    monkeypatch.setattr(desk.journal, "note_all", full)
+    monkeypatch.setattr(desk.journal, "note", full)
     with pytest.raises(JournalError):
         send_due(desk)
     assert [cafe.state(each) for each in made] == ["pending", "blocked", "pending"]

@@ -30,7 +30,7 @@ SOME = Record("ab" * 16, 7, 2, NOW, "win-back", 1, 0, "email", b"\1" * 32, NOW +
 def write(folder: Path, *numbers: int, at: datetime = NOW) -> None:
     book = Journal(folder, SOME.identity, b"k" * 32)
     for number in numbers:
-        book.note([a_claim(number)], at=at, content_hash=SOME.content_hash)
+        book.note([(a_claim(number), SOME.content_hash)], at=at)
     book.close()
 
 
@@ -204,9 +204,9 @@ def test_files_are_kept_for_400_days(tmp_path):
 def test_a_file_put_in_its_place_is_written_on(tmp_path):
     folder = tmp_path / "journal"
     book = Journal(folder, SOME.identity, b"k" * 32)
-    book.note([a_claim(1)], at=NOW, content_hash=SOME.content_hash)
+    book.note([(a_claim(1), SOME.content_hash)], at=NOW)
     (folder / "2026-05.log").rename(tmp_path / "away")
-    book.note([a_claim(2)], at=NOW, content_hash=SOME.content_hash)
+    book.note([(a_claim(2), SOME.content_hash)], at=NOW)
     assert numbers(folder) == [2]
 
 
@@ -242,9 +242,9 @@ def test_several_processes_write_into_one_file(tmp_path):
 def test_each_record_waits_for_the_disk(tmp_path, monkeypatch):
     """Also one of a file that is open already, whose folder is not synced again."""
     book, synced = Journal(tmp_path / "journal", SOME.identity, b"k" * 32), []
-    book.note([a_claim(1)], at=NOW, content_hash=SOME.content_hash)
+    book.note([(a_claim(1), SOME.content_hash)], at=NOW)
     monkeypatch.setattr(journals.os, "fsync", synced.append)
-    book.note([a_claim(2)], at=NOW, content_hash=SOME.content_hash)
+    book.note([(a_claim(2), SOME.content_hash)], at=NOW)
     assert synced == [book._handle]
     book.close()
 
