@@ -110,8 +110,7 @@ def put_back(world: World, copy: Copy, *, moved: bool, noticed: bool) -> None:
     done = reconcile(world.db, around(world), name="Ana", now=world.now, day_starts=FOUR)
     assert (done.why is None) == (why is None)
     if why is not None:
-        copied = noticed and why == "copied"
-        _reconcile(world.model, unknown, covered=bool(world.model.journal) and not copied)
+        _reconcile(world.model, unknown, covered=bool(world.model.journal) and why != "copied")
     with world.db.begin() as conn:
         world.model.identity = identity(conn)
     world.model.place = place(world)
