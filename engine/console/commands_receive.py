@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+import re
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -13,12 +14,26 @@ if TYPE_CHECKING:
     from engine.console.session import Session
 
 
+#: One token of sixty-four begins with a dash; no option of ours is as long, or has only these letters.
+_DASHED: Final = re.compile(r"-[A-Za-z0-9_-]{14,28}")
+
+
+class TakesTokens(click.Command):
+    """A command whose words may begin with a dash, as tokens do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options first, then the words."""
+        dashed = [] if "--" in args else [each for each in args if _DASHED.fullmatch(each)]
+        others = [each for each in args if each not in dashed]
+        return super().parse_args(ctx, [*others, "--", *dashed] if dashed else args)
+
+
 @click.group()
 def receive() -> None:
     """Take in what came from outside, as the web page would: a guest's word, a provider's report."""
 
 
-@receive.command("unsubscribe")
+@receive.command("unsubscribe", cls=TakesTokens)
 @click.argument("tokens", metavar="TOKEN|URL...", nargs=-1, required=True)
 @as_of_option
 @in_home

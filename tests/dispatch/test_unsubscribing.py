@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,16 @@ def test_the_command_line_takes_tokens_links_and_addresses(tmp_path: Path):
     assert (done.exit_code, done.stdout.splitlines()) == (
         0,
         ["2 guests unsubscribed: no more advertising goes there.", "1 guest had unsubscribed before."],
+    )
+    with opened(root, {}, lambda: NOW) as session, session.db.begin() as conn:
+        dashed = next(number for number in count(100) if token(key, "unsubscribe", number).startswith("-"))
+        third = {"id": dashed, "channel": "email", "hash": b"3" * 32, "address": "c@b.ie"}
+        conn.execute(insert(endpoints), third)
+    asked = ["--home", str(root), "receive", "unsubscribe", token(key, "unsubscribe", dashed)]
+    done = CliRunner().invoke(cli.main, asked)
+    assert (done.exit_code, done.output.splitlines()[:1]) == (
+        0,
+        ["1 guest unsubscribed: no more advertising goes there."],
     )
     done = CliRunner().invoke(cli.main, ["--home", str(root), "receive", "unsubscribe", "nonsense", words[0]])
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (
