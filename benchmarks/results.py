@@ -110,9 +110,9 @@ def keep(folder: Path, size: int, results: Iterable[Result], on: Mapping[str, st
     lines = {} if whole else kept.get(str(size), {}).get("lines", {})
     lines |= {result.measure.key: line_of(result) for result in results}
     known = kept.get(str(size), {}).get("machine", {})
-    of_parts = not whole and on["PostgreSQL"].startswith("none") and any(key.endswith("@postgresql") for key in lines)
-    server = {"PostgreSQL": known.get("PostgreSQL", on["PostgreSQL"])} if of_parts else {}
-    kept[str(size)] = {"machine": {**on, **server}, "lines": lines}
+    if not whole and "none" in on.get("PostgreSQL", "") and any(key.endswith("@postgresql") for key in lines):
+        on = {**on, "PostgreSQL": known.get("PostgreSQL", on["PostgreSQL"])}  # of the part that was measured on it
+    kept[str(size)] = {"machine": dict(on), "lines": lines}
     kept = {each: kept[each] for each in sorted(kept, key=int)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
