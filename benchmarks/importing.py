@@ -50,37 +50,44 @@ _SQUARE = (
     "Discount Name,Transaction Status,Order Reference ID,Fulfillment Note,Free Processing Applied,Channel"
 )
 _CHANNELS = ("dine-in", "takeaway", "delivery", "Online")
+#: Each import: its id, what is measured, and what ``_imported`` is asked.
+_IMPORTS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
+    (
+        "plain",
+        "orders.csv taken in and checked / bulk load of the table's own columns, all worked out before",
+        {"kind": "plain"},
+    ),
+    (
+        "square",
+        "Square's transactions taken in and checked / bulk load of the table's own columns, all worked out before",
+        {"kind": "square"},
+    ),
+    (
+        "strangers",
+        "Square's transactions, guests made too / bulk load of guests and orders, worked out before",
+        {"kind": "square", "strangers": True},
+    ),
+    (
+        "again",
+        "the same orders.csv again, nothing changes / bulk load of the table's own columns",
+        {"kind": "plain", "again": True},
+    ),
+)
 
 
 def measures(ground: Ground) -> Iterator[Measure]:
     """Give the measures of imports."""
     for database in ground.databases:
         bulk = "csv.reader and bare executemany" if database == "sqlite" else "COPY of the CSV file"
-        for kind, told in (("plain", "orders.csv"), ("square", "Square's transactions")):
+        for name, said, asked in _IMPORTS:
             yield Measure(
-                id=f"import-{kind}",
-                name=f"{told} taken in and checked / bulk load of the table's own columns, all worked out before",
+                id=f"import-{name}",
+                name=said,
                 bar=at_most(2),
-                prepare=partial(_imported, ground, database, kind),
+                prepare=partial(_imported, ground, database, **asked),
                 opponent=bulk,
                 database=database,
             )
-        yield Measure(
-            id="import-strangers",
-            name="Square's transactions, guests made too / bulk load of guests and orders, worked out before",
-            bar=at_most(2),
-            prepare=partial(_imported, ground, database, "square", strangers=True),
-            opponent=bulk,
-            database=database,
-        )
-        yield Measure(
-            id="import-again",
-            name="the same orders.csv again, nothing changes / bulk load of the table's own columns",
-            bar=at_most(2),
-            prepare=partial(_imported, ground, database, "plain", again=True),
-            opponent=bulk,
-            database=database,
-        )
         yield Measure(
             id="import-memory",
             name="memory at its peak of an import with facts / a process that has loaded the program",

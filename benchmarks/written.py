@@ -62,7 +62,7 @@ def _rows(ground: Ground, on: str, *, daily: bool) -> Iterator[Pair]:
         undo()
 
     written = sum(len(rows) for _, rows in loads)
-    note = f"{written:,} rows of matches, dispatches, coupons and the trail."
+    note = f"{written:,} rows: the run, its matches, dispatches, coupons and trail."
     yield Pair(ours=partial(_run, world, daily=daily), opponent=write, check=check, restore=undo, note=note)
 
 

@@ -16,17 +16,16 @@ from connectors.disk import sync_file
 from engine.database.complaints import DamagedDatabaseError, DatabaseUnavailable
 from engine.database.engines import PATIENCE
 
+#: What Linux says of every mounted file system.
+MOUNTS = Path("/proc/self/mountinfo")
+#: File systems that give a file another number each time that they are mounted; and those of ``fuse``.
+_RENUMBERING: Final = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "9p", "virtiofs", "cifs", "smb3", "fuse"})
+
 
 def file_of(db: Engine) -> Path | None:
     """Give the file of a SQLite database; None for one in memory, and for PostgreSQL."""
     name = db.url.database
     return Path(name) if db.dialect.name == "sqlite" and name and name != ":memory:" else None
-
-
-#: What Linux says of every mounted file system.
-MOUNTS = Path("/proc/self/mountinfo")
-#: File systems that give a file another number each time that they are mounted; and those of ``fuse``.
-_RENUMBERING: Final = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "9p", "virtiofs", "cifs", "smb3", "fuse"})
 
 
 def place_of(conn: Connection, machine: str) -> str | None:

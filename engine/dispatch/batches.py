@@ -35,11 +35,8 @@ from engine.dispatch.outcomes import is_plain
 from engine.dispatch.plain import plainly
 from engine.dispatch.render import RenderError
 from engine.dispatch.settling import give_back, settle, shut
-from engine.dispatch.standing import Standing
+from engine.dispatch.standing import PORTION, Standing
 from engine.dispatch.states import MESSAGES, move
-
-#: So many are prepared at once: what a statement costs beside its rows is then little, and their values are fresh.
-PORTION: Final = 100
 
 #: As so many SMS a text is billed at most, as long as it is not made: one of Chinese has 67 characters in each.
 _MOST_SEGMENTS: Final = -(-LONGEST_SMS // 67)

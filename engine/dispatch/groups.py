@@ -58,34 +58,35 @@ class Ready:
         return cls(claim, message, hashlib.sha256(content).digest(), billed)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the fence is asked for all of a group alike."""
+
+    policy: Policy
+    at: datetime
+    carrier: str
+    sender: str
+    wait: bool  #: for those who hold a guest or an inbox, a moment; else such a message goes back
+
+
 def pass_together(
-    conn: Connection,
-    ready: Sequence[Ready],
-    policy: Policy,
-    at: datetime,
-    *,
-    carrier: str,
-    sender: str,
-    answers: Sequence[Answer] = (),
-    wait: bool = True,
-    standing: Standing | None = None,
+    conn: Connection, ready: Sequence[Ready], asked: Question, answers: Sequence[Answer], standing: Standing
 ) -> dict[int, Verdict | None]:
     """Let messages go, each or not; the caller commits. Gives each dispatch's verdict.
 
-    None: its lease is lost, or, without ``wait``, somebody else holds its guest or inbox.
+    None: its lease is lost, or, where nobody is waited for, somebody else holds its guest or inbox.
     ``answers`` are plain ones to messages before them by the same carrier: they are written down with it.
     No two of them are of one guest or go to one inbox. ``standing`` is what was answered at the fence before.
     Raises ``OvertakenError``: then the caller rolls back.
     """
     verdicts: dict[int, Verdict | None] = {each.claim.id: None for each in ready}
-    ready = _lock_all(conn, ready, policy, at, wait=wait)
+    ready, at = _lock_all(conn, ready, asked), asked.at
     claims = [each.claim for each in ready]
-    standing = Standing() if standing is None else standing
     billed = [each.segments or 1 for each in ready]
-    plain = standing.plainly(conn, claims, policy, at, carrier=carrier, segments=billed)
-    going = _handed(ready, plain.days, at, carrier)
+    plain = standing.plainly(conn, claims, asked.policy, at, carrier=asked.carrier, segments=billed)
+    going = _handed(ready, plain.days, asked)
     trail: list[dict[str, Any]] = []
-    how: dict[str, Any] = {"who": "holder", "now": at, "actor": sender, "tallied": plain.tallied, "trail": trail}
+    how: dict[str, Any] = {"who": "holder", "now": at, "actor": asked.sender, "tallied": plain.tallied, "trail": trail}
     move_each(conn, "claimed", "handoff", going, **how)
     if answers:
         record_together(conn, answers, at, calm=plain.calm, trail=trail)
@@ -97,73 +98,65 @@ def pass_together(
         standing.forget()
     for each in ready:
         if each.claim.id not in plain.days:
-            verdicts[each.claim.id] = _alone(conn, each, policy, at, carrier=carrier, sender=sender)
+            verdicts[each.claim.id] = _alone(conn, each, asked)
     return verdicts
 
 
-def _handed(ready: Sequence[Ready], days: Mapping[int, int], at: datetime, carrier: str) -> list[dict[str, Any]]:
+def _handed(ready: Sequence[Ready], days: Mapping[int, int], asked: Question) -> list[dict[str, Any]]:
     """Give what a hand-over writes of each that has a day."""
     return [
         {
             "id": each.claim.id,
             "month": each.claim.month,
             "token": each.claim.token,
-            "handed_at": at,
+            "handed_at": asked.at,
             "handed_day": days[each.claim.id],
             "content_hash": each.content_hash,
             "segments": each.segments,
-            "carrier": carrier,
-            "leased_until": at + LEASE,  # others were handed over since it was begun
+            "carrier": asked.carrier,
+            "leased_until": asked.at + LEASE,  # others were handed over since it was begun
         }
         for each in ready
         if each.claim.id in days
     ]
 
 
-def pass_one_by_one(
-    conn: Connection,
-    ready: Sequence[Ready],
-    policy: Policy,
-    at: datetime,
-    *,
-    carrier: str,
-    sender: str,
-    wait: bool = True,
-) -> dict[int, Verdict | None]:
+def pass_one_by_one(conn: Connection, ready: Sequence[Ready], asked: Question) -> dict[int, Verdict | None]:
     """Do what ``pass_together`` does, and ask each alone: a lease that is lost is then that one's."""
-    held = _lock_all(conn, ready, policy, at, wait=wait)
+    held = _lock_all(conn, ready, asked)
     nobodys: dict[int, Verdict | None] = {each.claim.id: None for each in ready}
-    return nobodys | {each.claim.id: _alone(conn, each, policy, at, carrier=carrier, sender=sender) for each in held}
+    return nobodys | {each.claim.id: _alone(conn, each, asked) for each in held}
 
 
-def _lock_all(conn: Connection, ready: Sequence[Ready], policy: Policy, at: datetime, *, wait: bool) -> list[Ready]:
-    held = {claim.id for claim in lock_group(conn, [each.claim for each in ready], wait=wait)}
+def _lock_all(conn: Connection, ready: Sequence[Ready], asked: Question) -> list[Ready]:
+    policy = asked.policy
+    held = {claim.id for claim in lock_group(conn, [each.claim for each in ready], wait=asked.wait)}
     kept, rules = [each for each in ready if each.claim.id in held], []
     for claim in (each.claim for each in kept):
         with contextlib.suppress(UnreadableRuleError):  # told when it is asked alone
             rules.append((policy.rule(conn, claim.version_id), claim))
-    policy.budgets.lock(conn, rules, at)
+    policy.budgets.lock(conn, rules, asked.at)
     return kept
 
 
-def _alone(conn: Connection, each: Ready, policy: Policy, at: datetime, *, carrier: str, sender: str) -> Verdict | None:
+def _alone(conn: Connection, each: Ready, asked: Question) -> Verdict | None:
     claim = each.claim
     try:
-        verdict = decide(conn, claim, policy, at, segments=each.segments or 1)
+        verdict = decide(conn, claim, asked.policy, asked.at, segments=each.segments or 1)
     except UnreadableRuleError:
         verdict = Verdict("dead", "rule_unreadable")
-    if verdict.passed and shut_until(conn, carrier, at) is not None:
+    if verdict.passed and shut_until(conn, asked.carrier, asked.at) is not None:
         verdict = Verdict("pending", "channel", claim.due_at)
     try:
         carry_out(
             conn,
             claim,
             verdict,
-            at,
+            asked.at,
             content_hash=each.content_hash,
             segments=each.segments,
-            carrier=carrier,
-            sender=sender,
+            carrier=asked.carrier,
+            sender=asked.sender,
         )
     except LostLease:
         return None
@@ -177,7 +170,7 @@ class GroupFence:
     desk: Desk
     ready: Sequence[Ready]
     carrier: str
-    standing: Standing | None = None  #: what was answered at the fence of the messages before
+    standing: Standing = field(default_factory=Standing)  #: what was answered at the fence of the messages before
     asked: set[int] = field(default_factory=set)  #: the places of those that stood ready
     passed: frozenset[int] = frozenset()  #: the places of those that may leave
     at: datetime = EPOCH  #: when it was asked last
@@ -227,15 +220,14 @@ class GroupFence:
 
     def _once(self, asked: Sequence[Ready], *, first: bool, alone: bool) -> dict[int, Verdict | None]:
         desk = self.desk
-        how: dict[str, Any] = {"carrier": self.carrier, "sender": desk.journal.sender, "wait": first}
+        question = Question(desk.policy, self.at, self.carrier, desk.journal.sender, wait=first)
         waiting = desk.unwritten if first else []
         answers = [each for each in waiting if is_plain(each) and each.channel == self.carrier]
         with desk.db.begin() as conn:
             if alone:
-                verdicts = pass_one_by_one(conn, asked, desk.policy, self.at, **how)
+                verdicts = pass_one_by_one(conn, asked, question)
             else:
-                how |= {"answers": answers, "standing": self.standing}
-                verdicts = pass_together(conn, asked, desk.policy, self.at, **how)
+                verdicts = pass_together(conn, asked, question, answers, self.standing)
         if answers:
             note_written(desk, answers)
         return verdicts

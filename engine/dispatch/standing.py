@@ -22,7 +22,8 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy
 from engine.dispatch.plain import Plain, may_go, plainly, with_room
 
-#: So many are asked about at the first fence.
+#: So many are prepared at once, and asked about at the first fence: what a statement costs beside its rows is then
+#: little, and their values are fresh.
 PORTION: Final = 100
 
 

@@ -78,19 +78,23 @@ class Clocks:
 
     def _days(self, local: Sequence[int] | None, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
         starts = self._starts
+
+        def told(at: int) -> int:
+            return _EPOCH + (at - starts) // _DAY
+
         if local is not None:
-            return [_EPOCH + (at - starts) // _DAY for at in local]
+            return list(map(told, local))
         look = partial(values.day_of, day_starts=self._desk.config.day_starts)
-        return self._one_by_one(seconds, zones, lambda at: _EPOCH + (at - starts) // _DAY, look)
+        return self._one_by_one(seconds, zones, told, look)
 
     def _week_clocks(self, local: Sequence[int] | None, seconds: Sequence[int], zones: Sequence[int]) -> list[int]:
         starts = self._starts
-        if local is not None:
-            return [(_EPOCH + (at - starts) // _DAY - 1) % 7 * 1440 + at % _DAY // 60 for at in local]
 
         def told(at: int) -> int:
             return (_EPOCH + (at - starts) // _DAY - 1) % 7 * 1440 + at % _DAY // 60
 
+        if local is not None:
+            return list(map(told, local))
         look = partial(values.week_clock, day_starts=self._desk.config.day_starts)
         return self._one_by_one(seconds, zones, told, look)
 
