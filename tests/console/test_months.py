@@ -16,6 +16,13 @@ from engine.vocabulary.home import load_home
 
 from .conftest import AT, NOW, Regulars, lines
 
+#: Ends who holds a lock of the application's in this database: the server's other databases are other tests'.
+_ENDS = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
 
 def open_home(root: Path):
     return open_db(load_home(root, os.environ).config.database_url)
@@ -125,8 +132,7 @@ def test_a_run_of_another_machine_has_the_database(regulars: Regulars, either_ho
         assert regulars(*at, "dispatch", "--as-of", AT).exit_code == 0  # sending goes on
         assert regulars(*at, "run", "--dry-run", "--as-of", AT).exit_code == 0
         with other.connect() as conn:  # its machine loses the line
-            ends = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            assert conn.scalars(text(ends)).all() == [True]
+            assert conn.scalars(text(_ENDS)).all() == [True]
         assert regulars(*at, "run", "--as-of", AT).exit_code == 0
     with one_run(other) as free:
         assert free

@@ -59,11 +59,13 @@ class Beside:
 
     def waits(self, other: Future[Any]) -> bool:
         """Whether the other comes to wait for a lock; False when it ends without."""
-        locks = table("pg_locks", column("granted"))
+        everyone = table("pg_stat_activity", column("datname"), column("wait_event_type"))
+        here = everyone.c.datname == func.current_database()  # the server's other databases are other tests'
+        waiting = select(func.count()).select_from(everyone).where(here, everyone.c.wait_event_type == "Lock")
         until = time.monotonic() + 20
         while not other.done() and time.monotonic() < until:
             with self.home.db.connect() as conn:
-                if conn.scalar(select(func.count()).select_from(locks).where(~locks.c.granted)):
+                if conn.scalar(waiting):
                     return True
         return False
 
