@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 
@@ -35,6 +36,14 @@ def certificates(tmp_path_factory):
     contexts["trusting"] = ssl.create_default_context(cafile=folder / "ca.pem")
     contexts["files"] = folder
     return contexts
+
+
+@pytest.fixture
+def nobody_listens():
+    """A port at which connections are refused: it is held, so that no other test's server is given it meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture

@@ -202,10 +202,8 @@ def test_a_server_that_drips_is_left_after_its_time():
         assert "cannot be read" in refusal(box(server, seconds=0.3))
 
 
-def test_nobody_there_is_told():
-    with ScriptedImap(RAWS) as server:
-        port = server.port
-    said = refusal(ImapMailbox("127.0.0.1", port, "none", "bounces", "geheim"))
+def test_nobody_there_is_told(nobody_listens):
+    said = refusal(ImapMailbox("127.0.0.1", nobody_listens, "none", "bounces", "geheim"))
     assert "refused" in said
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qs
@@ -191,11 +190,9 @@ def test_a_fence_that_breaks_sends_no_byte_and_raises(text_message):
     assert server.requests == []
 
 
-def test_a_server_that_cannot_be_reached_was_given_nothing(text_message):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+def test_a_server_that_cannot_be_reached_was_given_nothing(text_message, nobody_listens):
     asked = []
-    for base_url in (f"http://127.0.0.1:{port}", "http://no-such-host.invalid"):
+    for base_url in (f"http://127.0.0.1:{nobody_listens}", "http://no-such-host.invalid"):
         carrier = TwilioConnector(ACCOUNT, "t0ken", "+15005550006", base_url, clock=lambda: NOW)
         assert carrier.send(text_message, lambda: not asked.append(1)) == Outcome(
             "not_now", "not reached", channel="failure"

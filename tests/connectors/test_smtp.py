@@ -123,10 +123,8 @@ def test_a_refused_recipient_leaves_the_connection_usable_for_the_next(letter):
         assert server.connections == 1
 
 
-def test_nobody_listening_and_no_such_host_are_faults_of_the_channel(letter):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    assert SmtpConnector("127.0.0.1", port, "none").send(letter, lambda: True) == Outcome(
+def test_nobody_listening_and_no_such_host_are_faults_of_the_channel(letter, nobody_listens):
+    assert SmtpConnector("127.0.0.1", nobody_listens, "none").send(letter, lambda: True) == Outcome(
         "not_now", "refused at connect", channel="failure"
     )
     outcome = SmtpConnector("no-such-host.invalid", 25, "none").send(letter, lambda: True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -103,11 +102,9 @@ def test_a_closed_fence_sends_nothing(message):
     assert len(asked) == 1
 
 
-def test_without_a_connection_the_fence_is_not_asked(message):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_without_a_connection_the_fence_is_not_asked(message, nobody_listens):
     asked = []
-    connector = WebhookConnector(f"http://127.0.0.1:{port}/", "s3cret", clock=lambda: NOW)
+    connector = WebhookConnector(f"http://127.0.0.1:{nobody_listens}/", "s3cret", clock=lambda: NOW)
     outcome = connector.send(message, lambda: asked.append(1) or True)
     assert (outcome.kind, outcome.code, outcome.channel) == ("not_now", "not reached", "failure")
     assert asked == []

@@ -134,9 +134,11 @@ def test_a_row_that_another_transaction_holds(postgres_url: str):
 
 
 def test_a_question_that_takes_too_long(postgres_url: str):
-    db = open_db(f"{postgres_url}&options=-c%20statement_timeout%3D200")  # enough to connect
-    with db.connect() as conn, pytest.raises(Exception, match="statement timeout") as caught:
-        conn.execute(select(func.pg_sleep(60)))
+    db = open_db(postgres_url)
+    with db.connect() as conn:
+        conn.execute(select(func.set_config("statement_timeout", "1", False)))  # not sooner: to connect takes its time
+        with pytest.raises(Exception, match="statement timeout") as caught:
+            conn.execute(select(func.pg_sleep(60)))
     db.dispose()
     assert str(explain(caught.value)).startswith("The database did not answer in time")
     assert passes(caught.value)
