@@ -71,9 +71,9 @@ customer_facts = Table(
     Column("stands_from", EpochSeconds, comment="latest moment that this row takes into account"),
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
     Index(None, "store_id"),
-    # The columns beside the day spare at_risk a look at the row of everybody who has not been in for two months.
+    # For a day and a number of gaps, whom at_risk finds anew lies between two sums of them.
     Index(
-        "ix_customer_facts_absence", "last_order_day", "zone_id", "gap_days", "gaps", postgresql_include=["customer_id"]
+        "ix_customer_facts_absence", "last_order_day", "zone_id", "gaps", "gap_days", postgresql_include=["customer_id"]
     ),
     Index(None, "birthday_md"),
     Index(None, "joined_day"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
-from sqlalchemy import ColumnElement, and_, literal, not_, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, case, cast, literal, not_, or_, select, true
 
+from engine.database.counting import RECENT_GAPS
+from engine.database.packed import values_cte
 from engine.database.sql import in_turn
 from engine.database.tables import orders
 from engine.language.phrases import Phrase, phrase
@@ -21,6 +23,8 @@ from engine.vocabulary.trigger_settings import DURATION, calendar_duration, late
 
 _LAPSED_STAYS_OPEN = Duration.parse("30 days")
 _AT_RISK_STAYS_OPEN = Duration.parse("60 days")
+#: With less than this everybody is beyond the rhythm on the first day.
+_LEAST_TIMES: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Lapsed:
         closes = self.up_to.after if self.up_to else then(self.after, _LAPSED_STAYS_OPEN)
         days = open_days(scope, opens=self.after.after, first=self.after.latest, closes=closes)
         if not self.filters:
-            return _on_last_order(scope, days, days.c.fresh == 1)
+            return _on_last_order(scope, days)
         return _on_last_of_kind(scope, days, self.filters)
 
     def ended(self, scope: Scope) -> ColumnElement[bool]:
@@ -164,10 +168,30 @@ class AtRisk:
 
         # What has closed is judged on its last open day, and only if it opened after the rule's last evaluation.
         newly = or_(days.c.expired == 0, days.c.fresh == 1, not_(beyond(days.c.seen)))
-        # Whose rhythm has opened it since is found by days and gaps alone, which one index holds.
-        opened = or_(days.c.fresh == 1, and_(beyond(days.c.judged), not_(beyond(days.c.seen))))
-        found = _on_last_order(scope, days, opened)
+        found = replace(_on_last_order(scope, days), newly=self._opened(scope, days))
         return found.narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
+
+    def _opened(self, scope: Scope, days: OpenDays) -> Select[Any]:
+        """SQL: the guests whose rhythm has opened it since the watermark, by one narrow range of an index for each gap.
+
+        ``gap_days`` lies between two numbers for each open day and number of gaps. They are one wider on either side
+        than the rhythm says, for they were rounded: whether it is met is asked again of these few.
+        """
+        facts, rhythms = scope.facts, values_cte("rhythms", ["gaps"], [[each] for each in range(1, RECENT_GAPS + 1)])
+        share = literal(1 / max(self.times, _LEAST_TIMES), Float)
+
+        def sum_of_gaps(day: ColumnElement[Any]) -> ColumnElement[int]:
+            return cast((day - days.c.key) * rhythms.c.gaps * share, BigInteger)
+
+        its = and_(
+            facts.c.zone_id == days.c.zone_id,
+            facts.c.last_order_day == days.c.key,
+            facts.c.gaps == rhythms.c.gaps,
+            facts.c.gap_days >= case((days.c.fresh == 1, 0), else_=sum_of_gaps(days.c.seen) - 1),
+            facts.c.gap_days <= sum_of_gaps(days.c.judged) + 1,
+        )
+        each = in_turn(days.table, rhythms, true())
+        return select(facts.c.customer_id).select_from(in_turn(each, facts, its))
 
     def ended(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: an order is known that the match did not know of, or was placed after it."""
@@ -208,8 +232,7 @@ def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnE
     return select(order.c.id).where(*of_guest(filters, scope, order), since).correlate(scope.facts, scope.days).exists()
 
 
-def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) -> Candidates:
-    """``opened``: it opened since the watermark."""
+def _on_last_order(scope: Scope, days: OpenDays) -> Candidates:
     facts = scope.facts
     same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
     is_due = and_(days.c.zone_id == scope.due(facts.c.zone_id), days.c.key == scope.due(facts.c.last_order_day))
@@ -219,7 +242,7 @@ def _on_last_order(scope: Scope, days: OpenDays, opened: ColumnElement[bool]) ->
         occasion=facts.c.last_order_id,
         closes=days.c.closes,
         expired=days.c.expired,
-        newly=select(facts.c.customer_id).select_from(facts.join(days.table, same)).where(opened),
+        newly=select(facts.c.customer_id).select_from(facts.join(days.table, same)).where(days.c.fresh == 1),
         absent_since=days.last,
     )
 
