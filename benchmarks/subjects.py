@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import engines, evaluation, handmade, importing, limits, sending, upkeep, written
+from benchmarks import engines, evaluation, handmade, importing, limits, periods, sending, upkeep, written
 from benchmarks.ground import Ground
 from benchmarks.measure import Measure
 
@@ -14,6 +14,7 @@ SUBJECTS: Final[Mapping[str, Callable[[Ground], Iterator[Measure]]]] = {
     "written": written.measures,
     "handmade": handmade.measures,
     "engines": engines.measures,
+    "periods": periods.measures,
     "importing": importing.measures,
     "upkeep": upkeep.measures,
     "sending": sending.measures,
