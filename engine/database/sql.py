@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
@@ -185,9 +186,11 @@ class _InTurn(Join):
 
 
 def in_turn(first: FromClause, then: FromClause, on: ColumnElement[bool]) -> Join:
-    """Join what is found first with a table that is looked at for each of it: SQLite keeps this order.
+    """Join what is found first with a table that is looked at for each of it: the databases keep this order.
 
-    It knows nothing of how many rows a table has that travels in the statement. ``then`` is a table, an alias or a CTE.
+    SQLite knows nothing of how many rows a table has that travels in the statement, and PostgreSQL nothing of how many
+    of them fit: it would look at every order once for each zone (measured at a million guests: 2 to 5 times slower).
+    ``then`` is a table, an alias or a CTE; PostgreSQL is told of a CTE only.
     """
     return _InTurn(first, then, on)
 
@@ -197,6 +200,19 @@ def _in_turn_sqlite(element: _InTurn, compiler: SQLCompiler, **options: Any) -> 
     joined = str(compiler.visit_join(element, **options))  # type: ignore[no-untyped-call]
     then = compiler.process(element.right, **{**options, "asfrom": True})
     return joined.replace(f" JOIN {then} ON ", f" CROSS JOIN {then} ON ", 1)
+
+
+@compiles(_InTurn, "postgresql")
+def _in_turn_postgresql(element: _InTurn, compiler: SQLCompiler, **options: Any) -> str:
+    joined = str(compiler.visit_join(element, **options))  # type: ignore[no-untyped-call]
+    if element.onclause is None or not isinstance(element.right, CTE):  # of a table it knows how many rows there are
+        return joined
+    then = compiler.process(element.right, **{**options, "asfrom": True})
+    on = compiler.process(element.onclause, **{**options, "asfrom": False})
+    # OFFSET 0: what stands within is looked at for each row of the first, and not before it.
+    within = f"SELECT * FROM {then} WHERE {on} OFFSET 0"  # noqa: S608 (put together by the compiler)
+    name = compiler.preparer.quote(element.right.name)
+    return joined.replace(f" JOIN {then} ON {on}", f" JOIN LATERAL ({within}) AS {name} ON true", 1)
 
 
 class _Unindexed(PerDialect):

@@ -123,7 +123,7 @@ def write_matches(
         .from_select(MATCH_COLUMNS, chosen)
         .on_conflict_do_nothing(index_elements=["rule_id", "customer_id", "occasion"])
     )
-    few = scope.moved is not None or (scope.seen_tick is not None and bool(rule.trigger.gives))
+    few = scope.moved is not None or bool(rule.trigger.gives)
     with one_by_one(conn) if few else nullcontext():  # who moved since yesterday, or what happened lately
         conn.execute(written)
 
