@@ -33,13 +33,11 @@ from engine.console.options import (
     workers_option,
 )
 from engine.console.program import CLOCK, UPTIME, in_home
+from engine.evaluation.collecting import SELDOM
 
 if TYPE_CHECKING:
     from engine.console.session import Session
     from engine.evaluation.clock import Uptime
-
-#: So many new objects are looked through for garbage at once: at Python's own 700 a tenth of a short command is that.
-_SELDOM = 50_000
 
 
 def clock() -> datetime:
@@ -339,7 +337,7 @@ for group in (
 
 def regulars() -> None:
     """Be the program: what a process of its own may set for itself is set here, and not for those who import this."""
-    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
+    gc.set_threshold(SELDOM, *gc.get_threshold()[1:])
     try:
         main()
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 from collections import Counter
@@ -23,6 +22,7 @@ from engine.database.tiers import TierPlan, plan_of
 from engine.database.touched import Log, read_log
 from engine.evaluation import clock
 from engine.evaluation.balance import Balance, Judged
+from engine.evaluation.collecting import seldom_collected
 from engine.evaluation.compiler import Rows, write_matches
 from engine.evaluation.permission import implied_terms, reaches
 from engine.evaluation.queue import Queue, write_dispatches
@@ -50,9 +50,6 @@ from engine.vocabulary.scope import Scope, Zone
 #: However small the base, this many matches of one rule need no brake.
 BLAST_FLOOR = 50
 
-#: So many new objects are looked through for garbage at once.
-_SELDOM: Final = 50_000
-
 #: A rule that was not evaluated for so long looks at everybody, and nothing is kept for it.
 _FORGOTTEN: Final = timedelta(days=35)
 
@@ -79,23 +76,12 @@ def run_due(
     """
     evaluation = _Evaluation(db, home, as_of, only, started_at or as_of, watch)
     if not dry_run:
-        with _seldom_collected():
+        with seldom_collected():
             return evaluation.live(look)
-    with _seldom_collected(), db.connect() as conn, conn.begin() as transaction:
+    with seldom_collected(), db.connect() as conn, conn.begin() as transaction:
         result = evaluation.dry(conn, look)
         transaction.rollback()
     return result
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Let the collector of garbage look seldom, for it goes through what every statement leaves; then as before."""
-    before = gc.get_threshold()
-    gc.set_threshold(max(_SELDOM, before[0]) if before[0] else 0, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @contextmanager

@@ -136,6 +136,15 @@ def test_a_hand_over_counts_for_the_guests_and_the_inboxes_other_messages(cafe, 
     assert [cafe.outcome(each) for each in made[4:6]] == ["pending: capped", "pending: capped"]
 
 
+def test_a_hand_over_counts_for_the_guests_message_to_another_inbox(cafe, home):
+    """As where the address was changed between two rules."""
+    guest = cafe.guest()
+    made = [cafe.message(each) for each in (guest, cafe.guest(), cafe.guest(), cafe.guest())]
+    made.append(cafe.message(guest, endpoint_id=cafe.endpoint("email", "new@example.com")))
+    sent(cafe, home, Post())
+    assert [cafe.outcome(each) for each in made] == [*["sent"] * 4, "pending: capped"]
+
+
 def test_a_weeks_cap_counts_what_left_at_the_fence_before(cafe, home):
     cafe.caps.marketing_per_day = 5
     guest = cafe.guest()
@@ -152,3 +161,10 @@ def test_what_another_transaction_of_ours_rolled_back_counts_as_written(cafe):
         conn.rollback()
     with cafe.db.begin() as conn:
         assert state_of(conn) == before if before is None else state_of(conn) != before
+
+
+def test_the_figures_of_one_connection_say_nothing_of_anothers(cafe, other):
+    with cafe.db.begin() as conn:
+        ours = state_of(conn)
+    with other.db.begin() as conn:
+        assert ours is None or state_of(conn) != ours

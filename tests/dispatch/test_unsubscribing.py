@@ -158,6 +158,8 @@ def test_the_command_line_takes_tokens_links_and_addresses(tmp_path: Path):
         0,
         ["1 guest unsubscribed: no more advertising goes there."],
     )
+    done = CliRunner().invoke(cli.main, [*asked[:-1], "--", asked[-1]])  # as who knows of such options writes it
+    assert (done.exit_code, done.output.splitlines()) == (0, ["1 guest had unsubscribed before."])
     done = CliRunner().invoke(cli.main, ["--home", str(root), "receive", "unsubscribe", "nonsense", words[0]])
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (
         1,

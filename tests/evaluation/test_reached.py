@@ -92,6 +92,21 @@ def test_each_multiple_fires_once_and_one_order_over_several_is_one(cafe: Cafe) 
     assert marks == [[], [10_000], [10_000], [10_000, 40_000]]
 
 
+@pytest.mark.parametrize("mark", [{"orders": 2}, {"visits": 2}, {"spend": 20}], ids=["orders", "visits", "spend"])
+def test_a_mark_that_was_reached_some_days_ago_is_found_whatever_came_since(cafe: Cafe, mark: dict[str, int]) -> None:
+    guest, orders = ordered(cafe, 90 * DAY, 3 * DAY, 2 * DAY, DAY)
+    assert cafe.verdicts(reached(**mark), NOW) == {guest: ("act", None)}
+    assert [order for _, order, _ in fired(cafe)] == [orders[1]]
+
+
+@pytest.mark.parametrize("mark", [{"orders": 3, "every": "true"}, {"orders": 2, "per": "month"}], ids=["every", "per"])
+def test_of_who_came_long_before_the_next_multiple_and_this_months_mark_are_found(
+    cafe: Cafe, mark: dict[str, object]
+) -> None:
+    guest, _ = ordered(cafe, *(age * DAY for age in (90, 80, 70, 60, 1, 0)))
+    assert cafe.who(reached(**mark), NOW) == {guest}
+
+
 def test_a_period_counts_from_nothing_in_the_guests_own_zone(cafe: Cafe) -> None:
     first = at("2026-05-01 04:00")  # when the day begins in Chicago; in Berlin it is 11:00
     guests = {zone: cafe.guest(zone=zone) for zone in ("America/Chicago", BERLIN)}

@@ -220,6 +220,13 @@ def test_an_order_that_stands_in_a_file_twice_far_apart_changes_nothing_the_seco
     assert (other.changed, other.unchanged, home.facts("A")["spend"]) == (1, 9, 800)
 
 
+def test_the_newest_order_is_known_again_in_the_next_file(home: Home):
+    file = csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-01 10:00,5")
+    home.take(file)
+    report = home.take(file.replace(":00,5", ":00,7"))
+    assert (report.new, report.changed, home.facts("A")["spend"]) == (0, 1, 700)
+
+
 def test_changes_of_orders_are_written_before_they_are_too_many(home: Home, monkeypatch):
     monkeypatch.setattr(intake_orders, "HELD", 2)
     file = csv("order_id,customer_id,ordered_at,total", *(f"{each},A,2026-03-01 10:00,5" for each in range(5)))
