@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -42,6 +42,13 @@ class Judged:
     count: int
 
 
+class Matched(NamedTuple):
+    """How many matches a rule has in a run, and how many of them have not their due number of dispatches."""
+
+    number: int
+    uneven: int
+
+
 @dataclass(frozen=True)
 class Balance:
     """Counts the rows of one rule in one run."""
@@ -63,43 +70,57 @@ class Balance:
         """Count the matches by verdict and reason, and by where their guests are."""
         return [Judged(*row) for row in self.conn.execute(_judged(), self._asked)]
 
-    def matched(self) -> int:
-        """Count the matches."""
-        return int(self.conn.scalar(_matched(), self._asked) or 0)
+    def matched(self, steps: Sequence[Step]) -> Matched:
+        """Count the matches, and those among them that have another number of dispatches than their steps."""
+        branched = _branched(steps)
+        asked = _matched(_due(steps, branched)) if branched else _matched_plainly()
+        row = self.conn.execute(asked, {**self._asked_of_ledger, "parts": _always(steps)}).one()
+        return Matched(int(row.matched), int(row.uneven or 0))
 
     def queued(self) -> dict[str, int]:
         """Count the dispatches by state."""
         return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked_of_ledger)}
 
-    def holds(self, matched: int, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
+    def holds(
+        self, matched: Matched, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]
+    ) -> bool:
         """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
 
         How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
         """
         return (
-            sum(each.count for each in judged) == matched
+            sum(each.count for each in judged) == matched.number
             and all((each.verdict == "refused") == (each.reason is not None) for each in judged)
+            and not matched.uneven
             and self._is_even(judged, queued, steps)
         )
 
     def _is_even(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
-        always = sum(not step.branches for step in steps)
-        branched = [(step, in_branches(_M.customer_id, step)) for step in steps if step.branches]
+        branched = _branched(steps)
         if not branched:
-            due = always * sum(each.count for each in judged if each.verdict == "act")
-            return sum(queued.values()) == due and self._finds_none(_uneven(), parts=always)
-        parts = sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(always))
+            due = _always(steps) * sum(each.count for each in judged if each.verdict == "act")
+            return sum(queued.values()) == due
         strays = (
             select(_M.id)
             .join(dispatches, _D.match_id == _M.id)
             .where(*_OF_RULE, _OF_MONTH, _D.step == number, not_(ours))
+            .limit(1)
             for number, ours in _owners(branched).items()
         )
-        asked: Iterable[Select[Any]] = (_other_than(parts), *(stray.limit(1) for stray in strays))
-        return all(self._finds_none(each) for each in asked)
+        return all(self.conn.scalar(stray, self._asked_of_ledger) is None for stray in strays)
 
-    def _finds_none(self, asked: Select[Any], **more: int) -> bool:
-        return self.conn.scalar(asked, {**self._asked_of_ledger, **more}) is None
+
+def _always(steps: Sequence[Step]) -> int:
+    return sum(not step.branches for step in steps)
+
+
+def _branched(steps: Sequence[Step]) -> list[tuple[Step, ColumnElement[bool]]]:
+    return [(step, in_branches(_M.customer_id, step)) for step in steps if step.branches]
+
+
+def _due(steps: Sequence[Step], branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> ColumnElement[int]:
+    """SQL: how many dispatches a match has that is acted on."""
+    return sum((case((mine, 1), else_=0) for _, mine in branched), start=literal(_always(steps)))
 
 
 @cache
@@ -111,8 +132,19 @@ def _judged() -> Select[Any]:
 
 
 @cache
-def _matched() -> Select[Any]:
-    return select(func.count()).select_from(matches).where(*_OF_RULE)
+def _matched_plainly() -> Select[Any]:
+    return _matched(bindparam("parts", type_=Id))
+
+
+def _matched(parts: ColumnElement[int]) -> Select[Any]:
+    """SQL: how many matches, and how many of them have not so many dispatches; who is not acted on has none."""
+    rows = select(func.count()).where(_OF_MONTH, _D.match_id == _M.id).correlate(matches).scalar_subquery()
+    due = case((_M.verdict == "act", parts), else_=0)
+    counted: tuple[ColumnElement[Any], ...] = (
+        func.count().label("matched"),
+        func.sum(case((rows != due, 1), else_=0)).label("uneven"),
+    )
+    return select(*counted).select_from(matches).where(*_OF_RULE)
 
 
 @cache
@@ -120,18 +152,6 @@ def _queued() -> Select[Any]:
     of_run = dispatches.join(matches, _M.id == _D.match_id)
     counted = select(_D.state, func.count()).select_from(of_run).where(*_OF_RULE, _OF_MONTH)
     return counted.group_by(_D.state).order_by(_D.state)
-
-
-@cache
-def _uneven() -> Select[Any]:
-    return _other_than(bindparam("parts", type_=Id))
-
-
-def _other_than(parts: ColumnElement[int]) -> Select[Any]:
-    """SQL: a match that has not so many dispatches, or one that is not acted on and has any."""
-    rows = select(func.count()).where(_OF_MONTH, _D.match_id == _M.id).correlate(matches).scalar_subquery()
-    due = case((_M.verdict == "act", parts), else_=0)
-    return select(_M.id).where(*_OF_RULE, rows != due).limit(1)
 
 
 def _owners(branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> dict[int, ColumnElement[bool]]:

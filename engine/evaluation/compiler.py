@@ -7,7 +7,6 @@ a candidate; ``ranked``, of two guests with one address the first; ``judged``, r
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -17,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Executable,
     Integer,
     Select,
     String,
@@ -36,7 +36,6 @@ from sqlalchemy import (
 )
 
 from engine.database.consent import Purpose, block_reason
-from engine.database.planning import one_by_one
 from engine.database.sql import alias_of, upsert
 from engine.database.tables import matches, stores
 from engine.database.touched import touched_since
@@ -113,19 +112,20 @@ def compile_rule(
     return select(*columns).where(true()).add_cte(_candidates(rule, scope, rows, found, excluded))
 
 
-def write_matches(
+def writing_matches(
     conn: Connection, rule: Rule, scope: Scope, rows: Rows, exclude: tuple[Condition, ...] = (), *, holdout: int = 0
-) -> None:
-    """Write the rule's matches. The unique key (rule, customer, occasion) lets none in twice, whoever else runs."""
+) -> tuple[Executable, bool]:
+    """Give the statement that writes the rule's matches, and whether it looks at few.
+
+    The unique key (rule, customer, occasion) lets none in twice, whoever else runs.
+    """
     chosen = compile_rule(rule, scope, rows, exclude, holdout=holdout)
-    written = (
+    written: Executable = (
         upsert(conn, matches)
         .from_select(MATCH_COLUMNS, chosen)
         .on_conflict_do_nothing(index_elements=["rule_id", "customer_id", "occasion"])
     )
-    few = scope.moved is not None or bool(rule.trigger.gives)
-    with one_by_one(conn) if few else nullcontext():  # who moved since yesterday, or what happened lately
-        conn.execute(written)
+    return written, scope.moved is not None or bool(rule.trigger.gives)  # who moved, or what happened lately
 
 
 def _candidates(rule: Rule, scope: Scope, rows: Rows, found: Candidates, excluded: ColumnElement[bool] | None) -> CTE:

@@ -143,21 +143,29 @@ def version_row(
     return int(known.id)
 
 
-def content_rows(conn: Connection, rule: Rule, templates: Mapping[str, Template]) -> dict[str, int]:
-    """Give the rows of the templates' versions that the rule's steps use, by template name."""
+def contents_at_hand(conn: Connection, templates: Mapping[str, Template]) -> dict[str, int]:
+    """Give the rows of the templates' versions that are written down, by template name."""
+    return _contents(conn, templates)
+
+
+def content_rows(
+    conn: Connection, rule: Rule, templates: Mapping[str, Template], at_hand: Mapping[str, int]
+) -> dict[str, int]:
+    """Give the rows of the templates' versions that the rule's steps use, by template name.
+
+    ``at_hand`` is what is known to be written down.
+    """
     named = (getattr(step.settings, "template", None) for step in rule.steps)
     used = {name: templates[name] for name in named if name is not None}
-    rows = _contents(conn, used)
     missing = [
         {"hash": template.hash, "template": name, "files": dict(template.files)}
         for name, template in used.items()
-        if name not in rows
+        if name not in at_hand
     ]
-    if missing:
-        made = upsert(conn, contents).on_conflict_do_nothing(index_elements=["hash", "template"])
-        conn.execute(made, missing)
-        rows = _contents(conn, used)
-    return rows
+    if not missing:
+        return {name: at_hand[name] for name in used}
+    conn.execute(upsert(conn, contents).on_conflict_do_nothing(index_elements=["hash", "template"]), missing)
+    return _contents(conn, used)
 
 
 def _contents(conn: Connection, used: Mapping[str, Template]) -> dict[str, int]:

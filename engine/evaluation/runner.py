@@ -6,7 +6,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.database.complaints import explain
 from engine.database.facts import bring_to, use_tiers
 from engine.database.months import month_of
-from engine.database.planning import by_index
+from engine.database.planning import by_index, one_by_one
 from engine.database.tables import orders, runs
 from engine.database.tiers import TierPlan, plan_of
 from engine.database.touched import Log, read_log
 from engine.evaluation import clock
 from engine.evaluation.balance import Balance, Judged
 from engine.evaluation.collecting import seldom_collected
-from engine.evaluation.compiler import Rows, write_matches
+from engine.evaluation.compiler import Rows, writing_matches
 from engine.evaluation.permission import implied_terms, reaches
 from engine.evaluation.queue import Queue, write_dispatches
 from engine.evaluation.register import (
@@ -31,6 +31,7 @@ from engine.evaluation.register import (
     Seen,
     Version,
     content_rows,
+    contents_at_hand,
     looked_for,
     register,
     remember_watermark,
@@ -108,6 +109,7 @@ class _Evaluation:
     zones: Sequence[Zone] = ()
     registered: Mapping[str, Registered] = field(default_factory=dict)
     versions: Mapping[tuple[int, bytes], Version] = field(default_factory=dict)
+    contents: Mapping[str, int] = field(default_factory=dict)
 
     def dry(self, conn: Connection, look: Look | None) -> RunResult:
         self._prepare(conn)
@@ -141,6 +143,7 @@ class _Evaluation:
         follow_declared(conn, self.home.config)
         self.registered = register(conn, self.home, self.as_of)
         self.versions = versions_at_hand(conn, self.home)
+        self.contents = contents_at_hand(conn, self.home.templates)
         self.zones = zones_in_use(conn)
         self.implied = implied_terms(self.home.config, self.as_of)
         self.newest = conn.scalar(select(func.max(orders.c.ordered_at)).where(orders.c.ordered_at <= self.as_of))
@@ -261,14 +264,17 @@ class _Evaluation:
             implied=self.implied,
         )
         rows = Rows(rule=row.id, version=version, run=self.run)
-        write_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
-        remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK, seen=seen)
-        balance = Balance(conn, self.run, row.id, month_of(self.as_of))
-        judged = balance.judged()
-        if not judged:  # as on most days of most rules
-            return RuleResult(rule.id, rule.path, due=True)
-        with by_index(conn):
-            return self._decided(conn, rule, row, balance, judged)
+        written, few = writing_matches(conn, rule, scope, rows, home.exclude, holdout=home.config.holdout)
+        followed = not conn.in_nested_transaction()  # a live run's last transaction waits for the disk, for all of them
+        with one_by_one(conn, followed=followed) if few else nullcontext():
+            conn.execute(written)
+            remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK, seen=seen)
+            balance = Balance(conn, self.run, row.id, month_of(self.as_of))
+            judged = balance.judged()
+            if not judged:  # as on most days of most rules
+                return RuleResult(rule.id, rule.path, due=True)
+            with nullcontext() if few else by_index(conn, followed=followed):
+                return self._decided(conn, rule, row, balance, judged)
 
     def _decided(
         self, conn: Connection, rule: Rule, row: Registered, balance: Balance, judged: Sequence[Judged]
@@ -283,12 +289,12 @@ class _Evaluation:
         held = self._brake(conn, rule, row, counts["act"]) if counts["act"] else None
         if counts["act"]:
             self._queue(conn, rule, row, judged, held)
-        matched, queued = balance.matched(), balance.queued()
+        matched, queued = balance.matched(rule.steps), balance.queued()
         return RuleResult(
             rule=rule.id,
             path=rule.path,
             due=True,
-            matched=matched,
+            matched=matched.number,
             act=counts["act"],
             control=counts["control"],
             refused=refused,
@@ -307,7 +313,7 @@ class _Evaluation:
             zones=self.zones,
             config=home.config,
             guests={(each.zone_id, each.country) for each in judged if each.verdict == "act"},
-            contents=content_rows(conn, rule, home.templates),
+            contents=content_rows(conn, rule, home.templates, self.contents),
             offers=home.offers,
             held=held,
             key=home.key,

@@ -26,3 +26,17 @@ def test_what_is_told_ends_with_its_block(db: Engine, told, meanwhile) -> None:
             with told(conn):
                 assert settings(conn) == meanwhile
             assert settings(conn) == before == ["on"] * len(ASKED)
+
+
+@pytest.mark.parametrize("told", [by_index, one_by_one])
+def test_only_the_commit_of_a_transaction_that_is_followed_waits_for_nothing(db: Engine, told) -> None:
+    if db.dialect.name != "postgresql":
+        pytest.skip("SQLite is told nothing")
+    waits = select(func.current_setting("synchronous_commit"))
+    with db.begin() as conn:
+        with told(conn):
+            assert conn.scalar(waits) == "on"
+        with told(conn, followed=True):
+            assert conn.scalar(waits) == "off"
+    with db.begin() as conn:
+        assert (conn.scalar(waits), settings(conn)) == ("on", ["on"] * len(ASKED))

@@ -93,13 +93,13 @@ def test_a_run_that_does_not_add_up_is_red(cafe: Cafe, monkeypatch: pytest.Monke
             conn.execute(update(dispatches).where(*its).values(match_id=whose, part=1))
 
     def unreasoned(conn: Connection, *given: Any, **options: Any) -> None:
-        find(conn, *given, **options)
+        remember(conn, *given, **options)  # what follows on the matches
         if trouble == "without a reason":
             conn.execute(update(matches).where(matches.c.verdict == "refused").values(reason=None))
 
-    write, find = runner.write_dispatches, runner.write_matches
+    write, remember = runner.write_dispatches, runner.remember_watermark
     monkeypatch.setattr(runner, "write_dispatches", spoilt)
-    monkeypatch.setattr(runner, "write_matches", unreasoned)
+    monkeypatch.setattr(runner, "remember_watermark", unreasoned)
     cafe.guest(birthday=504)
     cafe.guest(birthday=504)
     cafe.guest(birthday=504, email=None)
