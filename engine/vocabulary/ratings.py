@@ -48,6 +48,7 @@ class _Rating:
             **_BOUNDS,
             "additionalProperties": False,
             "description": cls.about,
+            "x-also": {"late": "within"},
             "properties": {
                 "at_most": _SCORE | {"description": highest},
                 "at_least": _SCORE | {"description": phrase("The lowest score that counts; any if left out.")},

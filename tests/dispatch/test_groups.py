@@ -148,9 +148,10 @@ def test_a_lost_answer_to_the_commit_lets_each_go_once(cafe, home, lose, clock, 
         assert list(check(conn)) == []
 
 
-def test_a_database_that_is_away_at_the_fence_is_waited_for_where_answers_wait_too(cafe, home, clock, lose):
+@pytest.mark.parametrize("stands", [False, True], ids=["no commit", "a commit whose answer is lost"])
+def test_a_database_that_is_away_at_the_fence_is_waited_for_where_answers_wait_too(cafe, home, clock, lose, stands):
     made, post = waiting(cafe, 6), Post()
-    post.before_fence = lambda: lose(*[False] * 7) if len(post.groups) == 2 else None
+    post.before_fence = lambda: lose(stands, *[False] * 6) if len(post.groups) == 2 else None
     assert send_due(a_desk(cafe, home, clock, email=post)).to_json() == {"sent": 6}
     assert [cafe.state(each) for each in made] == ["sent"] * 6
     assert len(names(post)) == 6

@@ -129,3 +129,15 @@ def test_what_is_plain_is_what_each_would_be_told_alone(cafe, home, clock):
         told[type(connector)] = [cafe.outcome(each) for each in made]
     assert told[Sink] == told[Post] == ["blocked: no_consent", "pending: capped", "sent", "sent", "sent", "sent"]
     assert cafe.state(before) == "sent"
+
+
+def test_a_weeks_cap_counts_seven_days_of_who_goes_in_a_group_too(cafe, home, clock):
+    made = []
+    for days in (6, 7):
+        guest = cafe.guest()
+        for ago in (days, 3):
+            day = NOW - timedelta(days=ago)
+            cafe.message(guest, state="sent", handed_at=day, handed_day=day.date().toordinal())
+        made.append(cafe.message(guest))
+    send_due(a_desk(cafe, home, clock, email=Post()))
+    assert [cafe.outcome(each) for each in made] == ["pending: capped", "sent"]

@@ -1,5 +1,7 @@
 """What was answered at the fence of the messages before: it stands while nobody has written, and not one moment longer."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import insert, update
 
@@ -136,13 +138,22 @@ def test_a_hand_over_counts_for_the_guests_and_the_inboxes_other_messages(cafe, 
     assert [cafe.outcome(each) for each in made[4:6]] == ["pending: capped", "pending: capped"]
 
 
-def test_a_hand_over_counts_for_the_guests_message_to_another_inbox(cafe, home):
+@pytest.mark.parametrize("between", [0, 3], ids=["at one fence", "at the next"])
+def test_a_hand_over_counts_for_the_guests_message_to_another_inbox(cafe, home, between):
     """As where the address was changed between two rules."""
     guest = cafe.guest()
-    made = [cafe.message(each) for each in (guest, cafe.guest(), cafe.guest(), cafe.guest())]
+    made = [cafe.message(each) for each in (guest, *(cafe.guest() for _ in range(between)))]
     made.append(cafe.message(guest, endpoint_id=cafe.endpoint("email", "new@example.com")))
     sent(cafe, home, Post())
-    assert [cafe.outcome(each) for each in made] == [*["sent"] * 4, "pending: capped"]
+    assert [cafe.outcome(each) for each in made] == [*["sent"] * (1 + between), "pending: capped"]
+
+
+def test_what_is_too_late_at_its_fence_stays(cafe, home):
+    made = [cafe.message(expires_at=NOW + timedelta(seconds=seconds)) for seconds in (60, 60, 60, 5, 60)]
+    clock, post = Clock(), Post()
+    post.before_fence = in_turn(nothing, lambda: clock.sleep(9))
+    sent(cafe, home, post, clock)
+    assert [cafe.outcome(each) for each in made] == ["sent", "sent", "sent", "expired: late", "sent"]
 
 
 def test_a_weeks_cap_counts_what_left_at_the_fence_before(cafe, home):

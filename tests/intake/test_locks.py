@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import BigInteger, cast, column, func, insert, null, select, table
 
 from engine.database.consent import block_reason, lock_endpoint, record_consent
-from engine.database.facts import recompute
+from engine.database.facts import rebuild, recompute
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import consents, customers, endpoints, orders, points
 from engine.language.compliance import ImpliedTerms
@@ -142,3 +142,15 @@ def test_facts_that_an_import_is_writing_are_made_anew_of_what_it_wrote(beside: 
     step.result(20)
     facts = home.facts("1")
     assert (facts["orders"], facts["points"]) == (1, 50)
+
+
+def test_an_import_that_begins_while_all_facts_are_made_anew_is_in_them(beside: Beside):
+    home = beside.home
+    with home.db.begin() as conn:
+        rebuild(conn, home.now)
+        importing = beside.start(
+            lambda: home.take(csv("order_id,customer_id,ordered_at,total", "1,1,2026-03-01 10:00,5"))
+        )
+        assert beside.waits(importing)
+    assert importing.result(20).new == 1
+    assert home.facts("1")["orders"] == 1
