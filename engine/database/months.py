@@ -133,7 +133,7 @@ def partitions(conn: Connection, name: str = "dispatches") -> list[int]:
     return sorted(int(each.rpartition("_")[2]) for each in found if not each.endswith("_default"))
 
 
-def waiting_months(conn: Connection, *, age: float) -> list[int] | None:
+def waiting_months(conn: Connection, *, age: float) -> tuple[int, ...] | None:
     """Give the months in which something is pending, as this connection saw it at most ``age`` seconds ago.
 
     None on SQLite, where it makes no difference. To plan a claim over two years of partitions takes PostgreSQL fifty
@@ -141,7 +141,7 @@ def waiting_months(conn: Connection, *, age: float) -> list[int] | None:
     """
     if conn.dialect.name != "postgresql":
         return None
-    then, months = conn.info.get(_WAITING, (0.0, []))
+    then, months = conn.info.get(_WAITING, (0.0, ()))
     if time.monotonic() - then > age or not months:
         d = _outbox.c
         each = [
@@ -151,9 +151,9 @@ def waiting_months(conn: Connection, *, age: float) -> list[int] | None:
             for month in partitions(conn)
         ]
         astray = select(_default_outbox.c.month).where(_default_outbox.c.state == _PENDING).distinct()
-        then, months = time.monotonic(), sorted(conn.scalars(union(*each, astray)))
+        then, months = time.monotonic(), tuple(sorted(conn.scalars(union(*each, astray))))
         conn.info[_WAITING] = (then, months)
-    return list(months)
+    return tuple(months)
 
 
 def may_make(conn: Connection) -> bool:

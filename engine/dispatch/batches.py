@@ -32,7 +32,6 @@ from engine.dispatch.groups import GroupFence, Ready
 from engine.dispatch.handing import write_down
 from engine.dispatch.mime import MessageError
 from engine.dispatch.outcomes import is_plain
-from engine.dispatch.plain import plainly
 from engine.dispatch.render import RenderError
 from engine.dispatch.settling import give_back, settle, shut
 from engine.dispatch.standing import PORTION, Standing
@@ -106,10 +105,10 @@ def _grouping(desk: Desk, channel: str) -> Grouping | None:
 def deliver(desk: Desk, lane: Lane, alone: Callable[[Claim], None]) -> None:
     """Take a lane's messages through all stages. ``alone`` does it with one, where that is the only way."""
     for begin in range(0, len(lane.claims), PORTION):
-        portion = lane.claims[begin : begin + PORTION]
+        portion, standing = lane.claims[begin : begin + PORTION], Standing()
         try:
             with desk.begin() as conn:
-                prepared = _prepare(conn, desk, portion, lane)
+                prepared = _prepare(conn, desk, portion, lane, standing)
         except SQLAlchemyError:
             raise
         except Exception:  # noqa: BLE001 (one of them has a fault in it: taken alone, it shows which)
@@ -117,27 +116,31 @@ def deliver(desk: Desk, lane: Lane, alone: Callable[[Claim], None]) -> None:
                 alone(each)
             continue
         _done(desk, len(portion) - len(prepared))
-        _send(desk, lane, prepared)
+        _send(desk, lane, prepared, standing)
 
 
-def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane) -> list[Prepared]:
-    """Ask for each whether it may go now, and read the values of those that may: all in one transaction."""
+def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane, standing: Standing) -> list[Prepared]:
+    """Ask for each whether it may go now, and read the values of those that may: all in one transaction.
+
+    ``standing`` is told what was asked: where this has written nothing that the fence goes by, the answers stand.
+    """
     at = desk.now()
     held = leases.begin(conn, portion, at, together=True)
     if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, at, alert=False) is not None:
         give_back(conn, desk, held)
         return []
-    days = plainly(conn, held, desk.policy, at, carrier=lane.carrier).days
-    going = []
+    days = standing.of_all(conn, held, desk.policy, at, carrier=lane.carrier)
+    going, settled = [], False
     for claim in held:
         verdict = Verdict("handoff") if claim.id in days else _verdict(conn, desk, claim, at)
         if verdict.passed:
             going.append((desk.policy.rule(conn, claim.version_id), claim))
         else:
             settle(conn, desk, [claim], verdict)
+            settled = True
     if not going:
         return []
-    coupons.begin_days(conn, [claim for _, claim in going], at, desk.policy.day_starts)
+    begun = coupons.begin_days(conn, [claim for _, claim in going], at, desk.policy.day_starts)
     try:
         drafts = desk.composer.read_all(conn, going, at)
     except CannotSendError as error:
@@ -149,9 +152,13 @@ def _prepare(conn: Connection, desk: Desk, portion: Sequence[Claim], lane: Lane)
     for (_, claim), draft in zip(going, drafts, strict=True):
         if isinstance(draft, NoRecipientError):
             settle(conn, desk, [claim], Verdict("dead", "no_recipient"))
+            settled = True
         else:
             prepared.append((claim, draft))
     _keep_values(conn, prepared, at)
+    if not (settled or begun):
+        standing.written(conn)
+    standing.coming.update((claim.id, claim) for claim, _ in prepared)
     return prepared
 
 
@@ -171,10 +178,9 @@ def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -
         conn.execute(kept, rows)
 
 
-def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared]) -> None:
+def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standing) -> None:
     """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
     left, ready = deque(prepared), list[Ready]()
-    standing = Standing({claim.id: claim for claim, _ in prepared})
     while left or ready:
         most = lane.connector.most
         while left and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead

@@ -6,14 +6,11 @@ process taken for dead) can make a send ``uncertain``, never double.
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -22,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Row,
+    Select,
     and_,
     bindparam,
     case,
@@ -38,6 +36,7 @@ from engine.database.sql import EpochSeconds, Id
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
+from engine.dispatch.holders import is_gone
 from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
 from engine.dispatch.states import INSIDE, move
 from engine.language.contacts import Channel
@@ -135,7 +134,13 @@ class Claim:
         return and_(is_month(dispatches.c.month, self.month), dispatches.c.id == self.id)
 
 
-def claimable(now: datetime, usable: Sequence[str], months: Sequence[int] | None = None) -> list[ColumnElement[bool]]:
+#: Where a claim has its zone.
+_ZONE: Final = [field.name for field in fields(Claim)].index("zone")
+
+
+def claimable(
+    now: datetime | ColumnElement[datetime], usable: Sequence[str], months: Sequence[int] | None = None
+) -> list[ColumnElement[bool]]:
     """SQL: what a worker may claim at ``now`` on one of the channels in ``usable``; of these months, or of all."""
     return [
         *_in(months),
@@ -158,24 +163,34 @@ def claim(
     """
     for months in _where_it_waits(conn):
         for names, most in health.shares(conn, usable, limit, now, rates):
-            free = conn.scalars(
-                select(dispatches.c.id)
-                .where(*claimable(now, names, months))
-                .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-                .limit(most)
-                .with_for_update(skip_locked=True, of=dispatches)
-            ).all()
+            free = conn.scalars(_free(tuple(names), months), {"now": now, "most": most}).all()
             if free:
                 health.take(conn, names, len(free), now, rates)
                 return _take(conn, free, months, now=now, holder=holder)
     return []
 
 
+#: Written anew, what is claimable takes longer than to be looked for.
+_made_once = lru_cache(maxsize=64)
+
+
+@_made_once
+def _free(usable: tuple[str, ...], months: tuple[int, ...] | None) -> Select[Any]:
+    return _due(usable, months).limit(bindparam("most")).with_for_update(skip_locked=True, of=dispatches)
+
+
+@_made_once
+def _due(usable: tuple[str, ...], months: tuple[int, ...] | None) -> Select[Any]:
+    """SQL: the ids of what may be claimed at ``now``, in the order in which it is claimed."""
+    now, d = bindparam("now", type_=EpochSeconds), dispatches.c
+    return select(d.id).where(*claimable(now, usable, months)).order_by(d.due_at, d.priority, d.id)
+
+
 def _in(months: Sequence[int] | None) -> list[ColumnElement[bool]]:
     return [] if months is None else [is_month(dispatches.c.month, *months)]
 
 
-def _where_it_waits(conn: Connection) -> Iterator[Sequence[int] | None]:
+def _where_it_waits(conn: Connection) -> Iterator[tuple[int, ...] | None]:
     """Give the months to look into: those of a moment ago, and where that finds nothing those of now."""
     lately = waiting_months(conn, age=30)
     yield lately
@@ -201,19 +216,20 @@ def claim_steps(conn: Connection, *, now: datetime, holder: str, limit: int) -> 
 
 
 def _claim_steps(
-    conn: Connection, months: Sequence[int] | None, *, now: datetime, holder: str, limit: int
+    conn: Connection, months: tuple[int, ...] | None, *, now: datetime, holder: str, limit: int
 ) -> list[Claim]:
-    order = (dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-    due = select(dispatches.c.id, dispatches.c.customer_id).where(*claimable(now, INSIDE, months)).order_by(*order)
-    found = conn.execute(due.limit(limit)).all()
+    found = conn.execute(_first_steps(months), {"now": now, "most": limit}).all()
     if not found:
         return []
     lock_customers(conn, sorted({row.customer_id for row in found}))
-    still = select(dispatches.c.id).where(
-        *claimable(now, INSIDE, months), dispatches.c.id.in_([row.id for row in found])
-    )
-    free = conn.scalars(still.order_by(*order).with_for_update(skip_locked=True, of=dispatches)).all()
+    still = _due(INSIDE, months).where(dispatches.c.id.in_([row.id for row in found]))
+    free = conn.scalars(still.with_for_update(skip_locked=True, of=dispatches), {"now": now}).all()
     return _take(conn, free, months, now=now, holder=holder)
+
+
+@_made_once
+def _first_steps(months: tuple[int, ...] | None) -> Select[Any]:
+    return _due(INSIDE, months).add_columns(dispatches.c.customer_id).limit(bindparam("most"))
 
 
 def lock_customers(conn: Connection, customer_ids: Sequence[int], *, wait: bool = True) -> Collection[int]:
@@ -252,15 +268,15 @@ def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grou
     return []
 
 
-def _first_alert(conn: Connection, now: datetime, months: Sequence[int] | None) -> Row[*tuple[Any, ...]] | None:
+def _first_alert(conn: Connection, now: datetime, months: tuple[int, ...] | None) -> Row[*tuple[Any, ...]] | None:
+    return conn.execute(_alerts(months), {"now": now}).one_or_none()
+
+
+@_made_once
+def _alerts(months: tuple[int, ...] | None) -> Select[Any]:
     d, m = dispatches.c, matches.c
-    return conn.execute(
-        select(d.id, d.month, m.run_id, m.version_id, m.store_id, d.step)
-        .join(matches, matches.c.id == dispatches.c.match_id)
-        .where(*claimable(now, ["alert"], months))
-        .order_by(dispatches.c.due_at, dispatches.c.priority, dispatches.c.id)
-        .limit(1)
-    ).one_or_none()
+    first = _due(("alert",), months).join(matches, m.id == d.match_id).limit(1)
+    return first.add_columns(d.month, m.run_id, m.version_id, m.store_id, d.step)
 
 
 def _take(
@@ -287,23 +303,32 @@ def _take(
 
 def read_claims(conn: Connection, ids: Sequence[int], months: Sequence[int] | None = None) -> list[Claim]:
     """Read the dispatches as claims, in the order in which they are worked on."""
+    rows = conn.execute(_claims(None if months is None else tuple(months)), {"ids": ids})
+    return [Claim(*_fields(list(row))) for row in rows]
+
+
+def _fields(row: list[Any]) -> list[Any]:
+    row[_ZONE] = ZoneInfo(row[_ZONE])
+    return row
+
+
+@_made_once
+def _claims(months: tuple[int, ...] | None) -> Select[Any]:
     d, m = dispatches.c, matches.c
-    rows = conn.execute(
-        select(
-            d.id, d.month, d.lease_token.label("token"), d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id,
-            d.step, d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
-            m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id, d.part, rules.c.rule,
-            _ENDPOINT.label("endpoint_hash"), customers.c.source, customers.c.external_id,
-            zones.c.name.label("zone"), _COUNTRY.label("country"), d.rescues,
+    return (
+        select(  # as the fields of a claim stand
+            d.id, d.month, d.lease_token, d.match_id, d.rule_id, m.run_id, m.version_id, d.customer_id, d.step,
+            d.channel, d.purpose, d.endpoint_id, d.content_id, d.due_at, d.expires_at, d.attempts, m.matched_at,
+            m.store_id, m.order_id, m.rating_id, m.event_id, m.friend_id, d.part, rules.c.rule, _ENDPOINT,
+            customers.c.source, customers.c.external_id, zones.c.name, _COUNTRY, d.rescues,
         )
         .join(matches, m.id == d.match_id)
         .join(customers, customers.c.id == d.customer_id)
         .join(rules, rules.c.id == d.rule_id)
         .join(zones, zones.c.id == customers.c.zone_id)
-        .where(*_in(months), d.id.in_(ids))
+        .where(*_in(months), d.id.in_(bindparam("ids", expanding=True, type_=Id)))
         .order_by(d.due_at, d.priority, d.id)
     )  # fmt: skip
-    return [Claim(**{**row._mapping, "zone": ZoneInfo(row.zone)}) for row in rows]  # noqa: SLF001 (public, by a tuple's habit)
 
 
 def begin(conn: Connection, held: Sequence[Claim], now: datetime, *, together: bool = False) -> list[Claim]:
@@ -327,11 +352,6 @@ def begin(conn: Connection, held: Sequence[Claim], now: datetime, *, together: b
 # The abandoned.
 
 
-def this_worker() -> str:
-    """Name this process for its leases: ``host:pid:start``."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
 def rescue(conn: Connection, now: datetime) -> dict[str, int]:
     """Free what was abandoned: leases that ran out, and at once those of processes of this machine that are gone.
 
@@ -343,7 +363,7 @@ def rescue(conn: Connection, now: datetime) -> dict[str, int]:
         .where(dispatches.c.state.in_(("claimed", "handoff")), dispatches.c.lease_holder.is_not(None))
         .distinct()
     )
-    gone = [holder for holder in holders if _is_gone(holder)]
+    gone = [holder for holder in holders if is_gone(holder)]
     abandoned = or_(
         dispatches.c.leased_until.is_(None), dispatches.c.leased_until <= now, dispatches.c.lease_holder.in_(gone)
     )
@@ -364,33 +384,3 @@ def lay_down(conn: Connection, holder: str, now: datetime) -> dict[str, int]:
     freed = move(conn, "claimed", "pending", mine, **common)
     uncertain = move(conn, "handoff", "uncertain", mine, **common)
     return {"pending": len(freed), "uncertain": len(uncertain)}
-
-
-def _is_gone(holder: str) -> bool:
-    host, _, rest = holder.partition(":")
-    number, _, start = rest.partition(":")
-    if host != socket.gethostname() or not number.isdigit():
-        return False
-    return _started(int(number)) != start
-
-
-def _started(pid: int) -> str:
-    """Tell when a process of this machine began, as a word that no later one of the same number has.
-
-    Empty when there is no such process. Where the system does not tell (Windows) every process counts as alive, with
-    the word ``unknown``, and the lease has to run out.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-    else:
-        return "" if fields[0] in "ZX" else f"{fields[19]}-{boot}"
-    if os.name != "posix":
-        return "unknown"
-    told = subprocess.run(  # noqa: S603 (a fixed command and a number)
-        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return "-".join(told.stdout.replace(":", ".").split())

@@ -99,8 +99,11 @@ def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tup
     return found
 
 
-def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_starts: time) -> None:
-    """Count coupons' days from the first message that shows them: a cap may have kept that in since the draw."""
+def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_starts: time) -> int:
+    """Count coupons' days from the first message that shows them: a cap may have kept that in since the draw.
+
+    Gives how many of them now end at another moment.
+    """
     shown: dict[int, list[Any]] = {}
     for coupon in conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}):
         shown.setdefault(coupon.match_id, []).append(coupon)
@@ -112,6 +115,7 @@ def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_star
                 begun[coupon.id] = until
     for number in sorted(begun):  # two workers with messages of the same matches wait for each other, and never both
         conn.execute(update(coupons).where(coupons.c.id == number).values(valid_until=begun[number]))
+    return len(begun)
 
 
 def valid_until(terms: Mapping[str, Any], at: datetime, zone: ZoneInfo, day_starts: time) -> datetime | None:

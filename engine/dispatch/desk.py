@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Engine
 
 from connectors.base import Message, Outcome
 from engine.dispatch.channels import Carriers, Channels, Transport
-from engine.dispatch.claims import Claim, this_worker
+from engine.dispatch.claims import Claim
 from engine.dispatch.drafting import Draft, Drafts, NoRecipientError
 from engine.dispatch.fence import Policy
 from engine.dispatch.health import Rates
+from engine.dispatch.holders import this_worker
 from engine.dispatch.instance import Surroundings, bear_witness, recognise, surroundings
 from engine.dispatch.journal import Journal, Record
 from engine.dispatch.journeys import Journeys, policy_of

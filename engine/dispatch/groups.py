@@ -93,7 +93,7 @@ def pass_together(
     write_trail(conn, trail)
     verdicts |= {number: Verdict("handoff", day=day) for number, day in plain.days.items()}
     if len(plain.days) == len(ready) and plain.calm:
-        standing.handed_over(conn)
+        standing.written(conn)
     else:
         standing.forget()
     for each in ready:

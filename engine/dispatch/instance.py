@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, insert, or_, select, update
 
 from engine.database.engines import reading
 from engine.database.places import is_same_machine, is_same_place, place_of
-from engine.database.sql import upsert
+from engine.database.sql import Id, upsert
 from engine.database.tables import audit, dispatches, instance
 from engine.dispatch import journal
 from engine.dispatch.journal import Record
@@ -33,6 +33,15 @@ LOOKED_AT: Final = 64
 CURE: Final = "regulars restore --reconcile"
 #: The trail's word for a record of the journal that a person has settled: see ``reconcile.py``.
 SETTLED: Final = "reconciled"
+
+#: What it was called before. Such a row is of no dispatch: by that the trail is not read as a whole.
+_BEFORE: Final = select(audit.c.before).where(
+    audit.c.dispatch_id.is_(None), audit.c.action == "reconcile", audit.c.before.is_not(None)
+)
+_FENCE = and_(audit.c.action == "move", audit.c.before == "claimed", audit.c.after == "handoff")
+_KNOWN: Final = select(audit.c.dispatch_id, audit.c.token).where(
+    audit.c.dispatch_id.in_(bindparam("ids", expanding=True, type_=Id)), or_(_FENCE, audit.c.action == SETTLED)
+)
 
 _SAID: Final[dict[Why, str]] = {
     "copied": (
@@ -184,12 +193,7 @@ def is_copy(conn: Connection, around: Surroundings) -> bool:
 def known_pairs(conn: Connection, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
     """Give those of (dispatch id, lease token) whose hand-over the trail has, or that a person has settled."""
     wanted = set(pairs)
-    fence = and_(audit.c.action == "move", audit.c.before == "claimed", audit.c.after == "handoff")
-    rows = conn.execute(
-        select(audit.c.dispatch_id, audit.c.token)
-        .where(audit.c.dispatch_id.in_({number for number, _ in wanted}))
-        .where(or_(fence, audit.c.action == SETTLED))
-    )
+    rows = conn.execute(_KNOWN, {"ids": sorted({number for number, _ in wanted})})
     return {(row.dispatch_id, row.token) for row in rows} & wanted
 
 
@@ -213,8 +217,7 @@ def family(conn: Connection) -> set[str]:
 
 def lineage(conn: Connection) -> set[str]:
     """Give what ``family`` gives, and nothing for a database that has no identity yet; writes nothing."""
-    before = conn.scalars(select(audit.c.before).where(audit.c.action == "reconcile", audit.c.before.is_not(None)))
-    return {*map(str, conn.scalars(select(instance.c.identity))), *map(str, before)}
+    return {*map(str, conn.scalars(select(instance.c.identity))), *map(str, conn.scalars(_BEFORE))}
 
 
 def _stop(conn: Connection, why: Why, now: datetime) -> None:

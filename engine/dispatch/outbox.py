@@ -71,7 +71,7 @@ def stopped() -> ColumnElement[bool]:
     return exists().where(switch.c.id == 1, switch.c.stopped_at.is_not(None))
 
 
-def channel_shut(now: datetime) -> ColumnElement[bool]:
+def channel_shut(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """SQL: the channel of the dispatch waits for a person, or its breaker is open at ``now``."""
     return exists().where(
         channels.c.channel == dispatches.c.channel,

@@ -1,9 +1,10 @@
 """What was answered at a fence of the messages that come after, as long as it must be the same answer.
 
-Messages of one portion come to the fence group after group, and each is asked there, in the transaction of its own
-hand-over, with everybody else kept from writing. Where the database can tell that nothing was written since the last
-of these transactions but plain hand-overs and yeses of this worker, and the second is the same, the question, the rows
-and so the answer are the same too: it is not asked again. What a hand-over itself changes is what caps and journeys of
+Messages of one portion are asked about together when they are prepared. Then they come to the fence group after group,
+and each is asked there, in the transaction of its own hand-over, with everybody else kept from writing. Where the
+database can tell that nothing was written since the last of these transactions but leases, values, plain hand-overs and
+yeses of this worker, and the second is the same, the question, the rows and so the answer are the same too: it is not
+asked again. What a hand-over itself changes is what caps and journeys of
 the same guest and the same inbox go by: of their messages one is in the answer, and the others are asked alone.
 """
 
@@ -22,7 +23,7 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy
 from engine.dispatch.plain import Plain, may_go, plainly, with_room
 
-#: So many are prepared at once, and asked about at the first fence: what a statement costs beside its rows is then
+#: So many are prepared at once, and asked about: what a statement costs beside its rows is then
 #: little, and their values are fresh.
 PORTION: Final = 100
 
@@ -35,8 +36,19 @@ class Standing:
     _answer: Plain = field(default_factory=Plain, repr=False)  #: of those that were asked together
     _asked: set[int] = field(default_factory=set, repr=False)  #: the ids of all that were to be asked about
     _second: int = -1  #: when they were asked
-    _served: int = PORTION // 2  #: of so many was the last answer of use
+    _served: int = 0  #: of so many was the last answer of use at the fence
     _state: State | None = None  #: of the database, then or after the last plain hand-over
+
+    def of_all(
+        self, conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, carrier: str
+    ) -> dict[int, int]:
+        """Ask of a whole portion, before its messages are made; give those that plainly may go, with the guests' days.
+
+        The transaction must keep all others from writing.
+        """
+        plain = self.plainly(conn, claims, policy, at, carrier=carrier, segments=[1] * len(claims))
+        self._served = 0  # nothing has been at the fence
+        return plain.days
 
     def plainly(
         self,
@@ -64,8 +76,11 @@ class Standing:
         days = {each.id: self._answer.days[each.id] for each in claims if each.id in self._answer.days}
         return with_room(conn, replace(self._answer, days=days), claims, policy, at, segments)
 
-    def handed_over(self, conn: Connection) -> None:
-        """Note that nothing but plain hand-overs and yeses was written since ``plainly``, and nothing will be."""
+    def written(self, conn: Connection) -> None:
+        """Note that what was written since ``plainly``, and all that will be, is nothing that an answer goes by.
+
+        Plain hand-overs and yeses are not, nor are leases, and the values of messages.
+        """
         self._state = state_of(conn)
 
     def forget(self) -> None:

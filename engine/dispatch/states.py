@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     Integer,
     Row,
-    Update,
     and_,
     bindparam,
     exists,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 )
 
 from engine.database.months import is_month
+from engine.database.ready import Ready
 from engine.database.sql import json_text, written_out
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
@@ -223,7 +223,7 @@ def move_each(
             for one in each
             if one["month"] == month
         ]
-        if conn.execute(_each(before, after, names, month), rows).rowcount != len(rows):
+        if _each(before, after, names, month).run(conn, rows) != len(rows):
             raise OvertakenError
     moved = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
     its = [{"dispatch_id": one["id"], "month": one["month"], "token": one["token"]} for one in each]
@@ -239,14 +239,15 @@ def move_each(
 def write_trail(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of the trail that ``move_each`` left to its caller, in the same transaction."""
     if rows:
-        conn.execute(_TRAIL, rows)
+        _TRAIL.run(conn, rows)
 
 
-_TRAIL = insert(audit)
+_OF_THE_TRAIL = ("at", "actor", "who", "action", "before", "after", "subject", "dispatch_id", "month", "token")
+_TRAIL = Ready(insert(audit), _OF_THE_TRAIL)
 
 
 @cache
-def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Update:
+def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Ready:
     """SQL: the move of one of several, made once."""
     d = dispatches.c
     changes: dict[str, Any] = {name: bindparam(f"its_{name}", type_=d[name].type) for name in names}
@@ -258,7 +259,7 @@ def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Up
     its_month = d.month == written_out(month)  # ``is_month`` is for one execution at a time
     itself = (its_month, d.id == bindparam("its_id", type_=d.id.type))
     mine = (*itself, d.lease_token == bindparam("its_token", type_=Integer))
-    return update(dispatches).where(*mine, d.state == before).values(changes)
+    return Ready(update(dispatches).where(*mine, d.state == before).values(changes))
 
 
 def _counted_until_now(

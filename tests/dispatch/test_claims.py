@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from engine.dispatch.claims import begin, claim, claim_alerts, rescue, this_worker
+from engine.dispatch.claims import begin, claim, claim_alerts, rescue
+from engine.dispatch.holders import this_worker
 
 from .world import NOW
 
@@ -30,7 +31,7 @@ def rescued(cafe, now=NOW):
 def gone():
     """The name of a worker whose process has ended: its number may well be in use again."""
     told = subprocess.run(
-        [sys.executable, "-c", "from engine.dispatch.claims import this_worker; print(this_worker())"],
+        [sys.executable, "-c", "from engine.dispatch.holders import this_worker; print(this_worker())"],
         capture_output=True,
         text=True,
         check=True,

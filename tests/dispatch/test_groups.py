@@ -10,10 +10,11 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.base import BEHIND, Outcome
 from engine.database.tables import audit, channels, customers, payloads
-from engine.dispatch import batches, groups
+from engine.dispatch import groups
 from engine.dispatch.history import check
 from engine.dispatch.journal import JournalError, records
 from engine.dispatch.stages import send_due
+from engine.dispatch.standing import Standing
 
 from .test_lost_answers import lose
 from .world import NOW, Clock, Sink, a_desk, a_home
@@ -226,7 +227,7 @@ def test_answers_that_wait_are_written_down_where_a_question_to_the_database_end
 
 def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, clock, monkeypatch):
     made, post = waiting(cafe, 3), Post()
-    monkeypatch.setattr(batches, "plainly", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(Standing, "of_all", lambda *_, **__: 1 // 0)
     send_due(a_desk(cafe, home, clock, email=post))
     assert [cafe.state(each) for each in made] == ["sent"] * 3
     assert (post.groups, post.asked) == ([], 3)
