@@ -71,6 +71,14 @@ class Back:
             )
         return told
 
+    def brief(self) -> str:
+        """Say in one line what came back, for the report of a run; nothing where nothing did."""
+        counts = self.returns.counts
+        parts = [f"{counts[kind]:,} {word}" for kind, word in _BRIEF.items() if counts[kind]]
+        if self.returns.to_read:
+            parts.append(f"{self.returns.to_read:,} of these for you to read")
+        return f"Came back: {', '.join(parts)}." if parts else ""
+
 
 def taken_in(
     session: Session, at: datetime, *, maildir: Path | None, mbox: Path | None, shape: str
@@ -99,11 +107,10 @@ def taken_in(
     return page.text, [*back.own_fault, *back.problems], NOT_NOW if back.problems else FINE
 
 
-def at_a_run(session: Session, at: datetime) -> Back:
-    """Take in what came back, where the config says where; a mailbox that cannot be read stops nothing."""
-    back, settings = Back(), session.home.config.email.bounces
-    if settings is not None and settings.read:
-        _read(session, settings, at, back)
+def at_a_run(session: Session, settings: BouncesConfig, at: datetime) -> Back:
+    """Take in what came back; a mailbox that cannot be read stops nothing."""
+    back = Back()
+    _read(session, settings, at, back)
     return back
 
 
@@ -132,15 +139,6 @@ def _mailbox(settings: BouncesConfig) -> Mailbox:
     imap = settings.imap
     assert imap is not None, "asked to read nowhere"
     return ImapMailbox(imap.host, imap.port, imap.tls, imap.user, imap.password.reveal(), imap.folder)
-
-
-def brief(returns: Returns) -> str:
-    """Say in one line what came back, for the report of a run; nothing where nothing did."""
-    counts = returns.counts
-    parts = [f"{counts[kind]:,} {word}" for kind, word in _BRIEF.items() if counts[kind]]
-    if returns.to_read:
-        parts.append(f"{returns.to_read:,} of these for you to read")
-    return f"Came back: {', '.join(parts)}." if parts else ""
 
 
 def _report(page: Page, returns: Returns) -> None:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
 from engine.console import ledger
-from engine.console.bouncing import Back, at_a_run, brief
 from engine.console.brakes import closed, silent, stopped
 from engine.console.cost import Costs, cost_report
 from engine.console.crew import Crew
@@ -39,6 +38,9 @@ from engine.language.phrases import Phrase, phrase, said
 from engine.language.problems import ProblemsError, errors, to_text
 from engine.language.times import business_day, start_of
 from engine.vocabulary.home import load_home
+
+if TYPE_CHECKING:
+    from engine.console.bouncing import Back
 
 Progress = Callable[[int], None]
 #: So long does a run stay where only a rate keeps messages back; then the next one, in a quarter of an hour, goes on.
@@ -81,7 +83,7 @@ class Ran:
     given_up: GivenUp = field(default=GivenUp())
     silent: Sequence[str] = ()  #: the servers that do not answer, a sentence each
     halted: str = ""  #: why nothing may leave for now, a sentence
-    back: Back = field(default_factory=Back)  #: the mail that came back
+    back: Back | None = None  #: the mail that came back; None: the config does not say where it lies
 
     @property
     def failed(self) -> bool:
@@ -102,7 +104,8 @@ class Ran:
                 raise rule.bug
         if self.halted:
             return NOT_NOW
-        return WRONG if self.failed else NOT_NOW if self.silent or self.back.problems else FINE
+        unread = self.back is not None and self.back.problems
+        return WRONG if self.failed else NOT_NOW if self.silent or unread else FINE
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -123,7 +126,7 @@ class Ran:
             if self.costs is not None:
                 cost_report(page, self.costs)
         else:
-            if said_back := brief(self.back.returns):
+            if self.back is not None and (said_back := self.back.brief()):
                 page.line(said_back)
             run_report(page, home, self.result)
             sent_report(page, self.sent, inside=0 if self.summary is None else self.summary.inside)
@@ -136,7 +139,8 @@ class Ran:
         stopped += [self.halted] if self.halted else []
         stopped += [*self.closed, *self.silent]
         stopped += self.summary.problems if self.summary is not None else []
-        stopped += [*self.given_up.sentences, *self.back.own_fault, *self.back.problems]
+        stopped += self.given_up.sentences
+        stopped += [] if self.back is None else [*self.back.own_fault, *self.back.problems]
         problems, language = errors(self.session.home.problems), self.session.language
         text = "".join(f"{sentence}\n" for sentence in stopped)
         if problems:
@@ -201,7 +205,7 @@ def live(
             with ledger.sole_run(session):
                 ledger.make_ready(session, at, since)
                 # Before anything is sent: who wants no more, or whose address is gone, gets nothing of this run.
-                back = Back() if rehearsal else at_a_run(session, at)
+                back = None if rehearsal else _came_back(session, at)
                 imports = take_inbox(session, at)
                 ledger.tell_planner(session, imports)
                 watch = None if rehearsal else Watch(session.uptime())
@@ -217,6 +221,16 @@ def live(
         ledger.forget_old(session, clock())
     ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
     return _with_what_waits(ran, since, clock())
+
+
+def _came_back(session: Session, at: datetime) -> Back | None:
+    """Take in what came back, where the config says where; what reads it takes a moment to be loaded."""
+    settings = session.home.config.email.bounces
+    if settings is None or not settings.read:
+        return None
+    from engine.console.bouncing import at_a_run
+
+    return at_a_run(session, settings, at)
 
 
 def _with_what_waits(ran: Ran, since: datetime, now: datetime) -> Ran:

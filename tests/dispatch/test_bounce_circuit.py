@@ -239,7 +239,7 @@ def test_what_is_interrupted_is_read_again_and_lost_nowhere(post: Post, monkeypa
     box = Breaking(list(raws))
     monkeypatch.setattr(bouncing, "_mailbox", lambda _settings: box)
     with opened(post.home.root, {}, lambda: NOW) as session:
-        back = bouncing.at_a_run(session, NOW)
+        back = bouncing.at_a_run(session, session.home.config.email.bounces, NOW)
     assert (back.returns.counts["hard"], back.problems) == (
         when + 1,
         ["The mail that came back was not read to its end. The line broke."],
