@@ -298,6 +298,21 @@ def test_a_channel_that_is_shut_meanwhile_lets_no_other_group_begin(cafe, home, 
     assert [cafe.row(each).rescues for each in made] == [0] * 6
 
 
+@pytest.mark.parametrize(
+    ("noted", "after"),
+    [({"failures": 3}, (0, 0, None)), ({"refusals": 3}, (0, 0, None)), ({"rate": 30}, (0, 0, 34))],
+    ids=["failures", "refusals", "a rate"],
+)
+def test_a_yes_to_a_group_ends_what_is_noted_against_its_channel(cafe, home, clock, noted, after):
+    with cafe.db.begin() as conn:
+        conn.execute(channels.insert().values(channel="email", rated_at=NOW - timedelta(hours=1), **noted))
+    made = waiting(cafe, 4)
+    send_due(a_desk(cafe, home, clock, email=Post()))
+    assert [cafe.state(each) for each in made] == ["sent"] * 4
+    with cafe.db.begin() as conn:
+        assert conn.execute(select(channels.c.failures, channels.c.refusals, channels.c.rate)).one() == after
+
+
 def test_a_yes_of_the_same_group_does_not_open_what_a_refusal_has_shut(cafe, home, clock):
     made = waiting(cafe, 6)
     post = Post(becomes={"guest1": Outcome("no", "550 5.7.1", channel="breaker")})

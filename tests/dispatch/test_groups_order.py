@@ -141,3 +141,12 @@ def test_a_weeks_cap_counts_seven_days_of_who_goes_in_a_group_too(cafe, home, cl
         made.append(cafe.message(guest))
     send_due(a_desk(cafe, home, clock, email=Post()))
     assert [cafe.outcome(each) for each in made] == ["pending: capped", "sent"]
+
+
+def test_what_a_guest_had_at_another_inbox_counts_in_a_group_too(cafe, home, clock):
+    guest = cafe.guest()
+    had = {"state": "sent", "handed_at": NOW, "handed_day": NOW.date().toordinal()}
+    cafe.message(guest, endpoint_id=cafe.endpoint("email", "old@example.com"), **had)
+    made = [cafe.message(each) for each in (guest, cafe.guest())]
+    send_due(a_desk(cafe, home, clock, email=Post()))
+    assert [cafe.outcome(each) for each in made] == ["pending: capped", "sent"]

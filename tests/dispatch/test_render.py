@@ -308,3 +308,9 @@ def test_the_check_of_templates_knows_exactly_our_names_and_filters(renderer):
     assert set(FILTERS) == set(filters())
     everything = "{% if " + " or ".join(f"({name} is defined and not false)" for name in NAMES) + " %}ok{% endif %}"
     assert sms(renderer, everything) == "ok"
+
+
+def test_a_value_that_is_passed_on_whole_has_the_forms_of_all_its_fields(renderer):
+    plain = sms(renderer, "{{ coupon.code }} {{ coupon.minimum_spend }} {{ coupon.valid_until }}")
+    passed_on = "{{ coupon.code }} {% set card = coupon %}{{ card.minimum_spend }} {{ card.valid_until }}"
+    assert sms(renderer, passed_on) == plain

@@ -320,6 +320,17 @@ def test_what_no_rule_asks_about_any_more_is_dropped(quiet: tuple[Cafe, int]) ->
     assert cafe.rows(touched) == []
 
 
+def test_what_was_written_since_the_last_run_is_not_dropped_with_what_is_older(quiet: tuple[Cafe, int]) -> None:
+    cafe, guest = quiet
+    with cafe.db.begin() as conn:
+        recompute(conn, [guest], BEGIN)
+    assert daily(cafe, RULE, BEGIN + timedelta(days=2)) == set()
+    cafe.order(guest, BEGIN - timedelta(days=100))
+    with cafe.db.begin() as conn:
+        recompute(conn, [guest], BEGIN)
+    assert daily(cafe, RULE, BEGIN + timedelta(days=3)) == {guest}
+
+
 @pytest.mark.parametrize("days", [-12, 0.5, 60], ids=["long ago", "before the last run", "far ahead"])
 def test_a_run_at_another_time_takes_nothing_from_the_rules_that_it_does_not_ask(
     quiet: tuple[Cafe, int], days: float

@@ -131,18 +131,24 @@ def test_four_workers_send_everything_once_and_their_sums_are_added_up(db, witne
     assert len(pids) == 4
 
 
-@POSTGRES
-def test_a_killed_worker_is_told_and_its_messages_are_taken_up_at_once(db, witness, desk):
+def kills_one(witness, *, after):
+    """Kill one worker when more messages than that are accepted; gives a list in which its process then stands."""
     killed = []
     first = threading.Lock()  # the witness hears each connection in a thread of its own
 
     def kill(_):
         with first:
-            if not killed and sum(witness.accepted.values()) > 20:
+            if not killed and sum(witness.accepted.values()) > after:
                 killed.append(multiprocessing.active_children()[0].pid)
                 os.kill(killed[0], signal.SIGKILL)
 
     witness.seen = kill
+    return killed
+
+
+@POSTGRES
+def test_a_killed_worker_is_told_and_its_messages_are_taken_up_at_once(db, witness, desk):
+    killed = kills_one(witness, after=20)
     done = send_due(desk)
     witness.settled()
     states = held(db, witness)
@@ -216,17 +222,7 @@ def test_what_a_dead_worker_may_have_handed_over_is_counted(db, desk, monkeypatc
 
 @POSTGRES
 def test_a_killed_worker_does_not_lift_the_limit(db, witness, desk):
-    killed = []
-
-    first = threading.Lock()
-
-    def kill(_):
-        with first:
-            if not killed and sum(witness.accepted.values()) > 10:
-                killed.append(multiprocessing.active_children()[0].pid)
-                os.kill(killed[0], signal.SIGKILL)
-
-    witness.seen = kill
+    killed = kills_one(witness, after=10)
     send_due(desk, limit=61)
     desk.carriers.close()
     witness.settled()
