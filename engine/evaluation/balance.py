@@ -9,15 +9,20 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
+    String,
     bindparam,
     case,
+    cast,
     func,
     literal,
     not_,
+    null,
     or_,
     select,
+    union_all,
 )
 
 from engine.database.months import the_month
@@ -42,11 +47,12 @@ class Judged:
     count: int
 
 
-class Matched(NamedTuple):
-    """How many matches a rule has in a run, and how many of them have not their due number of dispatches."""
+class Counted(NamedTuple):
+    """How many matches a rule has in a run, how many of them have not their due number of dispatches, and those."""
 
-    number: int
+    matched: int
     uneven: int
+    queued: Mapping[str, int]  #: by state
 
 
 @dataclass(frozen=True)
@@ -70,29 +76,25 @@ class Balance:
         """Count the matches by verdict and reason, and by where their guests are."""
         return [Judged(*row) for row in self.conn.execute(_judged(), self._asked)]
 
-    def matched(self, steps: Sequence[Step]) -> Matched:
-        """Count the matches, and those among them that have another number of dispatches than their steps."""
+    def counted(self, steps: Sequence[Step]) -> Counted:
+        """Count the matches, those of them with another number of dispatches than their steps, and the dispatches."""
         branched = _branched(steps)
-        asked = _matched(_due(steps, branched)) if branched else _matched_plainly()
-        row = self.conn.execute(asked, {**self._asked_of_ledger, "parts": _always(steps)}).one()
-        return Matched(int(row.matched), int(row.uneven or 0))
+        asked = _counted(_due(steps, branched)) if branched else _counted_plainly()
+        rows = self.conn.execute(asked, {**self._asked_of_ledger, "parts": _always(steps)}).all()
+        (of_matches,) = (row for row in rows if row.state is None)
+        queued = {row.state: int(row.number) for row in rows if row is not of_matches}
+        return Counted(int(of_matches.number), int(of_matches.uneven or 0), dict(sorted(queued.items())))
 
-    def queued(self) -> dict[str, int]:
-        """Count the dispatches by state."""
-        return {state: int(count) for state, count in self.conn.execute(_queued(), self._asked_of_ledger)}
-
-    def holds(
-        self, matched: Matched, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]
-    ) -> bool:
+    def holds(self, counted: Counted, judged: Sequence[Judged], steps: Sequence[Step]) -> bool:
         """Check that each guest has one outcome with its reason, and each who is acted on every step of the own way.
 
         How many that are is worked out from the branches, as the rows were; so besides, no row is of another's branch.
         """
         return (
-            sum(each.count for each in judged) == matched.number
+            sum(each.count for each in judged) == counted.matched
             and all((each.verdict == "refused") == (each.reason is not None) for each in judged)
-            and not matched.uneven
-            and self._is_even(judged, queued, steps)
+            and not counted.uneven
+            and self._is_even(judged, counted.queued, steps)
         )
 
     def _is_even(self, judged: Sequence[Judged], queued: Mapping[str, int], steps: Sequence[Step]) -> bool:
@@ -132,26 +134,22 @@ def _judged() -> Select[Any]:
 
 
 @cache
-def _matched_plainly() -> Select[Any]:
-    return _matched(bindparam("parts", type_=Id))
+def _counted_plainly() -> CompoundSelect[Any]:
+    return _counted(bindparam("parts", type_=Id))
 
 
-def _matched(parts: ColumnElement[int]) -> Select[Any]:
-    """SQL: how many matches, and how many of them have not so many dispatches; who is not acted on has none."""
+def _counted(parts: ColumnElement[int]) -> CompoundSelect[Any]:
+    """SQL: how many matches, and how many of them have not so many dispatches; then the dispatches by their state.
+
+    Who is not acted on has none.
+    """
     rows = select(func.count()).where(_OF_MONTH, _D.match_id == _M.id).correlate(matches).scalar_subquery()
     due = case((_M.verdict == "act", parts), else_=0)
-    counted: tuple[ColumnElement[Any], ...] = (
-        func.count().label("matched"),
-        func.sum(case((rows != due, 1), else_=0)).label("uneven"),
-    )
-    return select(*counted).select_from(matches).where(*_OF_RULE)
-
-
-@cache
-def _queued() -> Select[Any]:
+    uneven = func.sum(case((rows != due, 1), else_=0))
+    found = select(cast(null(), String).label("state"), func.count().label("number"), uneven.label("uneven"))
     of_run = dispatches.join(matches, _M.id == _D.match_id)
-    counted = select(_D.state, func.count()).select_from(of_run).where(*_OF_RULE, _OF_MONTH)
-    return counted.group_by(_D.state).order_by(_D.state)
+    queued = select(_D.state, func.count(), literal(0)).select_from(of_run).where(*_OF_RULE, _OF_MONTH)
+    return union_all(found.select_from(matches).where(*_OF_RULE), queued.group_by(_D.state))
 
 
 def _owners(branched: Sequence[tuple[Step, ColumnElement[bool]]]) -> dict[int, ColumnElement[bool]]:

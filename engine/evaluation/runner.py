@@ -289,18 +289,18 @@ class _Evaluation:
         held = self._brake(conn, rule, row, counts["act"]) if counts["act"] else None
         if counts["act"]:
             self._queue(conn, rule, row, judged, held)
-        matched, queued = balance.matched(rule.steps), balance.queued()
+        counted = balance.counted(rule.steps)
         return RuleResult(
             rule=rule.id,
             path=rule.path,
             due=True,
-            matched=matched.number,
+            matched=counted.matched,
             act=counts["act"],
             control=counts["control"],
             refused=refused,
-            queued=queued,
+            queued=counted.queued,
             held=held,
-            balanced=balance.holds(matched, judged, queued, rule.steps),
+            balanced=balance.holds(counted, judged, rule.steps),
         )
 
     def _queue(self, conn: Connection, rule: Rule, row: Registered, judged: Sequence[Judged], held: str | None) -> None:

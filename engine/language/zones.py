@@ -50,6 +50,13 @@ def instants(wall_time: datetime, zone: ZoneInfo) -> list[datetime]:
 
 def first_instant(wall_time: datetime, zone: ZoneInfo) -> datetime:
     """Give the first instant at which the clock shows ``wall_time``; where it is skipped, the moment right after."""
+    shown, again = (wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return (
+        shown if shown == again else _at_a_change(wall_time, zone)
+    )  # neither skipped nor repeated, on nearly all days
+
+
+def _at_a_change(wall_time: datetime, zone: ZoneInfo) -> datetime:
     shown = instants(wall_time, zone)
     if shown:
         return shown[0]
