@@ -147,10 +147,11 @@ def test_silence_after_the_dot_is_unknown(letter, fault):
 def test_whatever_a_server_says_the_outcome_is_true_and_nothing_raises(letter, phase, reply):
     with ScriptedSmtp({phase: reply}) as server:
         outcome, asked = send(server, letter, deadlines={**QUICK, phase: 0.05, "EHLO": 0.05})
-        assert asked <= 1
-        if outcome.kind == "sent":
-            assert server.accepted
-        elif server.dots:  # it has the whole message: only its own clear word makes that a no
-            assert outcome.kind == "unknown" or not server.accepted
-        else:
-            assert outcome.kind in {"not_now", "no"}
+    # Only now has it read all that it was sent: on a busy machine that may be after our deadline.
+    assert asked <= 1
+    if outcome.kind == "sent":
+        assert server.accepted
+    elif server.dots:  # it has the whole message: only its own clear word makes that a no
+        assert outcome.kind == "unknown" or not server.accepted
+    else:
+        assert outcome.kind in {"not_now", "no"}

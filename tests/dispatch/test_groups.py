@@ -349,6 +349,20 @@ def test_a_lease_begins_anew_when_a_message_is_handed_over(cafe, home, clock):
     assert leases == [timedelta(minutes=15)] * 2
 
 
+def test_the_lease_of_one_that_goes_alone_begins_anew_too(cafe, home, clock):
+    message, sink, leases = cafe.message(), Sink(), []
+
+    def send(_, handoff):
+        clock.at += timedelta(minutes=8)
+        assert handoff()
+        leases.append(cafe.row(message).leased_until - clock.at)
+        return SENT
+
+    sink.send = send
+    assert send_due(a_desk(cafe, home, clock, email=sink)).to_json() == {"sent": 1}
+    assert leases == [timedelta(minutes=15)]
+
+
 def test_whoever_listens_may_end_the_work_after_each_group(cafe, home, clock):
     made, post = waiting(cafe, 9), Post()
     desk, told = a_desk(cafe, home, clock, email=post), []
