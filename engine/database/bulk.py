@@ -88,6 +88,23 @@ def insert_unknown(
     return known
 
 
+def insert_new(
+    conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names
+) -> list[tuple[Any, ...]]:
+    """Insert rows of one source, none of them known; give ``asked`` of them, as ``find_many`` does. Errors as of both.
+
+    ``names`` begins with ``source`` and ``external_id``.
+    """
+    if not rows:
+        return []
+    if conn.dialect.name == "sqlite":  # an id is never given twice: theirs are one range
+        last = conn.scalar(select(func.coalesce(func.max(table.c.id), 0)))
+        insert_many(conn, table, names, rows)
+        return _all(conn.exec_driver_sql(_find_above(table, asked), (last,)))
+    insert_many(conn, table, names, rows)
+    return list(find_many(conn, table, rows[0][0], [row[1] for row in rows], asked))
+
+
 def find_many(
     conn: Connection, table: Table, source: str, external_ids: Iterable[str], names: Names
 ) -> Iterator[tuple[Any, ...]]:
@@ -147,6 +164,11 @@ def _find(table: Table, names: Names) -> Select[Any]:
     mine = table.c.source == bindparam("its_source"), table.c.external_id == wanted.c.its_id
     one = select(*_columns(table, names)).where(*mine).limit(1).lateral("one")
     return select(*one.c).select_from(wanted.join(one, true()))
+
+
+@cache
+def _find_above(table: Table, names: Names) -> str:
+    return str(_plain(select(*_columns(table, names)).where(table.c.id > bindparam("last"))))
 
 
 @cache

@@ -170,8 +170,8 @@ class _Offsets(dict[int, int]):
 def _steady(wall: datetime, zone: ZoneInfo, hours: int) -> int | None:
     """Give the offset of a clock in seconds, None where it changes within so many hours from ``wall`` on."""
     found = {
-        (wall + timedelta(hours=hour)).replace(tzinfo=zone, fold=fold).utcoffset()
-        for hour in range(0, hours + 1, 6)  # nowhere is a clock changed there and back within a day
+        at.replace(tzinfo=zone, fold=fold).utcoffset()
+        for at in (wall, wall + timedelta(hours=hours))  # since 1989 no clock was changed twice within six days
         for fold in (0, 1)
     }
     offset = found.pop()

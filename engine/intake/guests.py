@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import exists, func, or_, select, update
 
-from engine.database.bulk import find_many, insert_many
+from engine.database.bulk import find_many, insert_new
 from engine.database.tables import customers
 from engine.intake.contacts import Address, endpoint_ids, find_endpoints
 from engine.intake.desk import CHUNK, Desk, chunks
@@ -17,6 +17,10 @@ from engine.intake.ids import CONTACT, erased_id
 
 #: So many guests of a file are kept in mind, some 10 MB.
 _IN_MIND: Final = 40_000
+_ASKED: Final = ("external_id", "id", "zone_id")
+#: What is known of a guest who is made: all but the source as ``_New`` has it.
+_MADE: Final = ("source", "external_id", "name", "email_id", "sms_id")
+_New = tuple[str, str | None, int | None, int | None]
 
 
 class Guest(NamedTuple):
@@ -76,7 +80,7 @@ class Guests:
 
     def _met_first(self, unknown: set[str], names: dict[str, str]) -> dict[str, Guest | None]:
         gone = self.erased(unknown) if unknown else set()
-        made = [{"external_id": text, "name": names.get(text) or None} for text in sorted(unknown - gone)]
+        made = [(text, names.get(text) or None, None, None) for text in sorted(unknown - gone)]
         return dict.fromkeys(gone) | self._make(made)
 
     def by_id_or_lost(self, names: dict[str, str]) -> tuple[dict[str, Guest | None], dict[str, str]]:
@@ -88,8 +92,9 @@ class Guests:
         if len(self._met) > _IN_MIND:
             self._met.clear()
         met = self._met
-        met |= self._known(names.keys() - met.keys())
-        unknown = names.keys() - met.keys()
+        # One by one: to take the keys of one dict from another's goes through all of both.
+        met |= self._known(text for text in names if text not in met)
+        unknown = {text for text in names if text not in met}
         lost = self._desk.without_zeros(unknown) if unknown and self._desk.zero_widths else {}
         fresh = self._met_first(unknown - lost.keys(), names)
         self.any_gone |= None in fresh.values()
@@ -164,8 +169,7 @@ class Guests:
         return {name: guests[0] for name, guests in found.items() if len(guests) == 1}
 
     def _known(self, external_ids: Iterable[str]) -> dict[str, Guest]:
-        found = find_many(self._desk.conn, customers, self._desk.source, external_ids, ("external_id", "id", "zone_id"))
-        return {external_id: Guest(number, zone_id) for external_id, number, zone_id in found}
+        return _guests(find_many(self._desk.conn, customers, self._desk.source, external_ids, _ASKED))
 
     def _owners(self, endpoints: list[int]) -> dict[int, Guest]:
         c = customers.c
@@ -187,27 +191,24 @@ class Guests:
         def endpoint(address: Address | None) -> int | None:
             return reached[address.hash] if address else None
 
-        rows = [
-            {
-                "external_id": contact.external_id,
-                "name": contact.name or None,
-                "email_id": endpoint(contact.email),
-                "sms_id": endpoint(contact.phone),
-            }
-            for contact in contacts
-        ]
-        return self._make(rows)
+        return self._make(
+            [
+                (contact.external_id, contact.name or None, endpoint(contact.email), endpoint(contact.phone))
+                for contact in contacts
+            ]
+        )
 
-    def _make(self, rows: list[dict[str, Any]]) -> dict[str, Guest | None]:
+    def _make(self, rows: Sequence[_New]) -> dict[str, Guest | None]:
         desk = self._desk
         if not rows:
             return {}
-        own = desk.source, desk.home_zone, False, "{}", "{}"
-        same = ("source", "zone_id", "own_zone", "attributes", "attribute_keys")
-        names = ("external_id", "name", "email_id", "sms_id")
-        fresh = ((*own, *(row.get(name) for name in names)) for row in rows)
-        insert_many(desk.conn, customers, (*same, *names), fresh)
-        made = self._known(row["external_id"] for row in rows)
+        names = (*_MADE, "zone_id", "own_zone", "attributes", "attribute_keys")
+        fresh = [(desk.source, *row, desk.home_zone, False, "{}", "{}") for row in rows]
+        made = _guests(insert_new(desk.conn, customers, names, fresh, _ASKED))
         desk.report.new_guests += len(made)
         desk.touch(guest.id for guest in made.values())
         return dict(made)
+
+
+def _guests(rows: Iterable[tuple[Any, ...]]) -> dict[str, Guest]:
+    return {external_id: Guest(number, zone_id) for external_id, number, zone_id in rows}
