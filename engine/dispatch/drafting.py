@@ -163,8 +163,9 @@ class Drafts:
             config = self._home.config
             rendered = self._renderer.email(draft.files, values, wanted, subject=draft.subject)
             envelope = bounce_address(config, key, first.id) or sender
+            subject = with_texts(required, rendered.subject)
             body = email_bytes(
-                replace(rendered, subject=with_texts(required, rendered.subject)),
+                rendered if subject == rendered.subject else replace(rendered, subject=subject),
                 sender=config.email.sender,
                 recipient=draft.recipient,
                 message_id=message_id(key, first.id, sender),

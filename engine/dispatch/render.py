@@ -100,9 +100,9 @@ class Renderer:
         ``values`` are those of ``values.read_values``; ``wanted`` are the languages of guest, store and home, best
         first. ``subject`` is a rule's own, and is a template too. ``RenderError`` where it cannot be made.
         """
-        plan = self._plan(files, (values["business"]["language"], *languages(wanted)), subject)
+        plan = self._plan(files, (values["business"]["language"], *_chain(tuple(wanted))), subject)
         dresser = Dresser(style_of(plan.language, values), {})
-        dressed = dresser.dress(values, plan.shapes)
+        dressed = {**self._environment("text").globals, **dresser.dress(values, plan.shapes)}
         html = seen = None
         pieces: Sequence[str] = ()
         if plan.page is not None:
@@ -145,7 +145,7 @@ class Renderer:
         read = [each.text for each in (page, text, title) if each is not None]
         return _Plan(language, page, text, title, shapes_used(self._environment("text"), read))
 
-    def _seen(self, page: _Source, html: str, dressed: Mapping[str, Any]) -> str:
+    def _seen(self, page: _Source, html: str, dressed: dict[str, Any]) -> str:
         """Give what the reader of a page sees: the template of that filled in, where there is one."""
         template = self._template("seen", page.text)
         if template is not None:
@@ -159,14 +159,15 @@ class Renderer:
         if file is None:
             raise RenderError("the template has no sms for this guest's language, and none without a language")
         dresser = Dresser(style_of(_language_of(file, values["business"]["language"]), values), {})
-        text = "".join(self._fill("text", _Source(file, files[file]), dresser.dress(values), values))
+        dressed = {**self._environment("text").globals, **dresser.dress(values)}
+        text = "".join(self._fill("text", _Source(file, files[file]), dressed, values))
         text = re.sub(r"[ \t]+", " ", clean(text)).strip()
         if not text:
             raise RenderError("the sms is empty once it is filled in")
         return text
 
     def _fill(
-        self, kind: Literal["html", "text"], source: _Source, dressed: Mapping[str, Any], values: Mapping[str, Any]
+        self, kind: Literal["html", "text"], source: _Source, dressed: dict[str, Any], values: Mapping[str, Any]
     ) -> Sequence[str]:
         """Give what the text is when its values are put in, in pieces."""
         from jinja2 import TemplateError, UndefinedError
@@ -211,11 +212,14 @@ class Renderer:
         return self._environments[kind]
 
 
-def _rendered(template: Template, dressed: Mapping[str, Any]) -> list[str]:
+def _rendered(template: Template, dressed: dict[str, Any]) -> list[str]:
     """Fill a template in. What ``Template.render`` does, but for a copy of all names that may be used."""
-    return list(
-        template.root_render_func(template.new_context({**template.environment.globals, **dressed}, shared=True))
-    )
+    return list(template.root_render_func(template.new_context(dressed, shared=True)))
+
+
+@lru_cache(maxsize=256)  # guests of one home share a few
+def _chain(wanted: tuple[str | None, ...]) -> tuple[str, ...]:
+    return languages(wanted)
 
 
 def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
@@ -225,6 +229,7 @@ def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> En
     """
     from jinja2 import StrictUndefined
     from jinja2.exceptions import SecurityError
+    from jinja2.filters import do_urlencode
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Sandbox(ImmutableSandboxedEnvironment):
@@ -247,8 +252,14 @@ def sandbox(*, escape: bool, finalize: Callable[[Any], Any] | None = None) -> En
     environment = Sandbox(
         autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=finalize
     )
-    environment.filters.update(filters())
+    environment.filters.update(filters(), urlencode=_in_links(do_urlencode))
     return environment
+
+
+def _in_links(quote: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Give Jinja's own filter, which writes a text once: a store's address is in each message to its guests."""
+    once = lru_cache(maxsize=256)(quote)
+    return lambda value: once(value) if isinstance(value, str) else quote(value)
 
 
 def _missing(message: str, source: str, dressed: Mapping[str, Any]) -> str:
