@@ -92,6 +92,10 @@ class Connector(Protocol):
         ...
 
 
+def nothing() -> None:
+    """Do nothing meanwhile."""
+
+
 @runtime_checkable
 class Grouping(Protocol):
     """A connector that can bring several messages to just before their leaving, and let them go together."""
@@ -99,7 +103,11 @@ class Grouping(Protocol):
     most: int  #: so many at once, at least 1; it may change from group to group
 
     def send_group(
-        self, messages: Sequence[Message], handoff: Handoffs, upcoming: Sequence[Message] = ()
+        self,
+        messages: Sequence[Message],
+        handoff: Handoffs,
+        upcoming: Sequence[Message] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Outcome]:
         """Send up to ``most`` messages; give what became of each, in their order.
 
@@ -107,6 +115,7 @@ class Grouping(Protocol):
         not give end with ``Outcome("not_now", "fence")``; one that is
         ``BEHIND`` should go alone. What it raises passes through, and nothing has left.
         ``upcoming`` may be the messages of the next group, as the same objects, for what can be said of them already.
-        One message that fails harms no other. Never raises for what a network or a provider does.
+        ``meanwhile`` does what there is to do while the other side's answers are waited for; it may be called once.
+        It must not raise. One message that fails harms no other. Never raises for what a network or a provider does.
         """
         ...

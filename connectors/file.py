@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from connectors.base import Handoff, Handoffs, Message, Outcome
+from connectors.base import Handoff, Handoffs, Message, Outcome, nothing
 from connectors.disk import sync, sync_folder
 
 #: So many are put in their place with one look at the disk.
@@ -39,6 +39,7 @@ class FileConnector:
         messages: Sequence[Message],
         handoff: Handoffs,
         upcoming: Sequence[Message] = (),  # noqa: ARG002 (a folder needs no warning)
+        meanwhile: Callable[[], None] = nothing,  # noqa: ARG002 (and it answers at once)
     ) -> list[Outcome]:
         """Write several messages: all drafts are on the disk before the fence is asked, once for all of them."""
         targets = [self._folder / _name(message) for message in messages]

@@ -8,16 +8,16 @@ each on a connection of its own, and be let go together.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.base import Handoff, Handoffs, Message, Outcome
+from connectors.base import Handoff, Handoffs, Message, Outcome, nothing
 from connectors.deadline import Deadline
 from connectors.smtp_attempt import Attempt
 from connectors.smtp_letter import Letter
 from connectors.smtp_replies import FaultError, Phase, RefusedError, UnfitError, UnsafeError, of_fault, of_reply
-from connectors.smtp_session import Session, Tls, drive
+from connectors.smtp_session import Session, Steps, Tls, drive
 
 #: So many messages go over one connection, and it is not used again after so many seconds without one.
 PER_CONNECTION = 100
@@ -92,13 +92,17 @@ class SmtpConnector:
         return self.send_group([message], lambda places: places if handoff() else ())[0]
 
     def send_group(
-        self, messages: Sequence[Message], handoff: Handoffs, upcoming: Sequence[Message] = ()
+        self,
+        messages: Sequence[Message],
+        handoff: Handoffs,
+        upcoming: Sequence[Message] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Outcome]:
         """Send up to ``most`` messages, each on a connection of its own; all stand before the fence when it is asked.
 
         ``handoff`` is given the places of those that do, and gives those that may leave; it is not asked when there are
         none. ``upcoming`` are the next group's messages, as the same objects: where the server offers PIPELINING it is
-        told of them already. One that fails harms no other.
+        told of them already. ``meanwhile`` is done once the dots are on their way. One that fails harms no other.
         """
         if self._filled:  # now, when nothing is at stake: opening connections may take minutes
             self._grow()
@@ -108,7 +112,8 @@ class SmtpConnector:
             self._prepare(tries)
             ready = [place for place, each in enumerate(tries) if each.outcome is None]
             if ready:
-                self._pass(tries, ready, handoff, upcoming)
+                talks = self._passed(tries, ready, handoff, upcoming)
+                drive(talks, meanwhile=meanwhile)
         finally:
             for each in tries:
                 self._keep(each)
@@ -193,14 +198,14 @@ class SmtpConnector:
         drive([(each.place[0], each.up_to_the_fence()) for each in going], self._patience)
         self._pipelining = self._pipelining and not any(each.lost for each in going)
 
-    def _pass(
+    def _passed(
         self, tries: Sequence[Attempt], ready: Sequence[int], handoff: Handoffs, upcoming: Sequence[Message]
-    ) -> None:
-        """Ask the fence, and end those messages that may leave: all dots first, then the replies as they come."""
+    ) -> list[tuple[Session, Steps[bool]]]:
+        """Ask the fence; give how those messages end that may leave: all dots first, then the replies as they come."""
         following = self._write_ahead(upcoming)  # while the servers read what they have
         allowed = handoff(ready)
         going = [tries[place] for place in ready if place in allowed]
-        drive([(each.place[0], each.dot(self._ahead(each, following))) for each in going])
+        return [(each.place[0], each.dot(self._ahead(each, following))) for each in going]
 
     def _ahead(self, each: Attempt, following: Iterator[Letter]) -> bytes:
         """Give what the server is told of the next message in the same breath; nothing where it must come later."""

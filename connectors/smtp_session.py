@@ -19,9 +19,10 @@ import ssl
 import time
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 
+from connectors.base import nothing
 from connectors.deadline import Deadline
 from connectors.smtp_replies import FaultError, Phase, RefusedError, Reply, UnsafeError
 from connectors.smtp_wire import Wire, wait
@@ -320,19 +321,22 @@ class Session(smtplib.SMTP):
         self.wire.wait(rest)
 
 
-def drive(talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.inf) -> None:
+def drive(
+    talks: Sequence[tuple[Session, Steps[bool]]], patience: float = math.inf, meanwhile: Callable[[], None] = nothing
+) -> None:
     """Let these conversations go on side by side to their ends, each within its own deadlines.
 
     One that ends with True waits for the others, and they have so many seconds of ``patience`` from then on. A deadline
-    that passes is thrown into the steps as a ``FaultError``; they must not raise.
+    that passes is thrown into the steps as a ``FaultError``; they must not raise. ``meanwhile`` is done once each has
+    gone on as far as it could.
     """
     if len(talks) == 1:
-        _drive_one(*talks[0])
+        _drive_one(*talks[0], meanwhile)
     else:
-        _drive_all(talks, patience)
+        _drive_all(talks, patience, meanwhile)
 
 
-def _drive_all(talks: Sequence[tuple[Session, Steps[bool]]], patience: float) -> None:
+def _drive_all(talks: Sequence[tuple[Session, Steps[bool]]], patience: float, meanwhile: Callable[[], None]) -> None:
     until = math.inf
     under_way = []
     for talk in talks:
@@ -341,6 +345,7 @@ def _drive_all(talks: Sequence[tuple[Session, Steps[bool]]], patience: float) ->
             under_way.append(talk)
         elif waits and until == math.inf:
             until = time.monotonic() + patience
+    meanwhile()
     while under_way:
         rest = min(session.deadline.rest() for session, _ in under_way)
         if until < math.inf:
@@ -357,9 +362,10 @@ def _drive_all(talks: Sequence[tuple[Session, Steps[bool]]], patience: float) ->
                 until = time.monotonic() + patience
 
 
-def _drive_one(session: Session, steps: Steps[bool]) -> None:
+def _drive_one(session: Session, steps: Steps[bool], meanwhile: Callable[[], None]) -> None:
     """Let one conversation go on to its end: nobody waits for it."""
     waits = _ended(steps)
+    meanwhile()
     while waits is None:
         session.wire.wait(session.deadline.rest())
         waits = _ended(steps)

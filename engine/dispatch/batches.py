@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -180,28 +180,85 @@ def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -
 
 def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standing) -> None:
     """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
-    left, ready = deque(prepared), list[Ready]()
-    while left or ready:
+    coming, ready = _Coming(desk, deque(prepared)), list[Ready]()
+    while coming or ready:
         most = lane.connector.most
-        while left and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
-            made = _compose(desk, *left.popleft())
+        while coming and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
+            made = coming.next()
             if made is None:
                 _done(desk, 1)
             else:
                 ready.append(made)
         group = _group(ready, most)
         ready = ready[len(group) :]
+        coming.ahead = most
         upcoming = [each.message for each in _group(ready, most)]
-        well = _hand_over(desk, lane, group, upcoming, standing) if group else True
+        well = _hand_over(desk, lane, group, upcoming, standing, coming.meanwhile) if group else True
         _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
         with desk.begin() as conn:
             if lane.carrier in desk.unusable or shut(conn, desk, lane.carrier, desk.now(), alert=False) is not None:
-                give_back(conn, desk, [each.claim for each in ready] + [claim for claim, _ in left])
+                give_back(conn, desk, [each.claim for each in ready] + coming.claims)
                 break
     write_down(desk)
-    _done(desk, len(ready) + len(left))
+    _done(desk, len(ready) + len(coming))
+
+
+@dataclass
+class _Coming:
+    """The messages that are not yet ready; the next of them are made while servers are waited for."""
+
+    desk: Desk
+    left: deque[Prepared]
+    ahead: int = 0  #: so many are made meanwhile
+    _made: deque[tuple[Prepared, Ready | Exception]] = field(default_factory=deque)
+
+    def __len__(self) -> int:
+        return len(self.left) + len(self._made)
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Those that they are of."""
+        return [claim for (claim, _), _ in self._made] + [claim for claim, _ in self.left]
+
+    def meanwhile(self) -> None:
+        """Make the next ones; what goes wrong with one is told when it is its turn."""
+        while self.left and len(self._made) < self.ahead:
+            self._make()
+
+    def next(self) -> Ready | None:
+        """Give the next one; where it cannot be made, that is written on it, and None."""
+        if not self._made:
+            self._make()
+        (claim, draft), made = self._made.popleft()
+        if isinstance(made, Ready):
+            return made
+        _unmade(self.desk, claim, draft, made)
+        return None
+
+    def _make(self) -> None:
+        claim, draft = self.left.popleft()
+        try:
+            made: Ready | Exception = Ready.of(claim, self.desk.composer.compose(draft, [claim], self.desk.now()))
+        except Exception as error:  # noqa: BLE001 (raised again in its turn, where it is none of those that are known)
+            made = error
+        self._made.append(((claim, draft), made))
+
+
+def _unmade(desk: Desk, claim: Claim, draft: Draft, error: Exception) -> None:
+    """Write on a message why it cannot be made."""
+    if isinstance(error, CannotSendError):
+        desk.summary.problem(str(error))
+        desk.unusable.add(draft.transport)
+        with desk.begin() as conn:
+            give_back(conn, desk, [claim])
+    elif isinstance(error, (RenderError, MessageError)):
+        desk.summary.problem(f"templates/{draft.template}: {error}")
+        with desk.begin() as conn:
+            settle(conn, desk, [claim], Verdict("dead", "template"))
+    else:
+        raise error
 
 
 def _done(desk: Desk, count: int) -> None:
@@ -225,28 +282,19 @@ def _group(ready: Sequence[Ready], most: int) -> list[Ready]:
     return group
 
 
-def _compose(desk: Desk, claim: Claim, draft: Draft) -> Ready | None:
-    """Make the message; where that cannot be, write on it why."""
-    try:
-        return Ready.of(claim, desk.composer.compose(draft, [claim], desk.now()))
-    except CannotSendError as error:
-        desk.summary.problem(str(error))
-        desk.unusable.add(draft.transport)
-        with desk.begin() as conn:
-            give_back(conn, desk, [claim])
-    except (RenderError, MessageError) as error:
-        desk.summary.problem(f"templates/{draft.template}: {error}")
-        with desk.begin() as conn:
-            settle(conn, desk, [claim], Verdict("dead", "template"))
-    return None
-
-
-def _hand_over(desk: Desk, lane: Lane, ready: Sequence[Ready], upcoming: Sequence[Message], standing: Standing) -> bool:
+def _hand_over(  # noqa: PLR0917 (all that belongs to one group)
+    desk: Desk,
+    lane: Lane,
+    ready: Sequence[Ready],
+    upcoming: Sequence[Message],
+    standing: Standing,
+    meanwhile: Callable[[], None],
+) -> bool:
     """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""
     fence = GroupFence(desk, ready, lane.carrier, standing)
     failed = False
     try:
-        outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming)
+        outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming, meanwhile)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
         desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
         outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True

@@ -19,7 +19,7 @@ from engine.dispatch.hooks import as_json, told_of
 from engine.dispatch.links import bounce_address, message_id, message_key, status_url, unsubscribe_url
 from engine.dispatch.mime import email_bytes
 from engine.dispatch.present import Leaves
-from engine.dispatch.render import Renderer, RenderError, style_of
+from engine.dispatch.render import RenderedEmail, Renderer, RenderError, style_of
 from engine.dispatch.values import Subject, about_several, read_values
 from engine.evaluation.expiring import what_expires
 from engine.language.compliance import Texts, with_texts
@@ -163,9 +163,8 @@ class Drafts:
             config = self._home.config
             rendered = self._renderer.email(draft.files, values, wanted, subject=draft.subject)
             envelope = bounce_address(config, key, first.id) or sender
-            subject = with_texts(required, rendered.subject)
             body = email_bytes(
-                rendered if subject == rendered.subject else replace(rendered, subject=subject),
+                _with_subject(rendered, with_texts(required, rendered.subject)),
                 sender=config.email.sender,
                 recipient=draft.recipient,
                 message_id=message_id(key, first.id, sender),
@@ -284,6 +283,10 @@ class Drafts:
             if phone and has_sms:
                 return "sms", phone
         raise NoRecipientError
+
+
+def _with_subject(rendered: RenderedEmail, subject: str) -> RenderedEmail:
+    return rendered if subject == rendered.subject else replace(rendered, subject=subject)
 
 
 def _signer(keys: Sequence[DkimConfig]) -> Callable[[datetime], Callable[[bytes], bytes]]:

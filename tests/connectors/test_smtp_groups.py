@@ -40,6 +40,23 @@ def only(recipient, what):
     return lambda told: what if told == f"{recipient}@guest.example" else None
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_what_there_is_to_do_is_done_while_the_dots_are_answered(letter, width):
+    done, answered = threading.Event(), []
+
+    def dot(recipient):
+        if not recipient.startswith("other"):
+            answered.append(done.wait(5))  # who did it after the answers would wait in vain
+
+    with ScriptedSmtp({"dot": dot}) as server:
+        carrier = wide(server, letter, width)
+        server.fence_open.set()
+        outcomes = carrier.send_group(letters_to(letter)[:width], lambda places: places, meanwhile=done.set)
+        assert [each.kind for each in outcomes] == ["sent"] * width
+        carrier.close()
+        assert answered == [True] * width
+
+
 @pytest.mark.parametrize("ehlo", [PIPELINING, GOOD["EHLO"]])
 def test_all_stand_before_the_fence_when_it_is_asked_and_leave_together(letter, ehlo):
     arrived = threading.Semaphore(0)

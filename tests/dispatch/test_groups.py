@@ -1,6 +1,8 @@
 """Several messages at the fence together: each passes or not by itself, and what goes wrong with one harms no other."""
 
+import contextlib
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -8,11 +10,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from connectors.base import BEHIND, Outcome
+from connectors.base import BEHIND, Outcome, nothing
 from engine.database.tables import audit, channels, customers, payloads
 from engine.dispatch import groups
 from engine.dispatch.history import check
 from engine.dispatch.journal import JournalError, records
+from engine.dispatch.render import RenderError
 from engine.dispatch.stages import send_due
 from engine.dispatch.standing import Standing
 
@@ -37,13 +40,14 @@ class Post(Sink):
     groups: list[list[str]] = field(default_factory=list)
     after_fence: object = None
 
-    def send_group(self, messages, handoff, upcoming=()):  # noqa: ARG002 (the contract's)
+    def send_group(self, messages, handoff, upcoming=(), meanwhile=nothing):  # noqa: ARG002 (the contract's)
         assert len(messages) <= self.most
         self.groups.append([each.recipient.partition("@")[0] for each in messages])
         ends = [self.becomes.get(name, SENT) for name in self.groups[-1]]
         ready = [place for place, each in enumerate(ends) if not each.code.startswith("early ")]
         self.before_fence()
         may = handoff(ready) if ready else ()
+        meanwhile()
         if self.after_fence:
             self.after_fence()
         self.accepted += [
@@ -225,6 +229,25 @@ def test_answers_that_wait_are_written_down_where_a_question_to_the_database_end
     assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["claimed"] * 5
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_cannot_be_made_while_servers_are_waited_for_is_told_in_its_turn(cafe, home, clock, monkeypatch, known):
+    made, post = waiting(cafe, 9), Post(most=2)
+    desk = a_desk(cafe, home, clock, email=post)
+    really, error = desk.composer.compose, RenderError("it is broken") if known else ZeroDivisionError()
+
+    def compose(draft, together, at):
+        if together[0].id == made[5]:  # two groups after the first one
+            raise error
+        return really(draft, together, at)
+
+    monkeypatch.setattr(desk.composer, "compose", compose)
+    with contextlib.nullcontext() if known else pytest.raises(ZeroDivisionError):
+        send_due(desk)
+    assert Counter(map(cafe.state, made)) == ({"sent": 8, "dead": 1} if known else {"sent": 2, "claimed": 7})
+    assert len(names(post)) == (8 if known else 2)
+    assert desk.summary.messages == (9 if known else 2)
+
+
 def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, clock, monkeypatch):
     made, post = waiting(cafe, 3), Post()
     monkeypatch.setattr(Standing, "of_all", lambda *_, **__: 1 // 0)
@@ -271,10 +294,10 @@ def test_one_that_was_slower_than_its_group_goes_alone_and_nothing_is_against_it
     made, post = waiting(cafe, 3), Post()
     really = post.send_group
 
-    def send_group(messages, handoff, upcoming=()):
+    def send_group(messages, handoff, upcoming=(), meanwhile=nothing):
         late = next((place for place, each in enumerate(messages) if each.recipient.startswith("guest2@")), None)
         if late is None:
-            return really(messages, handoff, upcoming)
+            return really(messages, handoff, upcoming, meanwhile)
         rest = [place for place in range(len(messages)) if place != late]
         ends = really(
             [messages[each] for each in rest], lambda asked: [rest.index(each) for each in handoff(rest)] and asked

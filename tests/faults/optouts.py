@@ -16,7 +16,7 @@ from dispatch.world import NOW, Cafe, Clock, a_desk, a_home
 from sqlalchemy import Row
 from sqlalchemy.exc import OperationalError
 
-from connectors.base import Handoff, Handoffs, Message, Outcome
+from connectors.base import Handoff, Handoffs, Message, Outcome, nothing
 from engine.database.consent import record_consent, suppress
 from engine.dispatch import batches
 from engine.dispatch.claims import Claim, claim
@@ -80,9 +80,14 @@ class Post(Witness):
     watched: str = ""
 
     def send_group(
-        self, messages: Sequence[Message], handoff: Handoffs, upcoming: Sequence[Message] = ()
+        self,
+        messages: Sequence[Message],
+        handoff: Handoffs,
+        upcoming: Sequence[Message] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Outcome]:
         assert not upcoming
+        meanwhile()
         may = handoff(range(len(messages)))
         for number, message in enumerate(messages):
             if number in may:
