@@ -1,8 +1,6 @@
 """Several messages at the fence together: each passes or not by itself, and what goes wrong with one harms no other."""
 
-import contextlib
 import sqlite3
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +13,6 @@ from engine.database.tables import audit, channels, customers, payloads
 from engine.dispatch import groups
 from engine.dispatch.history import check
 from engine.dispatch.journal import JournalError, records
-from engine.dispatch.render import RenderError
 from engine.dispatch.stages import send_due
 from engine.dispatch.standing import Standing
 
@@ -227,25 +224,6 @@ def test_answers_that_wait_are_written_down_where_a_question_to_the_database_end
     with pytest.raises(OperationalError):
         send_due(desk)
     assert [cafe.state(each) for each in made] == ["sent"] * 3 + ["claimed"] * 5
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_what_cannot_be_made_while_servers_are_waited_for_is_told_in_its_turn(cafe, home, clock, monkeypatch, known):
-    made, post = waiting(cafe, 9), Post(most=2)
-    desk = a_desk(cafe, home, clock, email=post)
-    really, error = desk.composer.compose, RenderError("it is broken") if known else ZeroDivisionError()
-
-    def compose(draft, together, at):
-        if together[0].id == made[5]:  # two groups after the first one
-            raise error
-        return really(draft, together, at)
-
-    monkeypatch.setattr(desk.composer, "compose", compose)
-    with contextlib.nullcontext() if known else pytest.raises(ZeroDivisionError):
-        send_due(desk)
-    assert Counter(map(cafe.state, made)) == ({"sent": 8, "dead": 1} if known else {"sent": 2, "claimed": 7})
-    assert len(names(post)) == (8 if known else 2)
-    assert desk.summary.messages == (9 if known else 2)
 
 
 def test_what_cannot_be_prepared_with_the_others_is_tried_alone(cafe, home, clock, monkeypatch):

@@ -1,5 +1,7 @@
 """Who goes of several messages together: as many, and the same, as would go one after the other."""
 
+import contextlib
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,10 +13,11 @@ from engine.database.consent import lock_endpoints, record_consent
 from engine.database.tables import budget_uses, customers, dispatches
 from engine.dispatch import groups
 from engine.dispatch.budgets import Budgets
+from engine.dispatch.render import RenderError
 from engine.dispatch.stages import send_due
 from engine.language.budgets import Budget
 
-from .test_groups import Post, clock, home, waiting
+from .test_groups import Post, clock, home, names, waiting
 from .world import NOW, Sink, a_desk
 
 __all__ = ["clock", "home"]  # fixtures
@@ -150,3 +153,22 @@ def test_what_a_guest_had_at_another_inbox_counts_in_a_group_too(cafe, home, clo
     made = [cafe.message(each) for each in (guest, cafe.guest())]
     send_due(a_desk(cafe, home, clock, email=Post()))
     assert [cafe.outcome(each) for each in made] == ["pending: capped", "sent"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_cannot_be_made_while_servers_are_waited_for_is_told_in_its_turn(cafe, home, clock, monkeypatch, known):
+    made, post = waiting(cafe, 9), Post(most=2)
+    desk = a_desk(cafe, home, clock, email=post)
+    really, error = desk.composer.compose, RenderError("it is broken") if known else ZeroDivisionError()
+
+    def compose(draft, together, at):
+        if together[0].id == made[5]:  # two groups after the first one
+            raise error
+        return really(draft, together, at)
+
+    monkeypatch.setattr(desk.composer, "compose", compose)
+    with contextlib.nullcontext() if known else pytest.raises(ZeroDivisionError):
+        send_due(desk)
+    assert Counter(map(cafe.state, made)) == ({"sent": 8, "dead": 1} if known else {"sent": 2, "claimed": 7})
+    assert len(names(post)) == (8 if known else 2)
+    assert desk.summary.messages == (9 if known else 2)
