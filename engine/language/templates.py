@@ -120,10 +120,11 @@ def choose(files: Iterable[str], stem: str, endings: tuple[str, ...], chain: Ite
     return None
 
 
-def load_templates(root: Path, required: Texts = _NOTHING) -> tuple[dict[str, Template], list[Problem]]:
+def load_templates(root: Path, required: Texts | None = _NOTHING) -> tuple[dict[str, Template], list[Problem]]:
     """Read every template of the home at ``root``. One with errors is there too, marked ``broken``.
 
     ``required`` is what the law of the home's country wants to stand in an advertising SMS: it counts for its length.
+    None: nobody wants to know how long it becomes.
     """
     templates: dict[str, Template] = {}
     problems: list[Problem] = []
@@ -151,7 +152,7 @@ def load_templates(root: Path, required: Texts = _NOTHING) -> tuple[dict[str, Te
     return templates, problems
 
 
-def load_template(root: Path, name: str, required: Texts = _NOTHING) -> tuple[Template, list[Problem]]:
+def load_template(root: Path, name: str, required: Texts | None = _NOTHING) -> tuple[Template, list[Problem]]:
     """Read the template ``templates/<name>/``: what could be read of it, and every problem."""
     folder = f"{FOLDER}/{name}"
     files: dict[str, str] = {}
@@ -199,7 +200,9 @@ def _read(file: Path, shown: str) -> tuple[str | None, list[Problem]]:
     return text.replace("\r\n", "\n").replace("\r", "\n"), []
 
 
-def _check(files: Mapping[str, str], folder: str, required: Texts) -> tuple[dict[str, frozenset[str]], list[Problem]]:
+def _check(
+    files: Mapping[str, str], folder: str, required: Texts | None
+) -> tuple[dict[str, frozenset[str]], list[Problem]]:
     names: dict[str, set[str]] = {}
     problems: list[Problem] = []
     for file, text in files.items():
@@ -213,7 +216,7 @@ def _check(files: Mapping[str, str], folder: str, required: Texts) -> tuple[dict
             continue
         if name.ending == "mjml":
             problems.extend(check_mjml(text, shown))
-        elif name.stem == "sms":
+        elif name.stem == "sms" and required is not None:
             problems.extend(check_length(text, shown, required))
         if not text.strip():
             problems.append(whole_file(shown, phrase("the file is empty"), "template-empty"))

@@ -8,8 +8,8 @@ import pytest
 from test_owner_mistakes import HOME, NAMES, place_of, problems_of
 
 from engine.language.keys import make_key
-from engine.language.problems import errors
-from engine.vocabulary.home import load_home
+from engine.language.problems import ProblemsError, errors
+from engine.vocabulary.home import check_home, load_home
 
 RULE = "id: r\ntrigger:\n  joined:\nactions:\n  - email: hello\n"
 
@@ -59,3 +59,15 @@ def test_an_offer_with_a_word_twice_is_no_offer(tmp_path: Path) -> None:
     offers = "treat:\n  name: A treat\n  percent: 10%\n  percent: 90%\n  valid: 14 days\n"
     home = loaded(tmp_path, {"config/offers.yaml": offers})
     assert "treat" not in home.offers
+
+
+def test_how_long_an_sms_becomes_is_told_to_who_checks_the_files_and_to_no_run(tmp_path: Path) -> None:
+    long = {"templates/long/sms.txt": "x" * 161, "rules/r.yaml": RULE}
+    home = loaded(tmp_path, long)
+    assert "long" in home.templates
+    assert "sms-length" not in {problem.code for problem in home.problems}
+    assert "sms-length" in {problem.code for problem in check_home(tmp_path, {})}
+    (tmp_path / "config/regulars.yaml").write_text("business: nothing\n", encoding="utf-8")
+    with pytest.raises(ProblemsError) as told:
+        load_home(tmp_path, {})
+    assert list(told.value.problems) == check_home(tmp_path, {})
