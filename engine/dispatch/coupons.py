@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engine.database.sql import Id
+from engine.database.ready import Ready
+from engine.database.sql import EpochSeconds, Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, slot
@@ -99,6 +100,13 @@ def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tup
     return found
 
 
+_BEGIN = Ready(
+    update(coupons)
+    .where(coupons.c.id == bindparam("number", type_=Id))
+    .values(valid_until=bindparam("until", type_=EpochSeconds))
+)
+
+
 def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_starts: time) -> int:
     """Count coupons' days from the first message that shows them: a cap may have kept that in since the draw.
 
@@ -113,8 +121,8 @@ def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_star
             until = valid_until(coupon.terms, at, claim.zone, day_starts)
             if coupon.step < claim.step and until != coupon.valid_until:
                 begun[coupon.id] = until
-    for number in sorted(begun):  # two workers with messages of the same matches wait for each other, and never both
-        conn.execute(update(coupons).where(coupons.c.id == number).values(valid_until=begun[number]))
+    if begun:  # in order: two workers with messages of the same matches wait for each other, and never both
+        _BEGIN.run(conn, [{"number": number, "until": begun[number]} for number in sorted(begun)])
     return len(begun)
 
 

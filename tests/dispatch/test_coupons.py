@@ -142,7 +142,7 @@ def test_coupons_of_several_matches_begin_their_days_in_the_order_of_their_ids(c
 
     def note(_conn, _cursor, statement, parameters, *_):
         if statement.startswith("UPDATE coupons"):
-            changed.append(list(parameters.values() if isinstance(parameters, dict) else parameters)[-1])
+            changed.extend(each["number"] if isinstance(each, dict) else each[-1] for each in parameters)
 
     with cafe.db.begin() as conn:
         held = claim(conn, now=NOW, holder="elsewhere:1:a", usable=["email"], limit=2)

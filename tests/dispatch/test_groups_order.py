@@ -116,6 +116,16 @@ def test_the_last_place_of_a_budget_is_its_who_comes_first_whatever_its_channel(
     assert [len(group) for group in (*mail.groups, *sms.groups)] == [2] * at_once
 
 
+@pytest.mark.parametrize("alone", [0, 1])
+def test_the_last_place_of_a_budget_is_its_who_comes_first_also_where_one_of_a_channel_goes_alone(
+    cafe, home, clock, alone
+):
+    cafe.budgets = Budgets({"messages": Budget(Decimal(1), "day")})
+    made = [cafe.message(cafe.guest(), priority=each, rescues=int(each == alone)) for each in range(2)]
+    send_due(a_desk(cafe, home, clock, email=Post()))
+    assert [cafe.outcome(each) for each in made] == ["sent", "pending: budget"]
+
+
 def test_what_is_plain_is_what_each_would_be_told_alone(cafe, home, clock):
     """Rows of every kind: those that go in a group are those that go alone."""
     guests = [cafe.guest() for _ in range(6)]
