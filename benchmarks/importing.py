@@ -22,7 +22,6 @@ from sqlalchemy import BigInteger, Connection, Engine, Table, func, select, type
 from benchmarks.crowd import AS_OF
 from benchmarks.ground import Ground, World
 from benchmarks.measure import Measure, Mismatch, Pair, at_most
-from engine.database.bulk import make_room
 from engine.database.tables import customers, orders
 from engine.intake.importer import import_file
 from engine.intake.mapping import Mapping
@@ -184,7 +183,6 @@ def _cell(value: Any) -> Any:
 def _load(conn: Connection, folder: Path) -> None:
     """Load files of the tables' own columns by the database's own means: nothing is asked, looked up or worked out."""
     raw: Any = conn.connection.driver_connection
-    make_room(conn)  # the cache that the import has, too
     for table, names in _NAMES.items():
         into = f"{table.name} ({', '.join(names)})"
         if conn.dialect.name == "postgresql":

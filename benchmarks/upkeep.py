@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from benchmarks.crowd import AS_OF, ORDERS_A_GUEST
 from benchmarks.ground import Ground, World
 from benchmarks.measure import Measure, Mismatch, Pair, at_most
-from engine.database.bulk import insert_many, make_room
+from engine.database.bulk import insert_many
 from engine.database.engines import without_foreign_keys
 from engine.database.facts import facts_select, recompute
 from engine.database.facts_delta import apply_delta
@@ -72,7 +72,6 @@ def _new_orders(ground: Ground, database: str, each: int) -> Iterator[Pair]:
 
         def written(then: Upkeep) -> None:
             with world.db.begin() as conn:
-                make_room(conn)  # as the importer does
                 for first in range(0, len(rows), BATCH):
                     insert_many(conn, orders, _NEW, rows[first : first + BATCH])
                 then(conn)
@@ -108,7 +107,6 @@ def _corrections(ground: Ground, database: str) -> Iterator[Pair]:
             for row in rows:
                 row["its_total"] += 1
             with world.db.begin() as conn:
-                make_room(conn)
                 for first in range(0, len(rows), BATCH):
                     conn.execute(write, rows[first : first + BATCH])
                 then(conn)

@@ -17,7 +17,6 @@ from connectors.damage import refuse_damaged
 from connectors.dates import DateOrder
 from connectors.numbers import Numbers
 from connectors.records import Layout, RowError
-from engine.database.bulk import make_room
 from engine.database.sql import one_importer
 from engine.database.tables import imports
 from engine.intake.customers import Customers
@@ -86,7 +85,6 @@ def import_file(
     try:
         with db.begin() as conn:
             one_importer(conn)
-            make_room(conn)
             desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, dates, layout.is_till)
             _take(desk, opened, layout, progress)
             desk.make_facts()
