@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from connectors import csvblocks
 from engine.database.facts import facts_select
 from engine.database.tables import customer_facts, customers, metadata, orders, points_uses, refunds
+from engine.intake.mapping import load_mapping
 from tests.intake.conftest import Home, csv
 
 ORDER = "order_id,customer_id,ordered_at,store_id,total,kind"
@@ -177,11 +179,20 @@ def empty(home: Home) -> None:
 @pytest.mark.parametrize("guests", [["A", "B"], ["B", "A"]])
 def test_two_tills_may_use_the_same_ids(home: Home, guests: list[str]):
     home.file("config/mappings/other.yaml", "source: other\n")
-    from engine.intake.mapping import load_mapping
-
     mapping, problems = load_mapping(home.root, "other")
     assert problems == []
     home.take(csv(ORDER, f"1,{guests[0]},2026-03-01 09:00,,10,"))
     home.take(csv(ORDER, f"1,{guests[1]},2026-03-01 09:00,,20,"), mapping=mapping)
     assert home.rows(orders, "source", "external_id", "total") == [("csv", "1", 1000), ("other", "1", 2000)]
     assert home.rows(customers, "source", "external_id") == [("csv", guests[0]), ("other", guests[1])]
+
+
+def test_a_guest_of_another_till_with_the_same_id_is_nobody_here(home: Home, monkeypatch: pytest.MonkeyPatch):
+    """Also where that one was the last to be made, and this till's comes in a later part of the file."""
+    monkeypatch.setattr(csvblocks, "BLOCK", 60)
+    home.file("config/mappings/other.yaml", "source: other\n")
+    mapping, _ = load_mapping(home.root, "other")
+    home.take(csv(ORDER, "1,A,2026-03-01 09:00,,10,"))
+    rows = [f"{number},B,2026-03-01 09:00,,20," for number in range(1, 6)]
+    home.take(csv(ORDER, *rows, "9,A,2026-03-01 09:00,,20,"), mapping=mapping)
+    assert home.rows(customers, "source", "external_id") == [("csv", "A"), ("other", "B"), ("other", "A")]
