@@ -31,6 +31,7 @@ __all__ = [
     "explain",
     "integrity",
     "journal_mode",
+    "little_room",
     "open_db",
     "reading",
     "snapshot",
@@ -151,6 +152,19 @@ def broken_references(conn: Connection) -> int:
 def journal_mode(conn: Connection) -> str | None:
     """Give how SQLite keeps its journal, which should be ``wal``; None for a database that has no such thing."""
     return str(_pragma(conn, "journal_mode")[0]) if conn.dialect.name == "sqlite" else None
+
+
+@contextmanager
+def little_room(conn: Connection) -> Iterator[None]:
+    """Let SQLite keep a quarter of its pages meanwhile: a sort of many rows takes as much memory as they may, again."""
+    if conn.dialect.name != "sqlite":
+        yield
+        return
+    conn.exec_driver_sql(f"PRAGMA cache_size = -{_PAGES // 4096}")
+    try:
+        yield
+    finally:
+        conn.exec_driver_sql(f"PRAGMA cache_size = -{_PAGES // 1024}")
 
 
 def empty_the_log(db: Engine) -> None:

@@ -17,6 +17,7 @@ from engine.database.engines import (
     broken_references,
     empty_the_log,
     explain,
+    little_room,
     open_db,
     reading,
     without_foreign_keys,
@@ -318,3 +319,25 @@ def test_sqlite_itself_writes_ahead_so_that_a_file_closed_well_is_one_file(tmp_p
     with sqlite3.connect(tmp_path / "regulars.db") as raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     raw.close()
+
+
+def test_pages_are_few_for_as_long_as_asked_and_as_many_as_before_even_after_an_error(tmp_path: Path):
+    db = open_db(f"sqlite:///{tmp_path / 'shop.db'}")
+    during: list[int] = []
+
+    def fail() -> None:
+        with little_room(conn):
+            during.append(conn.exec_driver_sql("PRAGMA cache_size").scalar_one())
+            conn.exec_driver_sql("SELECT * FROM nowhere")
+
+    with db.connect() as conn:
+        before = conn.exec_driver_sql("PRAGMA cache_size").scalar_one()
+        with pytest.raises(DBAPIError):
+            fail()
+        assert conn.exec_driver_sql("PRAGMA cache_size").scalar_one() == before == 4 * during[0]
+        assert before < 0  # kilobytes, and not pages
+
+
+def test_a_server_is_not_asked_for_fewer_pages(db: Engine):
+    with db.connect() as conn, little_room(conn):
+        assert conn.scalar(select(literal(1))) == 1
