@@ -182,3 +182,11 @@ def test_what_cannot_be_made_while_servers_are_waited_for_is_told_in_its_turn(ca
     assert Counter(map(cafe.state, made)) == ({"sent": 8, "dead": 1} if known else {"sent": 2, "claimed": 7})
     assert len(names(post)) == (8 if known else 2)
     assert desk.summary.messages == (9 if known else 2)
+
+
+def test_what_is_made_while_servers_are_waited_for_leaves_in_its_order(cafe, home, clock):
+    waiting(cafe, 9)
+    post = Post(most=2)
+    send_due(a_desk(cafe, home, clock, email=post))
+    left = [name for group in post.groups for name in group]
+    assert left == [f"guest{number}" for number in range(1, 10)]
