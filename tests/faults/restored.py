@@ -111,6 +111,9 @@ def put_back(world: World, copy: Copy, *, moved: bool, noticed: bool) -> None:
     assert (done.why is None) == (why is None)
     if why is not None:
         _reconcile(world.model, unknown, covered=bool(world.model.journal) and why != "copied")
+    # What left of a database that was put back over this one is not this one's row: that waits for a person.
+    waiting = {world.name_of(row) for row in world.model.rows if (row.state, row.reason) == ("held", "restored")}
+    world.forgotten |= waiting & {each.name for each in world.taken}
     with world.db.begin() as conn:
         world.model.identity = identity(conn)
     world.model.place = place(world)
