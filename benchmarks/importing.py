@@ -22,8 +22,9 @@ from sqlalchemy import BigInteger, Connection, Engine, Table, func, select, type
 from benchmarks.crowd import AS_OF
 from benchmarks.ground import Ground, World
 from benchmarks.measure import Measure, Mismatch, Pair, at_most
+from engine.database.engines import room
 from engine.database.tables import customers, orders
-from engine.intake.importer import import_file
+from engine.intake.importer import ROOM, import_file
 from engine.intake.mapping import Mapping
 from engine.intake.report import ImportReport
 
@@ -191,7 +192,7 @@ def _load(conn: Connection, folder: Path) -> None:
                 while block := stream.read(_BLOCK):
                     copy.write(block)
         else:
-            with (folder / table.name).open(encoding="utf-8", newline="") as stream:
+            with (folder / table.name).open(encoding="utf-8", newline="") as stream, room(conn, ROOM):  # as the import
                 rows = ([cell or None for cell in row] for row in csv.reader(stream))
                 raw.executemany(f"INSERT INTO {into} VALUES ({', '.join('?' * len(names))})", rows)
 

@@ -19,11 +19,12 @@ from benchmarks.crowd import AS_OF, ORDERS_A_GUEST
 from benchmarks.ground import Ground, World
 from benchmarks.measure import Measure, Mismatch, Pair, at_most
 from engine.database.bulk import insert_many
-from engine.database.engines import without_foreign_keys
+from engine.database.engines import room, without_foreign_keys
 from engine.database.facts import facts_select, recompute
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import customer_facts, orders
 from engine.intake.desk import BATCH
+from engine.intake.importer import ROOM
 
 #: So many orders are new, or corrected; of fewer where the crowd is smaller.
 _MOST: Final = 50_000
@@ -71,7 +72,7 @@ def _new_orders(ground: Ground, database: str, each: int) -> Iterator[Pair]:
         ]
 
         def written(then: Upkeep) -> None:
-            with world.db.begin() as conn:
+            with world.db.begin() as conn, room(conn, ROOM):
                 for first in range(0, len(rows), BATCH):
                     insert_many(conn, orders, _NEW, rows[first : first + BATCH])
                 then(conn)
@@ -106,7 +107,7 @@ def _corrections(ground: Ground, database: str) -> Iterator[Pair]:
         def written(then: Upkeep) -> None:
             for row in rows:
                 row["its_total"] += 1
-            with world.db.begin() as conn:
+            with world.db.begin() as conn, room(conn, ROOM):
                 for first in range(0, len(rows), BATCH):
                     conn.execute(write, rows[first : first + BATCH])
                 then(conn)

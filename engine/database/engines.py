@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ __all__ = [
     "explain",
     "integrity",
     "journal_mode",
-    "little_room",
     "open_db",
     "reading",
+    "room",
     "snapshot",
     "without_foreign_keys",
 ]
@@ -45,9 +45,9 @@ PATIENCE = 10
 #: default it writes back after 4 MB: the rules of one run touch the same pages of an index one after another, and each
 #: page was written back for each (a run at a million guests: half of its commits' time).
 _LOG = 64 * 1024 * 1024
-#: So many bytes of pages a connection keeps. With SQLite's own 2 MB a page of an index that a run writes to was gone
-#: before it was written to again; small bases never come to have so many.
-_PAGES = 32 * 1024 * 1024
+#: So many bytes of pages a connection keeps where nobody asks for more (``room``). A sort may take as much again: with
+#: 32 MB a run that matches a million guests took 105 MB of memory, and twice what a tenth of the matches took.
+_PAGES = 4 * 1024 * 1024
 
 #: Written as it is: SQLite does not find a key that is escaped, and an erasure can look for what it erases.
 _json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
@@ -155,16 +155,19 @@ def journal_mode(conn: Connection) -> str | None:
 
 
 @contextmanager
-def little_room(conn: Connection) -> Iterator[None]:
-    """Let SQLite keep a quarter of its pages meanwhile: a sort of many rows takes as much memory as they may, again."""
+def room(conn: Connection, size: int) -> Iterator[None]:
+    """Let SQLite keep so many bytes of pages meanwhile, then as many as before; each sort may take as much again."""
     if conn.dialect.name != "sqlite":
         yield
         return
-    conn.exec_driver_sql(f"PRAGMA cache_size = -{_PAGES // 4096}")
+    raw: Any = conn.connection.driver_connection
+    (before,) = raw.execute("PRAGMA cache_size").fetchone()
+    raw.execute(f"PRAGMA cache_size = -{size // 1024}")
     try:
         yield
     finally:
-        conn.exec_driver_sql(f"PRAGMA cache_size = -{_PAGES // 1024}")
+        with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile, and that is told by who used it
+            raw.execute(f"PRAGMA cache_size = {before}")
 
 
 def empty_the_log(db: Engine) -> None:

@@ -45,7 +45,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from engine.database.counting import RECENT_GAPS, STORE_DAYS, counts, gaps_of, nth_day, store_of
-from engine.database.engines import little_room
+from engine.database.engines import room
 from engine.database.facts import recompute_noted
 from engine.database.noted import note, noted
 from engine.database.sql import EpochSeconds, Id, greatest_of, least_of
@@ -58,6 +58,8 @@ from engine.database.touched import touch_selected
 _ROOM: Final = 2**31
 _LATEST: Final = 2**32 - 1
 
+#: So many bytes of memory a sort of what is new may take.
+_TO_SORT: Final = 8 * 1024 * 1024
 #: What is new of each customer.
 _added = Table(
     "facts_added",
@@ -89,7 +91,7 @@ def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:
     statements = _statements(plan_of(conn))
     asked = {"after_id": after_id, "as_of": as_of}
     conn.execute(CreateTable(_added))
-    with little_room(conn):  # it sorts all that is new; of an import of half a million orders that were 24 MB
+    with room(conn, _TO_SORT):  # all that is new; of an import of half a million orders that were 24 MB more
         conn.execute(statements.add, asked)
     note(conn, statements.others)
     conn.execute(statements.leave)

@@ -17,9 +17,9 @@ from engine.database.engines import (
     broken_references,
     empty_the_log,
     explain,
-    little_room,
     open_db,
     reading,
+    room,
     without_foreign_keys,
 )
 from engine.database.tables import runs, stores, switch, zones
@@ -321,12 +321,12 @@ def test_sqlite_itself_writes_ahead_so_that_a_file_closed_well_is_one_file(tmp_p
     raw.close()
 
 
-def test_pages_are_few_for_as_long_as_asked_and_as_many_as_before_even_after_an_error(tmp_path: Path):
+def test_pages_are_as_many_as_asked_and_then_as_many_as_before_even_after_an_error(tmp_path: Path):
     db = open_db(f"sqlite:///{tmp_path / 'shop.db'}")
     during: list[int] = []
 
     def fail() -> None:
-        with little_room(conn):
+        with room(conn, 8 * 1024 * 1024):
             during.append(conn.exec_driver_sql("PRAGMA cache_size").scalar_one())
             conn.exec_driver_sql("SELECT * FROM nowhere")
 
@@ -334,10 +334,22 @@ def test_pages_are_few_for_as_long_as_asked_and_as_many_as_before_even_after_an_
         before = conn.exec_driver_sql("PRAGMA cache_size").scalar_one()
         with pytest.raises(DBAPIError):
             fail()
-        assert conn.exec_driver_sql("PRAGMA cache_size").scalar_one() == before == 4 * during[0]
-        assert before < 0  # kilobytes, and not pages
+        assert during == [-8192]  # kilobytes, and not pages
+        assert conn.exec_driver_sql("PRAGMA cache_size").scalar_one() == before == -4096
 
 
-def test_a_server_is_not_asked_for_fewer_pages(db: Engine):
-    with db.connect() as conn, little_room(conn):
+def test_what_closed_its_connection_is_told_and_not_that_it_is_closed(tmp_path: Path):
+    db = open_db(f"sqlite:///{tmp_path / 'shop.db'}")
+
+    def break_off() -> None:
+        with db.connect() as conn, room(conn, 8 * 1024 * 1024):
+            conn.connection.driver_connection.close()
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        break_off()
+
+
+def test_a_server_is_not_asked_for_pages(db: Engine):
+    with db.connect() as conn, room(conn, 8 * 1024 * 1024):
         assert conn.scalar(select(literal(1))) == 1
