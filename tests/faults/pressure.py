@@ -160,7 +160,7 @@ def contested(
             keys |= {message_key(stage.home.key, each): each for each in messages}
             broke = [each for each in play(where.db, watch, chance, stage.score, **acts) if each.ended is not None]
             fought = [each for each in broke if isinstance(each.ended, OperationalError)]
-            ends["fought"] += len(fought)
+            ends.update(f"fought ({getattr(each.ended.orig, 'sqlstate', each.ended.orig)})" for each in fought)
             wrong = f"{broke[0].name} broke: {broke[0].ended!r}" if len(broke) > len(fought) else against()
             counts += Counts(wrong=(f"{name}: {wrong}",) if wrong else ())
             ends[f"{name}: {stage.count(*messages)} of {len(messages)}"] += 1
