@@ -131,7 +131,7 @@ def table(kept: Mapping[str, Any]) -> str:
         "![time against size](results.svg)",
     ]
     for size in sorted(kept, key=int, reverse=True):
-        page += ["", f"## {int(size):,} guests", "", *_machine(kept[size]["machine"]), *_table(kept[size]["lines"])]
+        page += ["", f"## {int(size):,} guests", "", *_machine(kept[size]["machine"]), *_table(**kept[size])]
     return "\n".join(page) + "\n"
 
 
@@ -139,18 +139,19 @@ def _machine(on: Mapping[str, str]) -> list[str]:
     return [", ".join(f"{name} {value}" for name, value in on.items()), ""]
 
 
-def _table(lines: Mapping[str, Line]) -> list[str]:
+def _table(machine: Mapping[str, str], lines: Mapping[str, Line]) -> list[str]:
+    """Give the rows, and their notes: a line that was measured on another commit than the last says so."""
     rows = [
         "| measure | on | figure | bar | | it | opponent | which is |",
         "| --- | --- | ---: | --- | --- | ---: | ---: | --- |",
     ]
     notes: list[str] = []
     for line in lines.values():
-        mark = ""
-        if line["note"] and line["verdict"] not in {"skipped", "WRONG"}:
-            if line["note"] not in notes:
-                notes.append(line["note"])
-            mark = f" [{notes.index(line['note']) + 1}]"
+        told = [line["note"]] if line["note"] and line["verdict"] not in {"skipped", "WRONG"} else []
+        if line["commit"] != machine["commit"]:
+            told.append(f"Measured on commit {line['commit']}.")
+        notes += [note for note in told if note not in notes]
+        mark = "".join(f" [{notes.index(note) + 1}]" for note in told)
         verdict = f"**{line['verdict']}**" if line["verdict"] in {"MISSED", "WRONG"} else line["verdict"]
         cells = [f"{line['name']}{mark}", line["database"], *_cells(line, verdict), line["opponent"]]
         rows.append("| " + " | ".join(cells) + " |")
