@@ -193,7 +193,7 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standi
         ready = ready[len(group) :]
         coming.ahead = most
         upcoming = [each.message for each in _group(ready, most)]
-        well = _hand_over(desk, lane, group, upcoming, standing, coming.meanwhile) if group else True
+        well = not group or _hand_over(desk, lane, group, upcoming, standing, meanwhile=coming.meanwhile)
         _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
@@ -282,12 +282,13 @@ def _group(ready: Sequence[Ready], most: int) -> list[Ready]:
     return group
 
 
-def _hand_over(  # noqa: PLR0917 (all that belongs to one group)
+def _hand_over(
     desk: Desk,
     lane: Lane,
     ready: Sequence[Ready],
     upcoming: Sequence[Message],
     standing: Standing,
+    *,
     meanwhile: Callable[[], None],
 ) -> bool:
     """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engine.database.ready import Ready
+from engine.database.compiled import Compiled
 from engine.database.sql import EpochSeconds, Id
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
@@ -100,7 +100,7 @@ def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tup
     return found
 
 
-_BEGIN = Ready(
+_BEGIN = Compiled(
     update(coupons)
     .where(coupons.c.id == bindparam("number", type_=Id))
     .values(valid_until=bindparam("until", type_=EpochSeconds))

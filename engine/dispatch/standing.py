@@ -4,8 +4,8 @@ Messages of one portion are asked about together when they are prepared. Then th
 and each is asked there, in the transaction of its own hand-over, with everybody else kept from writing. Where the
 database can tell that nothing was written since the last of these transactions but leases, values, plain hand-overs and
 yeses of this worker, and the second is the same, the question, the rows and so the answer are the same too: it is not
-asked again. What a hand-over itself changes is what caps and journeys of
-the same guest and the same inbox go by: of their messages one is in the answer, and the others are asked alone.
+asked again. What a hand-over itself changes is what caps and journeys of the same guest and the same inbox go by: of
+their messages one is in the answer, and the others are asked alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy
 from engine.dispatch.plain import Plain, may_go, plainly, with_room
 
-#: So many are prepared at once, and asked about: what a statement costs beside its rows is then
-#: little, and their values are fresh.
+#: So many are prepared at once, and asked about: what a statement costs beside its rows is then little, and their
+#: values are fresh.
 PORTION: Final = 100
 
 

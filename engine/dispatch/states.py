@@ -29,8 +29,8 @@ from sqlalchemy import (
     update,
 )
 
+from engine.database.compiled import Compiled
 from engine.database.months import is_month
-from engine.database.ready import Ready
 from engine.database.sql import json_text, written_out
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
@@ -243,11 +243,11 @@ def write_trail(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 _OF_THE_TRAIL = ("at", "actor", "who", "action", "before", "after", "subject", "dispatch_id", "month", "token")
-_TRAIL = Ready(insert(audit), _OF_THE_TRAIL)
+_TRAIL = Compiled(insert(audit), _OF_THE_TRAIL)
 
 
 @cache
-def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Ready:
+def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Compiled:
     """SQL: the move of one of several, made once."""
     d = dispatches.c
     changes: dict[str, Any] = {name: bindparam(f"its_{name}", type_=d[name].type) for name in names}
@@ -259,7 +259,7 @@ def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Re
     its_month = d.month == written_out(month)  # ``is_month`` is for one execution at a time
     itself = (its_month, d.id == bindparam("its_id", type_=d.id.type))
     mine = (*itself, d.lease_token == bindparam("its_token", type_=Integer))
-    return Ready(update(dispatches).where(*mine, d.state == before).values(changes))
+    return Compiled(update(dispatches).where(*mine, d.state == before).values(changes))
 
 
 def _counted_until_now(

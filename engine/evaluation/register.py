@@ -145,7 +145,9 @@ def version_row(
 
 def contents_at_hand(conn: Connection, templates: Mapping[str, Template]) -> dict[str, int]:
     """Give the rows of the templates' versions that are written down, by template name."""
-    return _contents(conn, templates)
+    hashes = [template.hash for template in templates.values()]
+    found = conn.execute(_CONTENTS, {"hashes": hashes}) if templates else ()
+    return {name: int(row) for row, name, hashed in found if name in templates and hashed == templates[name].hash}
 
 
 def content_rows(
@@ -165,13 +167,7 @@ def content_rows(
     if not missing:
         return {name: at_hand[name] for name in used}
     conn.execute(upsert(conn, contents).on_conflict_do_nothing(index_elements=["hash", "template"]), missing)
-    return _contents(conn, used)
-
-
-def _contents(conn: Connection, used: Mapping[str, Template]) -> dict[str, int]:
-    hashes = [template.hash for template in used.values()]
-    found = conn.execute(_CONTENTS, {"hashes": hashes}) if used else ()
-    return {name: int(row) for row, name, hashed in found if name in used and hashed == used[name].hash}
+    return contents_at_hand(conn, used)
 
 
 def zones_in_use(conn: Connection) -> list[Zone]:

@@ -51,9 +51,9 @@ def instants(wall_time: datetime, zone: ZoneInfo) -> list[datetime]:
 def first_instant(wall_time: datetime, zone: ZoneInfo) -> datetime:
     """Give the first instant at which the clock shows ``wall_time``; where it is skipped, the moment right after."""
     shown, again = (wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    return (
-        shown if shown == again else _at_a_change(wall_time, zone)
-    )  # neither skipped nor repeated, on nearly all days
+    if shown == again:  # neither skipped nor repeated, on nearly all days
+        return shown
+    return _at_a_change(wall_time, zone)
 
 
 def _at_a_change(wall_time: datetime, zone: ZoneInfo) -> datetime:

@@ -130,7 +130,7 @@ def test_what_one_database_alone_has_lives_in_engine_database(file: Path):
             "bulk.py": {"exec_driver_sql()", *dialects},
             "sql.py": {"op()", "literal_column", *dialects},
             "packed.py": {"literal_column"},
-            "ready.py": {"exec_driver_sql()"},  # what SQLAlchemy has compiled
+            "compiled.py": {"exec_driver_sql()"},  # what SQLAlchemy has compiled
         }
         allowed = by_file.get(file.name, set()) | ({"text", "sa.text()"} if in_tables else set())
     else:

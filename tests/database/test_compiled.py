@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import bindparam, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engine.database.ready import Ready
+from engine.database.compiled import Compiled
 from engine.database.sql import EpochSeconds
 from engine.database.tables import audit, dispatches, switch
 
 AT = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
 _COLUMNS = ("month", "at", "actor", "action", "detail")
-_NOTE = Ready(insert(audit), _COLUMNS)
-_RENAME = Ready(
+_NOTE = Compiled(insert(audit), _COLUMNS)
+_RENAME = Compiled(
     update(audit)
     .where(audit.c.actor == bindparam("who"), audit.c.action == "it said 100%")
     .values(actor="one", at=bindparam("then", type_=EpochSeconds))
@@ -41,7 +41,7 @@ def test_values_are_turned_into_the_drivers_and_the_rows_are_counted(db):
 
 
 def test_an_error_is_the_one_that_sqlalchemy_raises(db):
-    button = Ready(insert(switch), ("id", "stopped_at"))
+    button = Compiled(insert(switch), ("id", "stopped_at"))
     with db.begin() as conn:
         button.run(conn, [{"id": 1, "stopped_at": AT}])
         with pytest.raises(IntegrityError), conn.begin_nested():
@@ -56,9 +56,9 @@ def test_a_missing_value_is_no_null(db):
 @pytest.mark.parametrize(
     "statement",
     [
-        Ready(select(dispatches.c.id).where(dispatches.c.id.in_(bindparam("ids", expanding=True)))),
-        Ready(select(dispatches.c.id).where(dispatches.c.id == literal(1, literal_execute=True))),
-        Ready(insert(audit), ("actor", "action", "at")),  # its month is worked out by Python
+        Compiled(select(dispatches.c.id).where(dispatches.c.id.in_(bindparam("ids", expanding=True)))),
+        Compiled(select(dispatches.c.id).where(dispatches.c.id == literal(1, literal_execute=True))),
+        Compiled(insert(audit), ("actor", "action", "at")),  # its month is worked out by Python
     ],
 )
 def test_what_is_no_statement_of_one_text_is_refused(db, statement):

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 _COUNTED: Final = {"preserve_rowcount": True}
 
 
-class Ready:
+class Compiled:
     """A statement with binds, for one row of values or for many of them.
 
     ``columns`` are those that an INSERT fills. ``ValueError``, when it is first executed, where its text would change
