@@ -145,7 +145,14 @@ customers = Table(
     UniqueConstraint("source", "external_id"),
     Index(None, "email_id"),
     Index(None, "sms_id"),
-    Index(None, "source", "referred_by"),
+    # It does not begin with the source: PostgreSQL would go through all guests of a till that it has no statistics of.
+    Index(
+        "ix_customers_referred_by",
+        "referred_by",
+        "source",
+        sqlite_where=text("referred_by IS NOT NULL"),
+        postgresql_where=text("referred_by IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 

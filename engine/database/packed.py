@@ -67,7 +67,7 @@ def packed_cte(name: str, columns: Sequence[str], rows: ColumnElement[str]) -> C
 
 
 def json_elements(listed: ColumnElement[str]) -> FunctionElement[Any]:
-    """Give the elements of a JSON list of numbers, each as what casts to a number; to be used as ``table_valued``."""
+    """Give the elements of a JSON list, texts or what casts to a number; to be used as ``table_valued``."""
     return _JsonElements(listed, type_=Text())
 
 

@@ -154,3 +154,18 @@ def test_an_import_that_begins_while_all_facts_are_made_anew_is_in_them(beside: 
         assert beside.waits(importing)
     assert importing.result(20).new == 1
     assert home.facts("1")["orders"] == 1
+
+
+@pytest.mark.parametrize("guest", ["", "1"])
+def test_a_file_that_is_taken_in_twice_at_once_is_taken_in_once(beside: Beside, guest: str):
+    home = beside.home
+    text = csv(
+        "order_id,customer_id,ordered_at,total", f"1,{guest},2026-03-01 10:00,5", f"2,{guest},2026-03-01 11:00,6"
+    )
+    with beside.open_import(text):
+        again = beside.start(lambda: home.take(text, "again.csv"))
+        assert beside.waits(again)
+    report = again.result(20)
+    assert (report.failed, report.new, report.unchanged) == (False, 0, 2)
+    assert home.rows(orders, "external_id", "total") == [("1", 500), ("2", 600)]
+    assert home.facts("1")["orders"] == (2 if guest else 0)
