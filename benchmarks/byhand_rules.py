@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
+from typing import Any
 
 from benchmarks.byhand import Moment, Written
 
@@ -201,7 +202,7 @@ def _orders(m: Moment) -> list[Written]:
         f"WHERE o.ordered_at > {m.at - 259_200} AND f.visits >= 10 AND {_counts(m, 'o')} AND {visits} % 10 = 0 AND "
         + earlier.format("e.day = o.day", _counts(m, "e"), "true")
     )
-    fired = {"occasion": "o.id", "order_id": "o.id", "fired_store": "o.store_id"}
+    fired: dict[str, Any] = {"occasion": "o.id", "order_id": "o.id", "fired_store": "o.store_id"}
     return [
         Written(
             "first-lunch",

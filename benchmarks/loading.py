@@ -6,8 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import JSON, Engine, Index, LargeBinary, String, Table, func, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import JSON, ClauseElement, Dialect, Engine, Index, LargeBinary, String, Table, func, select
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from engine.database.tables import metadata
@@ -33,7 +32,7 @@ def transfer(file: Path, db: Engine) -> None:
         target.execute("SET session_replication_role = replica")  # foreign keys held in the file
         target.execute("SET maintenance_work_mem = '512MB'")
         for table in metadata.sorted_tables:
-            _copy(source, target, table)
+            _copy(source, target, table, db.dialect)
         target.commit()
         target.autocommit = True
         for table in metadata.sorted_tables:  # as autovacuum would; it passes over empty ones
@@ -45,19 +44,19 @@ def transfer(file: Path, db: Engine) -> None:
         source.close()
 
 
-def _copy(source: sqlite3.Connection, target: Any, table: Table) -> None:
+def _copy(source: sqlite3.Connection, target: Any, table: Table, dialect: Dialect) -> None:
     rows = source.execute(f'SELECT {_line(table)} FROM "{table.name}"')
     indexes = indexes_of(table) if _is_plain(target, table) else []
     for index in indexes:
-        target.execute(_spelled(DropIndex(index)))
+        target.execute(_spelled(DropIndex(index), dialect))
     names = ", ".join(f'"{column.name}"' for column in table.c)
     with target.cursor().copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
         while some := rows.fetchmany(_AT_ONCE):
             copy.write("".join(line for (line,) in some))
     for index in indexes:
-        target.execute(_spelled(CreateIndex(index)))
+        target.execute(_spelled(CreateIndex(index), dialect))
     if "id" in table.c and table.c.id.autoincrement:
-        last = _spelled(select(func.max(table.c.id)))
+        last = _spelled(select(func.max(table.c.id)), dialect)
         target.execute(f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), ({last})) WHERE ({last}) > 0")
 
 
@@ -81,8 +80,8 @@ def _line(table: Table) -> str:
     return " || char(9) || ".join(cells) + " || char(10)"
 
 
-def _spelled(statement: Any) -> str:
-    return str(statement.compile(dialect=postgresql.dialect()))
+def _spelled(statement: ClauseElement, dialect: Dialect) -> str:
+    return str(statement.compile(dialect=dialect))
 
 
 def indexes_of(table: Table) -> list[Index]:

@@ -20,6 +20,8 @@ from engine.database.tables import dispatches
 #: A ready fact, how it is compared, and with what.
 Test = tuple[str, str, float]
 Guest = dict[str, Any]
+#: The newest word by endpoint and topic: when it was said, its row, and what was said.
+Words = dict[tuple[int, str | None], tuple[int, int, str]]
 #: The facts that rules test, in this order.
 FACTS: Final = (
     "days", "visits", "orders", "spend", "points", "late", "big", "joined", "birthday",
@@ -166,7 +168,9 @@ class RowByRow:
         ]
         words, gone = self._permission(found)
         first = int(self._conn.execute("SELECT coalesce(max(id), 0) FROM matches").fetchone()[0]) + 1
-        lines, queued, told = [], [], []
+        lines: list[tuple[Any, ...]] = []
+        queued: list[tuple[Any, ...]] = []
+        told: list[tuple[Any, ...]] = []
         judge = _Judge(self._moment, self._rules, self._rows, self._known, words, gone)
         by_rule: dict[str, list[Any]] = defaultdict(list)
         for each in found:
@@ -200,10 +204,10 @@ class RowByRow:
         if closes is not None:
             yield name, guest, occasion, closes, guest["store"], None, None
 
-    def _permission(self, found: Sequence[tuple[Any, ...]]) -> tuple[dict[tuple[int, str | None], str], set[int]]:
+    def _permission(self, found: Sequence[tuple[Any, ...]]) -> tuple[Words, set[int]]:
         """Give the newest word by endpoint and topic, and the endpoints that are suppressed, of all who passed."""
         ids = sorted({each[1][kind] for each in found for kind in ("email", "sms") if each[1][kind] is not None})
-        words: dict[tuple[int, str | None], tuple[int, int, str]] = {}
+        words: Words = {}
         gone: set[int] = set()
         for first in range(0, len(ids), _CHUNK):
             some = ", ".join(map(str, ids[first : first + _CHUNK]))
@@ -213,7 +217,7 @@ class RowByRow:
                     words[endpoint, topic] = (at, row, state)
             asked = f"SELECT id FROM endpoints WHERE id IN ({some}) AND suppressed_at IS NOT NULL"
             gone.update(row[0] for row in self._conn.execute(asked))
-        return {key: (at, row, state) for key, (at, row, state) in words.items()}, gone  # type: ignore[misc]  # the loop's names are of two types
+        return words, gone
 
 
 class _Judge:
@@ -225,7 +229,7 @@ class _Judge:
         rules: Mapping[str, Written],
         rows: Mapping[str, tuple[int, int, int]],
         known: Known,
-        words: Mapping[tuple[int, str | None], Any],
+        words: Words,
         gone: set[int],
     ) -> None:
         self._moment, self._rules, self._rows, self._known = moment, rules, rows, known
@@ -311,8 +315,8 @@ class _Judge:
         rule, at = self._rules[name], self._moment.at
         purpose, who = "marketing" if rule.topic else "service", (self._rows[name][0], guest["guest"])
         open_ones = []
-        for channel, (due, waited) in self._due[name].items():
-            first, end, why = due[guest["zone"]], closes + waited[guest["zone"]], blocks[channel]
+        for channel, (opens, waited) in self._due[name].items():
+            first, end, why = opens[guest["zone"]], closes + waited[guest["zone"]], blocks[channel]
             state = "blocked" if why else "expired" if first >= end else "pending"
             if state == "pending":
                 open_ones.append((first, end))

@@ -222,8 +222,9 @@ def _ready(*, pipelining: bool) -> Iterator[Pair]:
     letters = _letters()
 
     def check() -> None:
+        ways: tuple[Callable[[int, Sequence[Message]], None], ...] = (_carried, lambda port, some: _bare(port, some)())
         with _scratch() as folder:
-            for number, send in enumerate((_carried, lambda port, some: _bare(port, some)())):
+            for number, send in enumerate(ways):
                 dump = folder / f"dump-{number}"
                 with _sink(pipelining=pipelining, dump=dump) as port:
                     send(port, letters)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from engine.database.tables import customers, events, orders, ratings, stores
@@ -56,3 +62,29 @@ def test_a_guest_of_two_clocks_by_each_of_which_the_other_store_is_theirs_stays_
         home.facts("A")
         clocks.append(home.zone_names()["A"])
     assert clocks == ["America/New_York"] * 3
+
+
+def test_no_clock_is_changed_twice_within_six_days_so_that_its_ends_tell_whether_a_span_is_steady() -> None:
+    data = {_tzif(name): name for name in sorted(zoneinfo.available_timezones())}
+    spans = ((after - before, name) for raw, name in data.items() for before, after in pairwise(_changes(raw, name)))
+    shortest, name = min(spans)
+    assert timedelta(days=6) < shortest < timedelta(days=7), name  # some of Brazil had a summer time of a week in 2000
+
+
+def _tzif(name: str) -> bytes:
+    """A zone's data, from where zoneinfo takes them."""
+    for root in zoneinfo.TZPATH:
+        if (file := Path(root, name)).is_file():
+            return file.read_bytes()
+    return resources.files("tzdata").joinpath("zoneinfo", name).read_bytes()
+
+
+def _changes(raw: bytes, name: str) -> list[datetime]:
+    """When a clock is changed since 1989; of the yearly rule behind the last known change, to the day."""
+    head = raw.rindex(b"TZif")  # of the block of 64 bits
+    (count,) = struct.unpack_from(">I", raw, head + 32)
+    known = [datetime(1989, 1, 1, tzinfo=UTC).timestamp(), *struct.unpack_from(f">{count}q", raw, head + 44)]
+    since = [at for at in known if at >= known[0]]
+    looked = [datetime.fromtimestamp(at, UTC) for at in (*since, *(since[-1] + day * 86_400 for day in range(1, 550)))]
+    offsets = [at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() for at in looked]
+    return [at for at, (before, after) in zip(looked[1:], pairwise(offsets), strict=True) if before != after]
