@@ -23,6 +23,11 @@ class UndecidedDateError(ValueError):
     """Nothing in the file says which number is the day."""
 
 
+def begins_with_year(text: str) -> bool:
+    """Tell whether a date is written as in 2026-05-03; 25-3-2026 has its second dash in the same place."""
+    return text[4:5] == "-" and text[:4].isdigit()
+
+
 def order_of(texts: Iterable[str]) -> DateOrder | None:
     """Tell from all dates of a file whether days or months come first; None where no date needs to know.
 
@@ -33,7 +38,7 @@ def order_of(texts: Iterable[str]) -> DateOrder | None:
     """
     asking = ""
     for text in texts:
-        found = None if text[4:5] == "-" else _NUMERIC.match(text.strip().lstrip("'"))
+        found = None if begins_with_year(text) else _NUMERIC.match(text.strip().lstrip("'"))
         if not found or len(found[1]) > 2:  # noqa: PLR2004 (a year comes first: no question)
             continue
         if found[2] == ".":  # a German date is never month first
@@ -63,7 +68,7 @@ def parse_moment(text: str, order: DateOrder | None) -> datetime:
         ValueError: no date, or one that does not exist.
     """
     text = text.strip().lstrip("'")
-    if text[4:5] == "-":
+    if begins_with_year(text):
         try:
             return datetime.fromisoformat(text)
         except ValueError:

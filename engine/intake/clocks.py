@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from connectors.dates import parse_moment
+from connectors.dates import begins_with_year, parse_moment
 from connectors.records import RowError
 from engine.intake import values
 from engine.intake.columns import ODD, Known
@@ -196,7 +196,7 @@ def _seconds(text: str) -> Any:
 
 def _cut(texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Part dates from the times of day, which keep their blank. A file writes all its dates in one way."""
-    if not texts or texts[0][4:5] == "-":
+    if not texts or begins_with_year(texts[0]):
         return [text[:_ISO] for text in texts], [text[_ISO:] for text in texts]
     parted = [text.partition(" ") for text in texts]
     return [head for head, _, _ in parted], [blank + tail for _, blank, tail in parted]

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, func, insert, select
 
-from connectors.dates import DateOrder
+from connectors.dates import DateOrder, begins_with_year
 from connectors.numbers import Numbers
 from connectors.records import RowError
 from engine.database.facts import recompute_noted
@@ -102,7 +102,7 @@ class Desk:
 
         Raises ``FileError`` where nothing in the file decides.
         """
-        return None if not text or (text[4:5] == "-" and text[:4].isdigit()) else self._order
+        return None if not text or begins_with_year(text) else self._order
 
     @cached_property
     def _order(self) -> DateOrder | None:

@@ -64,6 +64,7 @@ def test_a_date_with_two_meanings_is_not_guessed():
         (["3/4/26", "7/28/26"], "month-first"),
         (["12/12/26", "3/3/2026 13:00"], None),
         (["3.4.26"], "day-first"),
+        (["25-3-2026", "3-4-2026"], "day-first"),
         (["2026-05-13", "2026/5/3", "soon"], None),
         ([], None),
     ],
