@@ -46,13 +46,13 @@ def _text(text: str) -> str:
 
 
 def _country(text: str) -> str:
-    from engine.language.formats import parse_country
+    from engine.language.locales import parse_country
 
     return parse_country(text.strip())
 
 
 def _language(text: str) -> str:
-    from engine.language.formats import parse_language
+    from engine.language.locales import parse_language
 
     return parse_language(text.strip())
 
@@ -64,7 +64,7 @@ def _zone(text: str) -> str:
 
 
 def _currency(text: str) -> str:
-    from engine.language.formats import parse_currency
+    from engine.language.locales import parse_currency
 
     return parse_currency(text.strip())
 

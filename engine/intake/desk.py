@@ -24,7 +24,7 @@ from engine.intake.report import SHOWN, ImportReport
 from engine.language.config import Config
 from engine.language.formats import currency_digits
 from engine.language.textkey import text_key
-from engine.language.times import parse_zone
+from engine.language.times import zone_named
 
 #: So many rows are read, looked up and written together; so many ids go into one IN list.
 BATCH: Final = 5_000
@@ -168,11 +168,11 @@ class Desk:
         """Read a zone that a file names; one that does not exist is warned of and passed over."""
         if not text:
             return None
-        try:
-            return self.zone_id(parse_zone(text))
-        except ValueError:
+        zone = zone_named(text)
+        if zone is None:
             self.warn("timezone is not the name of one such as America/Chicago; the store's is used")
             return None
+        return self.zone_id(zone)
 
     # Stores
 

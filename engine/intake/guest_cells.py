@@ -10,7 +10,7 @@ from connectors.records import RowError
 from engine.intake import values
 from engine.intake.desk import Desk
 from engine.intake.kinds import KINDS
-from engine.language.formats import parse_language
+from engine.language.locales import is_language
 from engine.language.textkey import text_key
 
 _YES_NO = {"yes": True, "no": False}
@@ -18,13 +18,11 @@ _YES_NO = {"yes": True, "no": False}
 
 def language(desk: Desk, text: str) -> str | None:
     """Read a language tag; one that does not exist is warned of: the home's is used."""
-    if not text:
-        return None
-    try:
-        return parse_language(text.replace("_", "-"))
-    except ValueError:
+    tag = text.replace("_", "-")
+    if tag and not is_language(tag):
         desk.warn("language is not one such as en or zh-Hans; the home's is used")
         return None
+    return tag or None
 
 
 def tags(text: str) -> set[str]:

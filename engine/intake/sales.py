@@ -14,7 +14,7 @@ from engine.intake.clocks import Clocks
 from engine.intake.columns import ODD, Known
 from engine.intake.desk import Desk, Store
 from engine.language.textkey import text_key
-from engine.language.zones import parse_zone
+from engine.language.zones import zone_named
 
 _DAY: Final = 86_400
 _LONGEST_ID: Final = 200
@@ -147,10 +147,8 @@ class SaleColumns:
         return of_store[:1] if len(set(of_store)) == 1 else of_store
 
     def _own_zone(self, text: str) -> Any:
-        try:
-            found = self._desk.known_zone(parse_zone(text)) if text else None
-        except ValueError:
-            return ODD
+        zone = zone_named(text)
+        found = self._desk.known_zone(zone) if zone else None
         return ODD if text and found is None else found
 
 

@@ -14,7 +14,7 @@ from engine.intake.desk import Desk, Row, Store
 from engine.intake.guest_cells import attributes, language
 from engine.intake.upserts import find, merge
 from engine.intake.zoning import follow_stores, move_store
-from engine.language.formats import parse_country
+from engine.language.locales import parse_country
 from engine.language.textkey import text_key
 
 _TEXTS = ("city", "region", "address", "manager_name")

@@ -22,19 +22,17 @@ from engine.language.durations import Duration, parse_clock, parse_share
 from engine.language.formats import (
     Mailbox,
     currency_digits,
-    parse_country,
-    parse_currency,
     parse_email_address,
     parse_endpoint,
     parse_freshness,
     parse_host,
     parse_keeping,
-    parse_language,
     parse_mailbox,
     parse_secret,
     parse_url,
 )
 from engine.language.hours import Hours
+from engine.language.locales import parse_country, parse_currency, parse_language
 from engine.language.phrases import phrase
 from engine.language.problems import Problem, errors, ordered, whole_file
 from engine.language.schedules import Schedule

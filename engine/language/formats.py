@@ -18,6 +18,7 @@ from engine.language.budgets import Budget
 from engine.language.contacts import mail_address, parse_phone, parse_sms_sender
 from engine.language.durations import Duration, parse_calendar_day, parse_clock, parse_date, parse_share
 from engine.language.hours import CLOSED, DAY_NAMES, DAYS, GROUPS, ClockRange, Hours
+from engine.language.locales import parse_country, parse_country_or_default, parse_currency, parse_language
 from engine.language.phrases import Phrase, listed, meant, phrase, told
 from engine.language.schedules import Schedule
 from engine.language.signing import parse_record, parse_selector
@@ -71,66 +72,6 @@ def parse_mailbox(text: str) -> Mailbox:
     if any(unicodedata.category(char) == "Cc" for char in name):
         raise ValueError(phrase("the sender's name holds an invisible control sign"))
     return Mailbox(name, parse_email_address(found.group("address").strip()))
-
-
-def parse_country(text: str) -> str:
-    """Read an ISO country code such as ``US``."""
-    from babel.core import get_global
-
-    if text.upper() in get_global("territory_currencies"):
-        if text != text.upper():
-            raise ValueError(phrase('"{text}" is not a country code{meant}', text=text, meant=meant(text.upper())))
-        return text
-    from babel import Locale
-
-    names = {str(name).casefold(): code for code, name in Locale("en").territories.items() if code.isalpha()}
-    names |= {"uk": "GB", "usa": "US", "england": "GB", "scotland": "GB", "wales": "GB", "america": "US"}
-    close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
-    instead = meant(names[close[0]] if close else None)
-    raise ValueError(
-        phrase('"{text}" is not a country code of two letters such as US, GB or CN{meant}', text=text, meant=instead)
-    )
-
-
-def parse_country_or_default(text: str) -> str:
-    """Read a country code, or ``default``: all countries that are not named."""
-    return text if text == "default" else parse_country(text)
-
-
-def parse_currency(text: str) -> str:
-    """Read an ISO currency code such as ``USD``."""
-    from babel import Locale
-    from babel.core import get_global
-
-    known = {code for entries in get_global("territory_currencies").values() for code, *_ in entries}
-    if text in known:
-        return text
-    locale = Locale("en")
-    names = {str(name).casefold(): code for code, name in locale.currencies.items() if code in known}
-    names |= {code.casefold(): code for code in known} | {"$": "USD", "€": "EUR", "£": "GBP", "rmb": "CNY", "¥": "CNY"}
-    close = get_close_matches(text.casefold(), names, n=1, cutoff=0.6)
-    instead = meant(names[close[0]] if close else None)
-    raise ValueError(
-        phrase(
-            '"{text}" is not a currency code of three letters such as USD, EUR or CNY{meant}', text=text, meant=instead
-        )
-    )
-
-
-def parse_language(text: str) -> str:
-    """Read a language tag such as ``en``, ``pt-BR`` or ``zh-Hans``."""
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        Locale.parse(text, sep="-")
-    except (UnknownLocaleError, ValueError):
-        names = {str(name).casefold(): code.replace("_", "-") for code, name in Locale("en").languages.items()}
-        close = get_close_matches(text.casefold(), names, n=1, cutoff=0.75)
-        near = names[close[0]] if close else text.replace("_", "-") if "_" in text else ""
-        raise ValueError(
-            phrase('"{text}" is not a language such as en, de or zh-Hans{meant}', text=text, meant=meant(near))
-        ) from None
-    return text
 
 
 _LONGEST_URL: Final = 500  # links stand in a header, with a token; no line of one has more than 998 letters

@@ -17,7 +17,7 @@ from engine.language.hours import (
     windows_meet,
 )
 from engine.language.schedules import Schedule
-from engine.language.zones import business_day, first_instant, parse_zone, start_of, wall
+from engine.language.zones import business_day, first_instant, parse_zone, start_of, wall, zone_named
 
 __all__ = [
     "DAYS",
@@ -42,4 +42,5 @@ __all__ = [
     "start_of",
     "wall",
     "windows_meet",
+    "zone_named",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from engine.language.phrases import meant, phrase
@@ -15,26 +16,34 @@ from engine.language.phrases import meant, phrase
 _DAY = timedelta(days=1)
 
 
-def parse_zone(text: str) -> ZoneInfo:
-    """Read the IANA name of a zone, such as ``America/Chicago``. ``ValueError`` names the nearest one."""
+@lru_cache(10_000)
+def zone_named(text: str) -> ZoneInfo | None:
+    """Give the zone of an IANA name, None where there is none: without looking for what was meant, in many rows."""
+    if "/" not in text and text not in {"UTC", "GMT"}:  # EST and CET are in the list but know no summer
+        return None
     try:
-        if "/" not in text and text not in {"UTC", "GMT"}:  # EST and CET are in the list but know no summer
-            raise ZoneInfoNotFoundError(text)  # noqa: TRY301
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        known = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix")))
-        wanted = text.strip().replace(" ", "_").casefold()
-        cities = {name.rsplit("/", 1)[-1].casefold(): name for name in known}
-        whole = {name.casefold(): name for name in known}
-        exact = whole.get(wanted) or cities.get(wanted.rsplit("/", 1)[-1])
-        close = [exact] if exact else [whole[key] for key in get_close_matches(wanted, whole, n=1, cutoff=0.7)]
-        raise ValueError(
-            phrase(
-                '"{text}" is not a time zone such as America/Chicago or Asia/Shanghai{meant}',
-                text=text,
-                meant=meant(close[0] if close else None),
-            )
-        ) from None
+        return None
+
+
+def parse_zone(text: str) -> ZoneInfo:
+    """Read the IANA name of a zone, such as ``America/Chicago``. ``ValueError`` names the nearest one."""
+    if (zone := zone_named(text)) is not None:
+        return zone
+    known = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix")))
+    wanted = text.strip().replace(" ", "_").casefold()
+    cities = {name.rsplit("/", 1)[-1].casefold(): name for name in known}
+    whole = {name.casefold(): name for name in known}
+    exact = whole.get(wanted) or cities.get(wanted.rsplit("/", 1)[-1])
+    close = [exact] if exact else [whole[key] for key in get_close_matches(wanted, whole, n=1, cutoff=0.7)]
+    raise ValueError(
+        phrase(
+            '"{text}" is not a time zone such as America/Chicago or Asia/Shanghai{meant}',
+            text=text,
+            meant=meant(close[0] if close else None),
+        )
+    )
 
 
 def wall(at: datetime, zone: ZoneInfo) -> datetime:

@@ -12,7 +12,7 @@ from engine.database.sql import alias_of
 from engine.database.tables import stores, tags
 from engine.language.compliance import ImpliedTerms
 from engine.language.contacts import Channel
-from engine.language.formats import parse_language
+from engine.language.locales import parse_language
 from engine.language.phrases import Phrase, phrase, told
 from engine.vocabulary.comparisons import JsonSchema, TextTest, text_tests
 from engine.vocabulary.filters import store_keys

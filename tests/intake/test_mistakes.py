@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
+from babel import Locale
 
 from engine.database.tables import customers, order_items, orders, points
+from engine.language import locales, zones
 from tests.intake.conftest import Home, csv
 
 ROUNDED = "a spreadsheet rounded it: format the column as text and export again"
@@ -132,6 +136,25 @@ def test_a_zone_that_does_not_exist_falls_back_to_the_store_and_a_language_to_th
     }
     zones = home.zone_names()
     assert zones == {"1": "Asia/Tokyo", "2": "America/Chicago", "3": "America/Chicago"}
+
+
+def test_what_is_no_zone_and_no_language_is_looked_for_once_and_nothing_that_might_be_meant(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    """Each row counts, but looking takes as long as a row, and looking for what was meant as long as ten to a hundred."""
+    looked: list[str] = []
+    for module in (zones, locales):
+        monkeypatch.setattr(module, "get_close_matches", lambda *_, **__: pytest.fail("nobody reads what was meant"))
+    monkeypatch.setattr(zones, "ZoneInfo", lambda name: looked.append(name) or ZoneInfo(name))
+    parse = Locale.parse
+    monkeypatch.setattr(Locale, "parse", lambda tag, **how: looked.append(tag) or parse(tag, **how))
+    zones.zone_named.cache_clear()
+    locales.is_language.cache_clear()
+    rows = [f"{each},Mars/{'ABB'[each]}ase,Klingon{'aee'[each]}se" for each in range(3)]
+    report = home.take(csv("customer_id,timezone,language", *rows, "3,Eastern Time,"))
+    assert sorted(looked) == ["Klingonase", "Klingonese", "Mars/Aase", "Mars/Base"]
+    assert sorted(report.warnings.values()) == [3, 4]
+    assert report.new == 4
 
 
 def test_a_spreadsheets_apostrophe_before_ids_and_numbers_does_not_count(home: Home):
