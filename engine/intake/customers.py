@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, exists, or_, select, update
 
@@ -24,6 +25,7 @@ from engine.intake.tier_notes import note_changes
 from engine.intake.upserts import Merged, find, ids, merge
 from engine.intake.zoning import follow_stores, move_days
 from engine.language.textkey import text_key, text_keys
+from engine.language.zones import zone_named
 
 _TEXTS: Final = ("name", "first_name", "gender", "city", "company", "tier", "referred_by")
 _KEYED: Final = ("gender", "city", "tier")
@@ -118,10 +120,9 @@ class Customers:
                     return f"{CONTACT}{address.hash.hex()}"
         return ""
 
-    def _clock(self, person: Person) -> Any:
-        desk = self._desk
-        zone_id = desk.own_zone(person.row.values.get("timezone", ""))
-        return desk.zone(zone_id or (person.store.zone_id if person.store else desk.home_zone))
+    def _clock(self, person: Person) -> ZoneInfo:
+        own = zone_named(person.row.values.get("timezone", ""))  # one that does not exist is told of when it is written
+        return own or self._desk.zone(person.store.zone_id if person.store else self._desk.home_zone)
 
     def _read_birthday(self, person: Person) -> None:
         cells = person.row.values

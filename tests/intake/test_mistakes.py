@@ -150,8 +150,8 @@ def test_what_is_no_zone_and_no_language_is_looked_for_once_and_nothing_that_mig
     monkeypatch.setattr(Locale, "parse", lambda tag, **how: looked.append(tag) or parse(tag, **how))
     zones.zone_named.cache_clear()
     locales.is_language.cache_clear()
-    rows = [f"{each},Mars/{'ABB'[each]}ase,Klingon{'aee'[each]}se" for each in range(3)]
-    report = home.take(csv("customer_id,timezone,language", *rows, "3,Eastern Time,"))
+    rows = [f"{each},Mars/{'ABB'[each]}ase,Klingon{'aee'[each]}se,2026-03-01" for each in range(3)]
+    report = home.take(csv("customer_id,timezone,language,joined_at", *rows, "3,Eastern Time,,2026-03-01"))
     assert sorted(looked) == ["Klingonase", "Klingonese", "Mars/Aase", "Mars/Base"]
     assert sorted(report.warnings.values()) == [3, 4]
     assert report.new == 4
