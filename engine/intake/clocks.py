@@ -27,7 +27,10 @@ _FIRST_YEAR: Final = 1990
 _LAST_YEAR: Final = 9998
 #: A date and a time of day of which each means the same whatever stands beside it.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}([./-])\d{1,2}\1(?:\d\d|\d{4})", re.ASCII)
-_TIME: Final = re.compile(r"(?:[ T](\d\d)| (\d)):(\d\d)(?::(\d\d))?(?: ?([AP])M)?", re.ASCII)
+_TIME: Final = re.compile(r",?(?:[ T](\d\d)| (\d)):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?(?: ?([AP])M)?", re.ASCII)
+#: How a moment ends that needs no zone, and the blank that some tills write before it.
+_OFFSET: Final = re.compile(r":\d\d(?:\.\d+)?(?:Z| ?[+-]\d\d:?\d\d)\Z", re.ASCII)
+_BLANK: Final = re.compile(r"(?<=:\d\d) (?=[+-]\d\d:?\d\d\Z)", re.ASCII)
 _ISO: Final = 10
 
 
@@ -51,6 +54,8 @@ class Clocks:
         if odd:
             plain = next((text for place, text in enumerate(texts) if place not in odd), "")
             texts = [plain if place in odd else text for place, text in enumerate(texts)]
+        if texts and _OFFSET.search(texts[0]):
+            return _by_offset(texts, odd)
         heads, tails = _cut(texts)
         clock = self._times.of(tails, odd)
         if len(zones) == 1:
@@ -194,9 +199,29 @@ def _seconds(text: str) -> Any:
     return hour * _HOUR + minute * 60 + second if is_shown else ODD
 
 
+def _by_offset(texts: Sequence[str], odd: set[int]) -> list[int]:
+    """Read moments each of which names its offset; as ``Clocks.instants``."""
+    if " " in texts[0][_ISO + 1 :]:
+        texts = [_BLANK.sub("", text) for text in texts]
+    found = list(map(_named, texts))
+    odd.update(place for place, at in enumerate(found) if at is ODD)
+    return [0 if place in odd else at for place, at in enumerate(found)] if odd else found
+
+
+def _named(text: str) -> Any:
+    """Read one of them as ``parse_moment`` reads those that begin with their year."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ODD
+    is_whole = moment.tzinfo is not None and text[4] == "-" and _FIRST_YEAR <= moment.year <= _LAST_YEAR
+    return int(moment.timestamp()) if is_whole else ODD
+
+
 def _cut(texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Part dates from the times of day, which keep their blank. A file writes all its dates in one way."""
+    """Part dates from the times of day, which keep their blank or comma. A file writes all its dates in one way."""
     if not texts or begins_with_year(texts[0]):
         return [text[:_ISO] for text in texts], [text[_ISO:] for text in texts]
-    parted = [text.partition(" ") for text in texts]
-    return [head for head, _, _ in parted], [blank + tail for _, blank, tail in parted]
+    mark = "," if ", " in texts[0] else " "
+    parted = [text.partition(mark) for text in texts]
+    return [head for head, _, _ in parted], [mark + tail for _, mark, tail in parted]

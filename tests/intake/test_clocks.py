@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import random
 import struct
 import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from connectors.numbers import Numbers
 from engine.database.tables import customers, events, orders, ratings, stores
-from tests.intake.conftest import csv
+from engine.intake.clocks import Clocks
+from engine.intake.desk import Desk
+from engine.intake.rejects import Rejects
+from engine.intake.report import ImportReport
+from tests.intake.conftest import KEY, NOW, csv
 
 STORES = "store_id,name,timezone\nÄ1,Mill Lane,{zone}\n"
 ORDERS = (
@@ -69,6 +79,59 @@ def test_no_clock_is_changed_twice_within_six_days_so_that_its_ends_tell_whether
     spans = ((after - before, name) for raw, name in data.items() for before, after in pairwise(_changes(raw, name)))
     shortest, name = min(spans)
     assert timedelta(days=6) < shortest < timedelta(days=7), name  # some of Brazil had a summer time of a week in 2000
+
+
+WRITTEN: list[Callable[[datetime], str]] = [
+    lambda at: f"{at:%Y-%m-%d %H:%M}",
+    lambda at: f"{at:%Y-%m-%dT%H:%M:%S}Z",
+    lambda at: f"{at:%Y-%m-%d %H:%M}+02:00",
+    lambda at: f"{at:%Y-%m-%d %H:%M:%S} -0430",
+    lambda at: f"{at:%Y-%m-%dT%H:%M:%S.%f}+00:00",
+    lambda at: f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}",
+    lambda at: f"{at:%d/%m/%Y, %H:%M}",
+    lambda at: (
+        f"{at.day}-{at.month}-{at.year} {at.hour % 12 or 12}:{at:%M %p}"
+        if at.hour
+        else f"{at.day}-{at.month}-{at.year}"
+    ),
+]
+
+
+@pytest.mark.parametrize("spoilt", [0.0, 0.3])
+def test_moments_of_a_column_are_what_each_is_by_itself(home: Any, spoilt: float) -> None:
+    """However they are written; where nothing is odd and no clock is changed, none has to be looked at alone."""
+    dice = random.Random(0 if os.environ.get("CI") else None)
+    days = [59, 65, 66, 67, 68, 120] if spoilt else range(120, 210)
+    with home.db.begin() as conn:
+        report = ImportReport(home.root / "some.csv")
+        numbers, rejects = Numbers(list, None, ""), Rejects(report.file, [], ",")
+        desk = Desk(conn, home.config, KEY, "csv", report, rejects, NOW, numbers, lambda: "day-first")
+        for write in WRITTEN * 10:
+            moments = [
+                NOW.replace(month=1, day=1) + timedelta(dice.choice(days), dice.random() * 86_400) for _ in range(30)
+            ]
+            texts = [_spoilt(write(at), dice) if dice.random() < spoilt else write(at) for at in moments]
+            odd: set[int] = set()
+            found = Clocks(desk).instants(texts, [desk.home_zone], odd)
+            assert spoilt or not odd, texts
+            for place in set(range(len(texts))) - odd:
+                assert found[place] == desk.instant(texts[place], "at", home.config.business.timezone), texts
+
+
+def _spoilt(text: str, dice: random.Random) -> str:
+    """With a sign more, less or another, or as another file would write it."""
+    at, sign = dice.randrange(len(text)), dice.choice([*" ,.:+-TZ0259W", " +0200", "+02", "+05:30", ".5", " PM", ""])
+    other = dice.choice(WRITTEN)(NOW.replace(day=dice.randrange(1, 28), hour=dice.randrange(24)))
+    return dice.choice(
+        [
+            text[:at] + sign + text[at:],
+            text[:at] + sign + text[at + 1 :],
+            text + sign,
+            text[:at],
+            text.replace("-", ""),
+            other,
+        ]
+    )
 
 
 def _tzif(name: str) -> bytes:
