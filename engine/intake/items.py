@@ -20,6 +20,7 @@ _THOUSANDTHS: Final = 1_000
 _LONGEST_LINE: Final = 64
 
 Key = tuple[int, str]
+Named = tuple[str, str]  #: a product's keys: of its name and of its category
 
 
 class Items:
@@ -34,6 +35,7 @@ class Items:
         desk = self._desk
         known = ids(desk, orders, {row.values.get("order_id", "") for row in rows})
         items: dict[Key, dict[str, Any]] = {}
+        named: dict[Named, dict[str, str]] = {}
         for row in rows:
             try:
                 key, item = self._read(row, known)
@@ -42,6 +44,10 @@ class Items:
                 continue
             desk.report.unchanged += key in items
             items[key] = item
+            named.setdefault(item["product_id"], row.values)
+        self._make(named)
+        for item in items.values():
+            item["product_id"] = self._products[item["product_id"]]
         self._write(items)
 
     def finish(self) -> None:
@@ -63,7 +69,10 @@ class Items:
         item = {
             "order_id": known[order],
             "line": line,
-            "product_id": self._product(cells["product"], cells.get("category", "")),
+            "product_id": (
+                text_key(cells["product"]),
+                text_key(cells.get("category", "")),
+            ),  # its keys, until it has an id
             "quantity": int(quantity),
             "price": desk.money(cells.get("price") or "0", "price"),
         }
@@ -95,11 +104,20 @@ class Items:
         columns = (products.c.name_key, products.c.category_key, products.c.id)
         return {(row.name_key, row.category_key): row.id for row in self._desk.conn.execute(select(*columns))}
 
-    def _product(self, name: str, category: str) -> int:
-        key = (text_key(name), text_key(category))
-        found = self._products.get(key)
-        if found is None:
-            row = {"name": name, "category": category or None, "name_key": key[0], "category_key": key[1]}
-            found = self._desk.conn.execute(insert(products).values(row).returning(products.c.id)).scalar_one()
-            self._products[key] = found
-        return found
+    def _make(self, named: dict[Named, dict[str, str]]) -> None:
+        """Write the products that are not known together: a chain has thousands, nearly all in its first batch."""
+        fresh = [
+            {
+                "name": cells["product"],
+                "category": cells.get("category") or None,
+                "name_key": keys[0],
+                "category_key": keys[1],
+            }
+            for keys, cells in named.items()
+            if keys not in self._products
+        ]
+        if fresh:
+            made = insert(products).returning(products.c.name_key, products.c.category_key, products.c.id)
+            self._products.update(
+                {(name, category): number for name, category, number in self._desk.conn.execute(made, fresh)}
+            )
