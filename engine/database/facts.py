@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     Delete,
     Select,
-    Text,
     bindparam,
     delete,
     or_,
@@ -27,7 +26,8 @@ from engine.database.counting import counts, net_total, points_balance
 from engine.database.facts_definition import Keys, Listed, facts_select
 from engine.database.facts_tables import beyond_last_order
 from engine.database.noted import PAGE, note, take_noted
-from engine.database.packed import listed, one_of
+from engine.database.packed import IdList, one_of
+from engine.database.planning import by_list
 from engine.database.sql import EpochSeconds, Id, one_importer, upsert
 from engine.database.tables import customer_facts, customers, orders, tier_changes
 from engine.database.tiers import TierPlan, above_least, edges, plan_of, remember, stale, write_changes
@@ -64,15 +64,16 @@ def recompute_noted(conn: Connection, as_of: datetime) -> int:
 def _recompute_pages(conn: Connection, pages: Iterable[Sequence[int]], as_of: datetime) -> int:
     plan = plan_of(conn)
     asked, these, done = {"as_of": as_of, **edges(conn, plan, as_of)}, _these(plan), 0
-    for page in pages:
-        if done + len(page) <= MOST:
-            touch(conn, page)
-        elif done <= MOST:  # so many are everybody, once
-            touch_everybody(conn)
-        _make_anew(conn, these, {"ids": listed(page), **asked})
-        if plan is not None:
-            write_changes(conn, plan, page, as_of)
-        done += len(page)
+    with by_list(conn):
+        for page in pages:
+            if done + len(page) <= MOST:
+                touch(conn, page)
+            elif done <= MOST:  # so many are everybody, once
+                touch_everybody(conn)
+            _make_anew(conn, these, {"ids": page, **asked})
+            if plan is not None:
+                write_changes(conn, plan, page, as_of)
+            done += len(page)
     return done
 
 
@@ -133,7 +134,7 @@ class _Upkeep(NamedTuple):
 
 @cache
 def _these(plan: TierPlan | None) -> _Upkeep:
-    ids = bindparam("ids", type_=Text)
+    ids = bindparam("ids", type_=IdList())
     c, f = customers.c, customer_facts.c
     erased = select(c.id).where(one_of(c.id, ids), c.erased_at.is_not(None))
     theirs = select(f.customer_id).where(one_of(f.customer_id, ids)).order_by(f.customer_id)

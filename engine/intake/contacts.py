@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 
 from connectors.records import RowError
+from engine.database.by_keys import by_keys
 from engine.database.consent import lock_endpoints
 from engine.database.sql import upsert
-from engine.database.tables import consents, endpoints
+from engine.database.tables import consents, customers, endpoints
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, Store, chunks
 from engine.language.contacts import Channel, country_of_number
@@ -94,6 +95,18 @@ def find_endpoints(desk: Desk, addresses: Iterable[Address]) -> dict[bytes, int 
     return {row.hash: row.number for row in _known(desk, addresses)}
 
 
+def holders(desk: Desk, endpoint_ids: Iterable[int]) -> list[Row[Any]]:
+    """Give the guests whose address is one of these endpoints, the oldest first, and nobody who was erased."""
+    c, wanted = customers.c, sorted(set(endpoint_ids))
+    columns = (c.id, c.source, c.external_id, c.zone_id, c.email_id, c.sms_id)
+    found = {
+        row.id: row
+        for own in (c.email_id, c.sms_id)
+        for row in by_keys(desk.conn, columns, own, wanted, c.erased_at.is_(None))
+    }
+    return [found[number] for number in sorted(found)]
+
+
 class _Endpoint(NamedTuple):
     hash: bytes
     number: int | None  #: None: erased
@@ -101,14 +114,18 @@ class _Endpoint(NamedTuple):
 
 
 def _known(desk: Desk, addresses: Iterable[Address]) -> list[_Endpoint]:
-    found = []
+    hashes: dict[Channel, list[bytes]] = {}
+    for address in addresses:
+        hashes.setdefault(address.channel, []).append(address.hash)
     e = endpoints.c
-    for chunk in chunks(addresses, CHUNK):
-        known = select(e.id, e.hash, e.address, e.suppressed_why).where(e.hash.in_([each.hash for each in chunk]))
-        for row in desk.conn.execute(known):
+    known = []
+    for channel, theirs in hashes.items():
+        for row in by_keys(
+            desk.conn, (e.id, e.hash, e.address, e.suppressed_why), e.hash, theirs, e.channel == channel
+        ):
             erased = row.address is None and row.suppressed_why == "erased"
-            found.append(_Endpoint(bytes(row.hash), None if erased else row.id, row.address is None and not erased))
-    return found
+            known.append(_Endpoint(bytes(row.hash), None if erased else row.id, row.address is None and not erased))
+    return known
 
 
 def news(desk: Desk, statements: Sequence[Said]) -> list[bool]:

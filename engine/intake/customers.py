@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, select, update
 
 from connectors.records import RowError
 from engine.database.sql import upsert
 from engine.database.tables import customers, tags
 from engine.database.tiers import plan_of
 from engine.intake import values
-from engine.intake.contacts import Address, Consent, Said, append, endpoint_ids, news, read_address
+from engine.intake.contacts import Address, Consent, Said, append, endpoint_ids, holders, news, read_address
 from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
 from engine.intake.guest_cells import attributes, language
 from engine.intake.guest_cells import tags as read_tags
@@ -179,17 +179,12 @@ class Customers:
             if person.columns.get(column) and not person.external_id.startswith(CONTACT)
         }
         taken = set(find(desk, customers, people)) if named else set()
-        for chunk in chunks(sorted(named), CHUNK):
-            mine = select(c.id, c.email_id, c.sms_id).where(
-                c.source == desk.source,
-                c.external_id.startswith(CONTACT),
-                or_(c.email_id.in_(chunk), c.sms_id.in_(chunk)),
-            )
-            for row in desk.conn.execute(mine.order_by(c.id)).all():
-                person = named.get(row.email_id) or named.get(row.sms_id)
-                if person is not None and person.external_id not in taken:
-                    taken.add(person.external_id)
-                    desk.conn.execute(update(customers).where(c.id == row.id).values(external_id=person.external_id))
+        for row in holders(desk, named):
+            person = named.get(row.email_id) or named.get(row.sms_id)
+            of_receipts = row.source == desk.source and row.external_id.startswith(CONTACT)
+            if of_receipts and person is not None and person.external_id not in taken:
+                taken.add(person.external_id)
+                desk.conn.execute(update(customers).where(c.id == row.id).values(external_id=person.external_id))
 
     # Writing
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import exists, func, select, update
 
 from engine.database.bulk import find_many, insert_new
 from engine.database.tables import customers
-from engine.intake.contacts import Address, endpoint_ids, find_endpoints
+from engine.intake.contacts import Address, endpoint_ids, find_endpoints, holders
 from engine.intake.desk import CHUNK, Desk, chunks
 from engine.intake.ids import CONTACT, erased_id
 
@@ -172,17 +172,10 @@ class Guests:
         return _guests(find_many(self._desk.conn, customers, self._desk.source, external_ids, _ASKED))
 
     def _owners(self, endpoints: list[int]) -> dict[int, Guest]:
-        c = customers.c
         found: dict[int, Guest] = {}
-        for chunk in chunks(endpoints, CHUNK):
-            owners = (
-                select(c.id, c.zone_id, c.email_id, c.sms_id)
-                .where(or_(c.email_id.in_(chunk), c.sms_id.in_(chunk)), c.erased_at.is_(None))
-                .order_by((c.source == self._desk.source).desc(), c.id)
-            )
-            for row in self._desk.conn.execute(owners):
-                for number in (row.email_id, row.sms_id):
-                    found.setdefault(number, Guest(row.id, row.zone_id))
+        for row in sorted(holders(self._desk, endpoints), key=lambda row: row.source != self._desk.source):
+            for number in (row.email_id, row.sms_id):
+                found.setdefault(number, Guest(row.id, row.zone_id))
         return found
 
     def _made_of(self, contacts: list[Contact]) -> dict[str, Guest | None]:

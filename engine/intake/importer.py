@@ -18,6 +18,7 @@ from connectors.dates import DateOrder
 from connectors.numbers import Numbers
 from connectors.records import Layout, RowError
 from engine.database.engines import room
+from engine.database.planning import by_index
 from engine.database.sql import one_importer
 from engine.database.tables import imports
 from engine.intake.customers import Customers
@@ -145,10 +146,11 @@ def _layout(
 def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None) -> None:
     writers = {layout.kind: _WRITERS[layout.kind](desk)}
     steps = _by_block(desk, opened, layout, writers) if layout.by_column else _by_row(desk, opened, layout, writers)
-    for _ in steps:
-        desk.tell_refused()
-        if progress:
-            progress(opened.bytes_read, opened.size)
+    with by_index(desk.conn):  # what is asked of a table anew for each batch is planned when there is little in it
+        for _ in steps:
+            desk.tell_refused()
+            if progress:
+                progress(opened.bytes_read, opened.size)
     for writer in writers.values():
         writer.finish()
     desk.tell_refused()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table
 
 from connectors.records import RowError
+from engine.database.by_keys import by_keys
 from engine.database.ledger import settle
 from engine.database.tables import events, orders, points, ratings
 from engine.intake import values
-from engine.intake.desk import CHUNK, Desk, Row, Store, chunks, lost_zeros
+from engine.intake.desk import Desk, Row, Store, lost_zeros
 from engine.intake.events import event_data
 from engine.intake.guests import Guest, Guests
 from engine.intake.kinds import KINDS
@@ -85,12 +86,9 @@ class Ratings:
 
     def _orders(self, external_ids: set[str]) -> dict[str, Any]:
         o = orders.c
-        found: dict[str, Any] = {}
-        for chunk in chunks(external_ids, CHUNK):
-            columns = select(o.external_id, o.id, o.store_id, o.customer_id)
-            mine = columns.where(o.source == self._desk.source, o.external_id.in_(chunk))
-            found |= {row.external_id: row for row in self._desk.conn.execute(mine)}
-        return found
+        columns = (o.external_id, o.id, o.store_id, o.customer_id)
+        rows = by_keys(self._desk.conn, columns, o.external_id, external_ids, o.source == self._desk.source)
+        return {row.external_id: row for row in rows}
 
     def _read(self, row: Row, guest: Guest | None, of_orders: Mapping[str, Any]) -> dict[str, Any]:
         desk, cells = self._desk, row.values
@@ -134,11 +132,9 @@ class Points:
     def _owners(self, rows: Sequence[Row]) -> dict[str, int]:
         """Whose the entries were: one that moves to another guest touches both."""
         p = points.c
-        found: dict[str, int] = {}
-        for chunk in chunks({row.values.get("entry_id", "") for row in rows}, CHUNK):
-            mine = select(p.external_id, p.customer_id).where(p.source == self._desk.source, p.external_id.in_(chunk))
-            found |= {row.external_id: row.customer_id for row in self._desk.conn.execute(mine)}
-        return found
+        ids = {row.values.get("entry_id", "") for row in rows}
+        columns, mine = (p.external_id, p.customer_id), p.source == self._desk.source
+        return {row.external_id: row.customer_id for row in by_keys(self._desk.conn, columns, p.external_id, ids, mine)}
 
     def _read(self, row: Row, guest: Guest | None) -> dict[str, Any]:
         desk, cells = self._desk, row.values

@@ -13,8 +13,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, insert, select, update
 
+from engine.database.by_keys import by_keys
+from engine.database.planning import by_index
 from engine.database.tables import orders, refunds
 from engine.intake.desk import CHUNK, Desk, chunks
+from engine.intake.upserts import ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +71,24 @@ class Refunds:
 
     def finish(self) -> None:
         """Attach what can be attached, and let the orders know."""
-        self._by_id()
-        if self._desk.is_till:
-            for refund in sorted(self._hints.values(), key=lambda each: (each.at, each.external_id)):
-                self._by_nearness(refund)
-        for chunk in chunks(sorted(self._orders), CHUNK):
-            self._mark(chunk)
-        self._count_unattached()
+        with by_index(self._desk.conn):
+            self._by_id()
+            if self._desk.is_till:
+                for refund in sorted(self._hints.values(), key=lambda each: (each.at, each.external_id)):
+                    self._by_nearness(refund)
+            for chunk in chunks(sorted(self._orders), CHUNK):
+                self._mark(chunk)
+            self._count_unattached()
 
     def _known(self, keys: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str, int], Any]:
         wanted = set(keys)
-        found = {}
-        for chunk in chunks(sorted({key[0] for key in wanted}), CHUNK):
-            mine = select(refunds).where(refunds.c.source == self._desk.source, refunds.c.external_id.in_(chunk))
-            for row in self._desk.conn.execute(mine):
-                key = (row.external_id, row.kind, int(row.refunded_at.timestamp()))
-                if key in wanted:
-                    found[key] = row
-        return found
+        known = {}
+        r, ids = refunds.c, sorted({key[0] for key in wanted})
+        for row in by_keys(self._desk.conn, tuple(r), r.external_id, ids, r.source == self._desk.source):
+            key = (row.external_id, row.kind, int(row.refunded_at.timestamp()))
+            if key in wanted:
+                known[key] = row
+        return known
 
     def _row(self, refund: Refund) -> dict[str, Any]:
         return {
@@ -99,16 +102,14 @@ class Refunds:
 
     def _by_id(self) -> None:
         """Refunds of earlier files too: their sale may have come only now."""
-        conn, source = self._desk.conn, self._desk.source
-        found = conn.execute(
-            select(refunds.c.id.label("refund"), orders.c.id.label("sale"))
-            .join(orders, (orders.c.source == refunds.c.source) & (orders.c.external_id == refunds.c.external_id))
-            .where(refunds.c.order_id.is_(None), refunds.c.source == source)
-        ).all()
+        conn, source, r = self._desk.conn, self._desk.source, refunds.c
+        waiting = conn.execute(select(r.id, r.external_id).where(r.order_id.is_(None), r.source == source)).all()
+        sales = ids(self._desk, orders, {row.external_id for row in waiting})
+        found = [(row.id, sales[row.external_id]) for row in waiting if row.external_id in sales]
         if found:
             write = update(refunds).where(refunds.c.id == bindparam("its_id")).values(order_id=bindparam("its_sale"))
-            conn.execute(write, [{"its_id": row.refund, "its_sale": row.sale} for row in found])
-            self._orders.update(row.sale for row in found)
+            conn.execute(write, [{"its_id": refund, "its_sale": sale} for refund, sale in found])
+            self._orders.update(sale for _, sale in found)
 
     def _by_nearness(self, refund: Refund) -> None:
         mine = self._known([refund.key]).get(refund.key)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, insert, update
 
-from engine.intake.desk import CHUNK, Desk, chunks
+from engine.database.by_keys import by_keys
+from engine.intake.desk import Desk
 
 
 @dataclass
@@ -22,22 +23,16 @@ class Merged:
 
 def find(desk: Desk, table: Table, external_ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """Give the rows of this file's source, instants as epoch seconds."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for chunk in chunks(external_ids, CHUNK):
-        mine = select(table).where(table.c.source == desk.source, table.c.external_id.in_(chunk))
-        for row in desk.conn.execute(mine).mappings():
-            found[row["external_id"]] = {name: _plain(value) for name, value in row.items()}
-    return found
+    names, mine = table.c.keys(), table.c.source == desk.source
+    rows = by_keys(desk.conn, tuple(table.c), table.c.external_id, external_ids, mine)
+    return {row.external_id: {name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows}
 
 
 def ids(desk: Desk, table: Table, external_ids: Iterable[str]) -> dict[str, int]:
     """Give the internal ids of this file's source."""
-    found: dict[str, int] = {}
-    for chunk in chunks(external_ids, CHUNK):
-        columns = select(table.c.external_id, table.c.id)
-        mine = columns.where(table.c.source == desk.source, table.c.external_id.in_(chunk))
-        found |= {row.external_id: row.id for row in desk.conn.execute(mine)}
-    return found
+    t = table.c
+    rows = by_keys(desk.conn, (t.external_id, t.id), t.external_id, external_ids, t.source == desk.source)
+    return {row.external_id: row.id for row in rows}
 
 
 def merge(desk: Desk, table: Table, rows: Mapping[str, dict[str, Any]], *, counted: bool = True) -> Merged:

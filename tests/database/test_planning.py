@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection, Engine, func, select
 
-from engine.database.planning import by_index, one_by_one
+from engine.database.planning import by_index, by_list, one_by_one
 
-ASKED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
+ASKED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "plan_cache_mode")
+USUAL = ["on", "on", "on", "on", "auto"]
 
 
 def settings(conn: Connection) -> list[str]:
@@ -15,7 +16,12 @@ def settings(conn: Connection) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("told", "meanwhile"), [(by_index, ["off", "on", "on", "on"]), (one_by_one, ["off", "off", "off", "off"])]
+    ("told", "meanwhile"),
+    [
+        (by_index, ["off", *USUAL[1:]]),
+        (by_list, ["off", "on", "on", "on", "force_custom_plan"]),
+        (one_by_one, ["off", "off", "off", "off", "auto"]),
+    ],
 )
 def test_what_is_told_ends_with_its_block(db: Engine, told, meanwhile) -> None:
     if db.dialect.name != "postgresql":
@@ -25,7 +31,7 @@ def test_what_is_told_ends_with_its_block(db: Engine, told, meanwhile) -> None:
             before = settings(conn)
             with told(conn):
                 assert settings(conn) == meanwhile
-            assert settings(conn) == before == ["on"] * len(ASKED)
+            assert settings(conn) == before == USUAL
 
 
 @pytest.mark.parametrize("told", [by_index, one_by_one])
@@ -39,4 +45,4 @@ def test_only_the_commit_of_a_transaction_that_is_followed_waits_for_nothing(db:
         with told(conn, followed=True):
             assert conn.scalar(waits) == "off"
     with db.begin() as conn:
-        assert (conn.scalar(waits), settings(conn)) == ("on", ["on"] * len(ASKED))
+        assert (conn.scalar(waits), settings(conn)) == ("on", USUAL)
