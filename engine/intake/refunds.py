@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from engine.database.by_keys import by_keys
 from engine.database.planning import by_index
+from engine.database.sql import row_by_row
 from engine.database.tables import orders, refunds
 from engine.intake.desk import CHUNK, Desk, chunks
 from engine.intake.upserts import ids
@@ -121,16 +121,17 @@ class Refunds:
             self._orders.add(sale)
 
     def _sales_before(self, refund: Refund) -> Any:
-        o = orders.c
+        # Sought among the guest's own: PostgreSQL would go back from the latest of all, or through the till's.
+        o, ordered_at = orders.c, orders.c.ordered_at + 0
         return (
             select(o.id)
             .where(
-                o.source == self._desk.source,
                 o.customer_id == refund.customer_id,
+                row_by_row(o.source == self._desk.source),
                 o.store_id.is_not_distinct_from(refund.store_id),
-                o.ordered_at <= datetime.fromtimestamp(refund.at, UTC),
+                ordered_at <= refund.at,
             )
-            .order_by(o.ordered_at.desc(), o.id.desc())
+            .order_by(ordered_at.desc(), o.id.desc())
             .limit(1)
         )
 

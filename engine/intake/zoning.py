@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select, update
 
+from engine.database.planning import by_index, one_by_one
 from engine.database.tables import customer_facts, customers, orders, stores
 from engine.intake import values
 from engine.intake.desk import CHUNK, Desk, chunks
@@ -25,24 +27,36 @@ def follow_stores(desk: Desk) -> None:
         .where(c.own_zone.is_(False), c.zone_id != stores.c.zone_id)
     )
     any_moved = False
-    while found := desk.conn.execute(moved.limit(CHUNK)).all():
-        _move(desk, {row.id: row.zone_id for row in found})
+    for page in _pages(desk.conn, moved):
+        _move(desk, page)
         any_moved = True
     if not any_moved:
         return
     # By another clock orders fall on other days, and another store may be that of most visits. Who would be moved back
     # at once lives by the clock of the lower number, at each import the same.
     desk.make_facts()
-    again = moved.where(stores.c.zone_id < c.zone_id)
-    while found := desk.conn.execute(again.limit(CHUNK)).all():
-        _move(desk, {row.id: row.zone_id for row in found})
+    for page in _pages(desk.conn, moved.where(stores.c.zone_id < c.zone_id)):
+        _move(desk, page)
+
+
+def _pages(conn: Connection, moved: Select[Any]) -> Iterator[dict[int, int]]:
+    """Yield who is to move and to which zone, some at a time, each page where the one before ended."""
+    page = moved.order_by(customers.c.id).limit(CHUNK)
+    found = conn.execute(page).all()
+    while found:
+        yield {row.id: row.zone_id for row in found}
+        if len(found) < CHUNK:
+            return
+        with one_by_one(conn):  # so many are likely to go on; to join all of them first would be to do it for each page
+            found = conn.execute(page.where(customers.c.id > found[-1].id)).all()
 
 
 def _move(desk: Desk, zones: Mapping[int, int]) -> None:
     """Let guests live by the clocks of these zones."""
     write = update(customers).where(customers.c.id == bindparam("its_id")).values(zone_id=bindparam("its_zone"))
     desk.conn.execute(write, [{"its_id": number, "its_zone": zone_id} for number, zone_id in zones.items()])
-    move_days(desk, zones)
+    with by_index(desk.conn):
+        move_days(desk, zones)
 
 
 def move_days(desk: Desk, customer_ids: Iterable[int]) -> None:

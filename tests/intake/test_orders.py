@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from connectors import csvblocks
 from engine.database.facts import facts_select
@@ -44,6 +44,17 @@ class TestClocks:
         assert home.zone_names() == {"A": "America/Los_Angeles"}
         home.take(csv("customer_id,name", "A,Ann"))
         assert home.zone_names() == {"A": "America/Los_Angeles"}
+
+    def test_who_follows_a_store_is_looked_for_page_by_page(self, home: Home, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("engine.intake.zoning.CHUNK", 3)
+        home.take(STORES)
+        asked: list[str] = []
+        event.listen(home.db, "before_cursor_execute", lambda *about: asked.append(about[2]))
+        home.take(csv(ORDER, *(f"{n},G{n},2026-03-02 12:00,LA,5," for n in range(10))))
+        assert home.zone_names() == {f"G{n}": "America/Los_Angeles" for n in range(10)}
+        pages = [each for each in asked if "customers.zone_id != stores.zone_id" in each]
+        # Each begins where the one before ended; then those are looked for who would be moved back.
+        assert ["customers.id >" in each for each in pages] == [False, True, True, True, False]
 
     def test_a_new_zone_moves_the_days_of_all_orders(self, home: Home):
         home.take(csv("customer_id,joined_at", "1,2026-03-02 04:30"))
