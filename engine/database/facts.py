@@ -99,14 +99,17 @@ def rebuild(conn: Connection, as_of: datetime) -> None:
     """Throw all facts away and make them anew, when no import is under way."""
     plan, c = plan_of(conn), customers.c.id
     asked = {"as_of": as_of, **edges(conn, plan, as_of)}
-    fill = customer_facts.insert().from_select(_NAMES, _range(plan))
+    # Of a range PostgreSQL takes one in two hundred for all that there is, as long as it has no statistics.
+    by_ids = conn.dialect.name == "postgresql"
+    fill = customer_facts.insert().from_select(_NAMES, _these(plan).facts if by_ids else _range(plan))
     one_importer(conn)  # what an import under way adds to rows that are thrown away would be in none
     touch_everybody(conn)
     conn.execute(delete(customer_facts))
     some, last = select(c).order_by(c).limit(PAGE), -1
-    while ids := conn.scalars(some.where(c > last)).all():
-        conn.execute(fill, {"low": ids[0], "high": ids[-1], **asked})
-        last = ids[-1]
+    with by_list(conn):
+        while ids := conn.scalars(some.where(c > last)).all():
+            conn.execute(fill, {**({"ids": ids} if by_ids else {"low": ids[0], "high": ids[-1]}), **asked})
+            last = ids[-1]
     if plan is not None:
         _all_changes(conn, plan, as_of)
 

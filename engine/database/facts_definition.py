@@ -203,6 +203,12 @@ def _of_orders(h: Any, odd: Any) -> dict[str, Any]:
     }
 
 
+def _not_erased(c: FromClause) -> ColumnElement[bool]:
+    # Without statistics PostgreSQL takes what IS NULL for one row in two hundred, and what is less for one in three:
+    # for a handful of guests it would work out the history of all of the page once for each of them.
+    return func.coalesce(type_coerce(c.c.erased_at, BigInteger), 0) <= 0
+
+
 def facts_select(
     as_of: AsOf, only: Only = None, plan: TierPlan | None = None, edge_rows: BindParameter[str] | None = None
 ) -> Select[Any]:
@@ -251,5 +257,5 @@ def facts_select(
     return (
         select(*(columns[column.name].label(column.name) for column in customer_facts.c))
         .select_from(joined)
-        .where(c.c.erased_at.is_(None), _in(c.c.id, only))
+        .where(_not_erased(c), _in(c.c.id, only))
     )

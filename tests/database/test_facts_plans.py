@@ -32,7 +32,7 @@ def order(guest: int, number: int, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fill(conn: Connection) -> None:
+def fill(conn: Connection, *, analysed: bool = True) -> None:
     conn.execute(insert(zones).values(id=1, name="UTC"))
     guests = range(1, GUESTS + 1)
     conn.execute(
@@ -41,11 +41,13 @@ def fill(conn: Connection) -> None:
     )
     long_ago = NOW - timedelta(days=500)
     conn.execute(insert(orders), [order(n, k, long_ago + timedelta(days=n + k)) for n in guests for k in range(EACH)])
-    rebuild(conn, NOW)
-    if conn.dialect.name == "postgresql":  # as small as this it would be read whole; asked is if there is another way
-        conn.exec_driver_sql("ANALYZE")
+    analysed &= conn.dialect.name == "postgresql"
+    if analysed:  # as small as this it would be read whole; asked is if there is another way
         for way in ("seqscan", "mergejoin", "hashjoin"):
             conn.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+    rebuild(conn, NOW)
+    if analysed:
+        conn.exec_driver_sql("ANALYZE")
 
 
 @contextmanager
@@ -131,3 +133,29 @@ def test_a_walk_is_seen(db: Engine) -> None:
             conn.execute(orders.select().where(orders.c.clock > 0)).all()
         assert len(found) == 1
         transaction.rollback()
+
+
+def most_loops(node: Mapping[str, Any]) -> int:
+    return max([node["Actual Loops"], *map(most_loops, node.get("Plans", ()))])
+
+
+def test_without_statistics_a_rebuild_looks_at_each_guest_once(db: Engine) -> None:
+    if db.dialect.name != "postgresql":
+        pytest.skip("SQLite keeps no statistics of its own")
+    loops = []
+
+    def look(conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if "INSERT INTO customer_facts" in statement:
+            asked = conn.connection.driver_connection.cursor()
+            asked.execute("SAVEPOINT looked")
+            asked.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            loops.append(most_loops(asked.fetchall()[0][0][0]["Plan"]))
+            asked.execute("ROLLBACK TO looked")
+
+    with db.connect() as conn, conn.begin() as transaction:
+        fill(conn, analysed=False)
+        event.listen(conn, "before_cursor_execute", look)
+        use_tiers(conn, PLAN, NOW)
+        transaction.rollback()
+    assert len(loops) == 1
+    assert loops[0] <= GUESTS * EACH  # once for each order, at the most
