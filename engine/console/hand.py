@@ -13,7 +13,7 @@ from engine.console.page import Page
 from engine.console.session import Session, rule_named
 from engine.console.words import counted
 from engine.database.tables import dispatches, rules
-from engine.dispatch.approve import Approved, UnknownRuleError, cancel, is_for_approval, resolve_forgotten
+from engine.dispatch.approve import Approved, UnknownRuleError, cancel, resolve_forgotten, waits_for_approval
 from engine.dispatch.approve import approve as approve_in
 from engine.dispatch.outbox import acknowledge, requeue
 from engine.dispatch.states import OPEN
@@ -164,5 +164,5 @@ def _approved(row: Registered, *, strictly: bool) -> bool:
 
 
 def _holding(conn: Connection) -> set[str]:
-    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(is_for_approval())
+    held = select(rules.c.rule).join(dispatches, dispatches.c.rule_id == rules.c.id).where(waits_for_approval())
     return set(conn.scalars(held.distinct()))

@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from engine.database.metadata import id_column, metadata
 from engine.database.months import BY_MONTH, of_its_moment, with_default
+from engine.database.partial import TAKEN, WAITING, holds
 from engine.database.sql import EpochSeconds, Id
 
 rules = Table(
@@ -188,6 +189,7 @@ dispatches = Table(
     ),
     Index(
         "ix_dispatches_due",
+        "channel",
         "due_at",
         "priority",
         "id",
@@ -195,11 +197,19 @@ dispatches = Table(
         postgresql_where=text("state = 'pending'"),
     ),
     Index(
-        "ix_dispatches_open",
+        "ix_dispatches_waiting",
+        "state",
+        "expires_at",
+        "id",
+        sqlite_where=holds(WAITING),
+        postgresql_where=holds(WAITING),
+    ),
+    Index(
+        "ix_dispatches_taken",
         "state",
         "leased_until",
-        sqlite_where=text("state IN ('held', 'claimed', 'handoff')"),
-        postgresql_where=text("state IN ('held', 'claimed', 'handoff')"),
+        sqlite_where=holds(TAKEN),
+        postgresql_where=holds(TAKEN),
     ),
     Index("ix_dispatches_customer_day", "customer_id", "handed_day"),
     Index("ix_dispatches_endpoint_day", "endpoint_id", "handed_day"),

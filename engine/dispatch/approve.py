@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
+from engine.database import partial
+from engine.database.partial import in_index_of
 from engine.database.sql import upsert
 from engine.database.tables import approvals, audit, dispatches, rules
 from engine.dispatch.states import BULK, State, move, move_all
@@ -23,6 +25,11 @@ WAITING: tuple[State, ...] = ("held", "pending")
 def is_for_approval() -> ColumnElement[bool]:
     """SQL: it waits for its rule. What may have gone out before a restore waits for a decision of its own."""
     return and_(dispatches.c.state == "held", dispatches.c.reason.is_distinct_from(RESTORED))
+
+
+def waits_for_approval() -> ColumnElement[bool]:
+    """SQL: the same, to look for it among all that there is."""
+    return and_(in_index_of(dispatches.c.state, partial.WAITING), is_for_approval())
 
 
 class UnknownRuleError(Exception):
@@ -50,7 +57,7 @@ def approve(conn: Connection, rule_id: str | None, *, name: str, now: datetime, 
     ``name`` is who approves; with ``two`` the second of two different names lets the dispatches go. What is released is
     due now, and later steps by the same delay later. Raises ``UnknownRuleError``.
     """
-    waiting = select(dispatches.c.rule_id).where(is_for_approval()).distinct()
+    waiting = select(dispatches.c.rule_id).where(waits_for_approval()).distinct()
     chosen = select(rules).order_by(rules.c.rule).with_for_update()
     chosen = chosen.where(rules.c.id.in_(waiting)) if rule_id is None else chosen.where(rules.c.rule == rule_id)
     found = conn.execute(chosen).all()
@@ -86,15 +93,15 @@ def _release(conn: Connection, rule_row: int, name: str, now: datetime) -> tuple
     """Move ``held`` to ``pending``, match by match; what is too late already expires."""
     released = expired = 0
     while True:
-        portion = conn.scalars(
+        found = conn.scalars(
             select(dispatches.c.match_id)
-            .where(dispatches.c.rule_id == rule_row, is_for_approval())
-            .order_by(dispatches.c.match_id)
-            .distinct()
+            .where(waits_for_approval(), dispatches.c.rule_id == rule_row)
+            .order_by(dispatches.c.expires_at, dispatches.c.id)
             .limit(BULK)
         ).all()
-        if not portion:
+        if not found:
             return released, expired
+        portion = sorted(set(found))
         of_portion = dispatches.c.match_id.in_(portion)
         late = move(
             conn, "held", "expired", of_portion, dispatches.c.expires_at <= now, who="anyone", now=now, reason="late"

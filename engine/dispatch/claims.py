@@ -27,18 +27,20 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    union_all,
     update,
 )
 
 from engine.database.consent import Purpose
 from engine.database.months import is_month, the_month, waiting_months
-from engine.database.sql import EpochSeconds, Id
+from engine.database.partial import TAKEN, in_index_of
+from engine.database.sql import EpochSeconds, Id, row_by_row, spelled_in
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
 from engine.dispatch.holders import is_gone
 from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
-from engine.dispatch.states import INSIDE, move
+from engine.dispatch.states import INSIDE, UNDER_WAY, move
 from engine.language.contacts import Channel
 
 _NO_RATES: Rates = {}
@@ -72,6 +74,9 @@ _BEGIN = (
     .values(leased_until=bindparam("until", type_=EpochSeconds), rescues=_ONE_MORE)
     .returning(dispatches.c.id)
 )
+
+#: With a state of these: what workers have is found by its index.
+_TAKEN = in_index_of(dispatches.c.state, TAKEN)
 
 _GUESTS = (
     select(customers.c.id)
@@ -134,6 +139,8 @@ class Claim:
         return and_(is_month(dispatches.c.month, self.month), dispatches.c.id == self.id)
 
 
+#: The order in which dispatches are claimed.
+_TURN: Final = ("due_at", "priority", "id")
 #: Where a claim has its zone.
 _ZONE: Final = [field.name for field in fields(Claim)].index("zone")
 
@@ -176,14 +183,29 @@ _made_once = lru_cache(maxsize=64)
 
 @_made_once
 def _free(usable: tuple[str, ...], months: tuple[int, ...] | None) -> Select[Any]:
-    return _due(usable, months).limit(bindparam("most")).with_for_update(skip_locked=True, of=dispatches)
+    return _first(usable, months, locked=True)
 
 
-@_made_once
-def _due(usable: tuple[str, ...], months: tuple[int, ...] | None) -> Select[Any]:
-    """SQL: the ids of what may be claimed at ``now``, in the order in which it is claimed."""
+def _first(usable: Sequence[str], months: Sequence[int] | None, *, locked: bool) -> Select[Any]:
+    """SQL: the ids, and the guests, of the ``most`` that are claimed next.
+
+    The first ones of each channel, and of these the first: what waits on one is not gone through for another's.
+    """
+    most: ColumnElement[int] = bindparam("most", type_=Integer)
+    each = [_due(channel, months).limit(most) for channel in usable]
+    if locked:
+        each = [one.with_for_update(skip_locked=True, of=dispatches) for one in each]
+    if len(each) == 1:
+        return each[0]
+    first = union_all(*(select(one.subquery()) for one in each)).subquery("first")
+    return select(first.c.id, first.c.customer_id).order_by(*(first.c[name] for name in _TURN)).limit(most)
+
+
+def _due(channel: str, months: Sequence[int] | None) -> Select[Any]:
+    """SQL: what may be claimed of a channel at ``now``, in the order in which it is claimed."""
     now, d = bindparam("now", type_=EpochSeconds), dispatches.c
-    return select(d.id).where(*claimable(now, usable, months)).order_by(d.due_at, d.priority, d.id)
+    found = select(d.id, d.customer_id, d.due_at, d.priority).where(*claimable(now, [channel], months))
+    return found.order_by(*(d[name] for name in _TURN))
 
 
 def _in(months: Sequence[int] | None) -> list[ColumnElement[bool]]:
@@ -222,14 +244,20 @@ def _claim_steps(
     if not found:
         return []
     lock_customers(conn, sorted({row.customer_id for row in found}))
-    still = _due(INSIDE, months).where(dispatches.c.id.in_([row.id for row in found]))
-    free = conn.scalars(still.with_for_update(skip_locked=True, of=dispatches), {"now": now}).all()
+    ids = [row.id for row in found]
+    still = select(dispatches.c.id).where(*_in(months), dispatches.c.id.in_(ids), _still(now))
+    free = conn.scalars(still.with_for_update(skip_locked=True, of=dispatches)).all()
     return _take(conn, free, months, now=now, holder=holder)
+
+
+def _still(now: datetime) -> ColumnElement[bool]:
+    """SQL: a step inside may be claimed; asked of those at hand, not looked for among all that are due."""
+    return row_by_row(and_(*claimable(now, INSIDE)))
 
 
 @_made_once
 def _first_steps(months: tuple[int, ...] | None) -> Select[Any]:
-    return _due(INSIDE, months).add_columns(dispatches.c.customer_id).limit(bindparam("most"))
+    return _first(INSIDE, months, locked=False)
 
 
 def lock_customers(conn: Connection, customer_ids: Sequence[int], *, wait: bool = True) -> Collection[int]:
@@ -275,7 +303,7 @@ def _first_alert(conn: Connection, now: datetime, months: tuple[int, ...] | None
 @_made_once
 def _alerts(months: tuple[int, ...] | None) -> Select[Any]:
     d, m = dispatches.c, matches.c
-    first = _due(("alert",), months).join(matches, m.id == d.match_id).limit(1)
+    first = _due("alert", months).join(matches, m.id == d.match_id).limit(1)
     return first.add_columns(d.month, m.run_id, m.version_id, m.store_id, d.step)
 
 
@@ -358,19 +386,18 @@ def rescue(conn: Connection, now: datetime) -> dict[str, int]:
     ``claimed`` goes back to ``pending`` (nothing has left the machine), or to ``dead`` when work on it was begun for
     the third time; ``handoff`` becomes ``uncertain``: it may have been delivered. Gives counts by new state.
     """
+    leased = spelled_in(dispatches.c.state, UNDER_WAY)
     holders = conn.scalars(
-        select(dispatches.c.lease_holder)
-        .where(dispatches.c.state.in_(("claimed", "handoff")), dispatches.c.lease_holder.is_not(None))
-        .distinct()
+        select(dispatches.c.lease_holder).where(_TAKEN, leased, dispatches.c.lease_holder.is_not(None)).distinct()
     )
     gone = [holder for holder in holders if is_gone(holder)]
     abandoned = or_(
         dispatches.c.leased_until.is_(None), dispatches.c.leased_until <= now, dispatches.c.lease_holder.in_(gone)
     )
     common: dict[str, Any] = {"who": "anyone", "now": now}
-    dead = move(conn, "claimed", "dead", abandoned, dispatches.c.rescues >= RESCUES, reason="poison", **common)
-    freed = move(conn, "claimed", "pending", abandoned, reason="abandoned", **common)
-    uncertain = move(conn, "handoff", "uncertain", abandoned, reason="abandoned", **common)
+    dead = move(conn, "claimed", "dead", _TAKEN, abandoned, dispatches.c.rescues >= RESCUES, reason="poison", **common)
+    freed = move(conn, "claimed", "pending", _TAKEN, abandoned, reason="abandoned", **common)
+    uncertain = move(conn, "handoff", "uncertain", _TAKEN, abandoned, reason="abandoned", **common)
     return {"pending": len(freed), "dead": len(dead), "uncertain": len(uncertain)}
 
 
@@ -381,6 +408,6 @@ def lay_down(conn: Connection, holder: str, now: datetime) -> dict[str, int]:
     """
     mine = dispatches.c.lease_holder == holder
     common: dict[str, Any] = {"who": "holder", "now": now, "reason": "abandoned", "values": {"rescues": 0}}
-    freed = move(conn, "claimed", "pending", mine, **common)
-    uncertain = move(conn, "handoff", "uncertain", mine, **common)
+    freed = move(conn, "claimed", "pending", _TAKEN, mine, **common)
+    uncertain = move(conn, "handoff", "uncertain", _TAKEN, mine, **common)
     return {"pending": len(freed), "uncertain": len(uncertain)}

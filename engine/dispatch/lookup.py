@@ -14,6 +14,7 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.exc import OperationalError
 
 from connectors.base import Message
+from engine.database.partial import TAKEN, in_index_of
 from engine.database.tables import dispatches, payloads
 from engine.dispatch import health
 from engine.dispatch.channels import CannotSendError
@@ -112,6 +113,7 @@ def _waiting(conn: Connection, at: datetime) -> list[tuple[list[Claim], datetime
     rows = conn.execute(
         select(d.id, d.channel, d.content_hash, d.handed_at)
         .where(
+            in_index_of(d.state, TAKEN),
             d.state == "uncertain",
             d.carrier == SMS,
             d.provider_id.is_(None),

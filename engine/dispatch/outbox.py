@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, or_, select
 
 from engine.database.months import is_month
+from engine.database.partial import TAKEN, in_index_of
 from engine.database.tables import channels, dispatches, payloads, switch
 from engine.dispatch.states import BULK, FINAL, INSIDE, MESSAGES, OPEN, State, move, move_all
 
@@ -93,13 +94,13 @@ def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> dat
     """
     shut = select(channels.c.open_until).where(channels.c.channel == dispatches.c.channel).scalar_subquery()
     waits_for_person = exists().where(channels.c.channel == dispatches.c.channel, channels.c.stopped_at.is_not(None))
-    rows = conn.execute(
+    soonest_of = (
         select(dispatches.c.due_at, shut.label("open_until"))
         .where(
             dispatches.c.state == "pending",
+            dispatches.c.channel == bindparam("channel"),
             dispatches.c.due_at <= until,
             dispatches.c.expires_at > dispatches.c.due_at,
-            dispatches.c.channel.in_([*usable, *INSIDE, "alert"]),
             ~waits_for_person,
             ~earlier_step_open(),
             ~stopped(),
@@ -107,6 +108,7 @@ def next_due(conn: Connection, usable: Sequence[str], *, until: datetime) -> dat
         .order_by(dispatches.c.due_at)
         .limit(BULK)
     )
+    rows = [row for each in (*usable, *INSIDE, "alert") for row in conn.execute(soonest_of, {"channel": each})]
     times = [max(row.due_at, row.open_until or row.due_at) for row in rows]
     soonest = min(times, default=None)
     return soonest if soonest is not None and soonest <= until else None
@@ -117,7 +119,8 @@ def not_handed(conn: Connection, holder: str) -> int:
 
     A fence whose commit was under way when it was killed is waited for: then it counts as handed over.
     """
-    its = select(dispatches.c.id).where(dispatches.c.state == "claimed", dispatches.c.lease_holder == holder)
+    taken = in_index_of(dispatches.c.state, TAKEN)
+    its = select(dispatches.c.id).where(taken, dispatches.c.state == "claimed", dispatches.c.lease_holder == holder)
     return len(conn.scalars(its.with_for_update()).all())
 
 

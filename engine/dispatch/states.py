@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from engine.database.compiled import Compiled
 from engine.database.months import is_month
+from engine.database.partial import WAITING, in_index_of
 from engine.database.sql import json_text, written_out
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
@@ -310,12 +311,18 @@ def _take_coupons_back(conn: Connection, ended: Sequence[int], months: Sequence[
 def move_all(
     conn: Connection, before: State, after: State, *where: ColumnElement[bool], limit: int = BULK, **how: Any
 ) -> Iterator[list[int]]:
-    """Move in portions of ``limit`` rows, oldest first; the caller may commit between two of them."""
+    """Move in portions of ``limit`` rows; the caller may commit between two of them.
+
+    Those that wait are taken as they would be too late, all others oldest first.
+    """
+    d = dispatches.c
+    waits = before in WAITING
+    wanted = (in_index_of(d.state, WAITING), d.state == before, *where) if waits else (d.state == before, *where)
     while True:
         portion = conn.scalars(
-            select(dispatches.c.id)
-            .where(dispatches.c.state == before, *where)
-            .order_by(dispatches.c.id)
+            select(d.id)
+            .where(*wanted)
+            .order_by(*(d.expires_at, d.id) if waits else (d.id,))
             .limit(limit)
             .with_for_update(skip_locked=True)
         ).all()

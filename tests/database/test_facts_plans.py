@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, insert
+from sqlalchemy import Connection, Engine, insert
 
 from engine.database.facts import bring_to, rebuild, recompute, recompute_noted, use_tiers
 from engine.database.facts_delta import apply_delta
@@ -18,6 +15,7 @@ from engine.database.noted import note
 from engine.database.tables import customers, orders, zones
 from engine.database.tiers import TierPlan
 from engine.language.times import Duration
+from tests.plans import walks
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LARGE = ("customer_facts", "orders")
@@ -50,48 +48,6 @@ def fill(conn: Connection, *, analysed: bool = True) -> None:
         conn.exec_driver_sql("ANALYZE")
 
 
-@contextmanager
-def walks(conn: Connection) -> Iterator[list[str]]:
-    """Give what is walked through from end to end, statement by statement."""
-    found: list[str] = []
-    sqlite, words = conn.dialect.name == "sqlite", ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
-
-    def look(_conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        if many or not statement.lstrip().startswith(words):
-            return
-        asked = conn.connection.driver_connection.cursor()
-        asked.execute(f"EXPLAIN {'QUERY PLAN' if sqlite else '(FORMAT JSON)'} {statement}", parameters)
-        told = asked.fetchall()
-        lines = of_sqlite(told, statement) if sqlite else of_postgresql(told[0][0])
-        found.extend(f"{line}: {statement}" for line in lines)
-
-    event.listen(conn, "before_cursor_execute", look)
-    yield found
-    event.remove(conn, "before_cursor_execute", look)
-
-
-def of_sqlite(told: list[Any], statement: str) -> Iterator[str]:
-    names = {name: name for name in LARGE}
-    for name in LARGE:
-        names |= dict.fromkeys(re.findall(rf"\b{name} AS (\w+)", statement), name)
-    for row in told:
-        scanned = re.match(r"SCAN (\w+)|SEARCH (\w+) USING (?:AUTOMATIC|\w+ INDEX \w+ \(customer_id>\?\))", row[-1])
-        if scanned and (scanned[1] or scanned[2]) in names:
-            yield row[-1]
-
-
-def of_postgresql(plan: Any) -> Iterator[str]:
-    (told,) = json.loads(plan) if isinstance(plan, str) else plan
-    yield from whole(told["Plan"])
-
-
-def whole(node: Mapping[str, Any]) -> Iterator[str]:
-    read, bound = node["Node Type"], "Index Cond" in node
-    if node.get("Relation Name") in LARGE and (read == "Seq Scan" or ("Index" in read and not bound)):
-        yield f"{read} of {node['Relation Name']}"
-    for inner in node.get("Plans", ()):
-        yield from whole(inner)
-
 
 def new_orders(conn: Connection) -> None:
     rows = [order(n, 100 + k, NOW - timedelta(days=2 - k)) for n in range(1, 6) for k in range(2)]
@@ -120,7 +76,7 @@ def test_the_upkeep_of_a_few_walks_through_nothing(db: Engine, plan: TierPlan | 
         fill(conn)
         use_tiers(conn, plan, NOW)
         for task in TASKS.values():
-            with walks(conn) as found:
+            with walks(conn, LARGE) as found:
                 task(conn)
             assert found == []
         transaction.rollback()
@@ -129,7 +85,7 @@ def test_the_upkeep_of_a_few_walks_through_nothing(db: Engine, plan: TierPlan | 
 def test_a_walk_is_seen(db: Engine) -> None:
     with db.connect() as conn, conn.begin() as transaction:
         fill(conn)
-        with walks(conn) as found:
+        with walks(conn, LARGE) as found:
             conn.execute(orders.select().where(orders.c.clock > 0)).all()
         assert len(found) == 1
         transaction.rollback()

@@ -37,7 +37,7 @@ def test_a_claim_opens_the_partitions_in_which_something_waits_and_sorts_nothing
         conn.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table of two rows is read faster without its index
         plan = conn.connection.cursor().execute(f"EXPLAIN {statement}", parameters).fetchall()
     told = "\n".join(line for (line,) in plan)
-    assert "dispatches_202605_due_at_priority_id_idx" in told
+    assert "dispatches_202605_channel_due_at_priority_id_idx" in told
     assert "dispatches_202606" not in told
     assert "dispatches_default" not in told
     assert "Sort" not in told

@@ -1,0 +1,29 @@
+"""The partial indexes of the outbox: of which states they are, and how a query says that it asks for some of these.
+
+A ledger of years is read by these alone: what waits, what is under way and what waits for a person is a small part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, TextClause, bindparam, text
+
+#: What is not yet begun: by when it is too late.
+WAITING: Final = ("held", "pending")
+#: What a worker has, by its lease; and what a person may be asked about.
+TAKEN: Final = ("claimed", "dead", "handoff", "uncertain")
+
+
+def holds(states: Sequence[str]) -> TextClause:
+    """SQL: of which rows an index is."""
+    return text(f"state IN ({', '.join(map(repr, states))})")
+
+
+def in_index_of(state: ColumnElement[str], states: Sequence[str]) -> ColumnElement[bool]:
+    """SQL: the row is in that index, said beside the very state that is asked for.
+
+    SQLite reads a partial index only where the query says of the column what the index says, in the same words.
+    """
+    return state.in_(bindparam(None, list(states), expanding=True, literal_execute=True))
