@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, TextClause, bindparam, text
+from sqlalchemy import ColumnElement, bindparam
 
 #: What is not yet begun: by when it is too late.
 WAITING: Final = ("held", "pending")
@@ -16,9 +16,9 @@ WAITING: Final = ("held", "pending")
 TAKEN: Final = ("claimed", "dead", "handoff", "uncertain")
 
 
-def holds(states: Sequence[str]) -> TextClause:
-    """SQL: of which rows an index is."""
-    return text(f"state IN ({', '.join(map(repr, states))})")
+def holds(states: Sequence[str]) -> str:
+    """Say, as an index does, of which rows it is."""
+    return f"state IN ({', '.join(map(repr, states))})"
 
 
 def in_index_of(state: ColumnElement[str], states: Sequence[str]) -> ColumnElement[bool]:
