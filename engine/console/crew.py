@@ -25,7 +25,7 @@ from engine.console.session import Clock, Session
 from engine.database.complaints import DatabaseUnavailable, explain
 from engine.database.engines import open_db
 from engine.database.tables import dispatches
-from engine.dispatch import claims, outbox
+from engine.dispatch import abandoned, outbox
 from engine.dispatch.desk import Desk, Summary, open_desk
 from engine.dispatch.journal import JournalError
 from engine.dispatch.stages import add_freed, lay_down, work
@@ -135,7 +135,7 @@ class Crew:
         hand.pipe.close()
         with desk.db.begin() as conn:
             kept = outbox.not_handed(conn, hand.holder)
-            freed = claims.rescue(conn, desk.now())
+            freed = abandoned.rescue(conn, desk.now())
             is_free = not outbox.not_handed(conn, hand.holder)
         add_freed(desk, freed)
         code = hand.process.exitcode or 0
@@ -157,7 +157,7 @@ class Crew:
                 hand.process.kill()
                 hand.process.join()
         with desk.db.begin() as conn:
-            add_freed(desk, claims.rescue(conn, desk.now()))
+            add_freed(desk, abandoned.rescue(conn, desk.now()))
 
     @staticmethod
     def _tell(desk: Desk, failures: list[Failed], workers: int) -> None:

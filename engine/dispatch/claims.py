@@ -1,4 +1,4 @@
-"""Who holds which dispatch: claims in batches, leases, and what becomes of those that were abandoned.
+"""Who holds which dispatch: claims in batches, and leases.
 
 Leases are a courtesy between workers; the compare-and-set on state and token is the guarantee. A wrong guess here (a
 process taken for dead) can make a send ``uncertain``, never double.
@@ -25,7 +25,6 @@ from sqlalchemy import (
     case,
     exists,
     not_,
-    or_,
     select,
     union_all,
     update,
@@ -33,20 +32,16 @@ from sqlalchemy import (
 
 from engine.database.consent import Purpose
 from engine.database.months import is_month, the_month, waiting_months
-from engine.database.partial import TAKEN, in_index_of
-from engine.database.sql import EpochSeconds, Id, row_by_row, spelled_in
+from engine.database.sql import EpochSeconds, Id, row_by_row
 from engine.database.tables import customer_facts, customers, dispatches, endpoints, matches, rules, runs, zones
 from engine.dispatch import health
 from engine.dispatch.health import Rates
-from engine.dispatch.holders import is_gone
 from engine.dispatch.outbox import channel_shut, earlier_step_open, stopped
-from engine.dispatch.states import INSIDE, UNDER_WAY, move
+from engine.dispatch.states import INSIDE, move
 from engine.language.contacts import Channel
 
 _NO_RATES: Rates = {}
 LEASE = timedelta(minutes=15)
-#: So often may work on a dispatch begin and end in nothing (its worker was gone) before it counts as poison.
-RESCUES = 3
 
 _COUNTRY = (
     select(customer_facts.c.country)
@@ -74,9 +69,6 @@ _BEGIN = (
     .values(leased_until=bindparam("until", type_=EpochSeconds), rescues=_ONE_MORE)
     .returning(dispatches.c.id)
 )
-
-#: With a state of these: what workers have is found by its index.
-_TAKEN = in_index_of(dispatches.c.state, TAKEN)
 
 _GUESTS = (
     select(customers.c.id)
@@ -374,40 +366,3 @@ def begin(conn: Connection, held: Sequence[Claim], now: datetime, *, together: b
         given = {"its_month": month, "ids": ids, "token": token, "until": now + LEASE, "together": together}
         still |= set(conn.scalars(_BEGIN, given))
     return [each for each in held if each.id in still]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The abandoned.
-
-
-def rescue(conn: Connection, now: datetime) -> dict[str, int]:
-    """Free what was abandoned: leases that ran out, and at once those of processes of this machine that are gone.
-
-    ``claimed`` goes back to ``pending`` (nothing has left the machine), or to ``dead`` when work on it was begun for
-    the third time; ``handoff`` becomes ``uncertain``: it may have been delivered. Gives counts by new state.
-    """
-    leased = spelled_in(dispatches.c.state, UNDER_WAY)
-    holders = conn.scalars(
-        select(dispatches.c.lease_holder).where(_TAKEN, leased, dispatches.c.lease_holder.is_not(None)).distinct()
-    )
-    gone = [holder for holder in holders if is_gone(holder)]
-    abandoned = or_(
-        dispatches.c.leased_until.is_(None), dispatches.c.leased_until <= now, dispatches.c.lease_holder.in_(gone)
-    )
-    common: dict[str, Any] = {"who": "anyone", "now": now}
-    dead = move(conn, "claimed", "dead", _TAKEN, abandoned, dispatches.c.rescues >= RESCUES, reason="poison", **common)
-    freed = move(conn, "claimed", "pending", _TAKEN, abandoned, reason="abandoned", **common)
-    uncertain = move(conn, "handoff", "uncertain", _TAKEN, abandoned, reason="abandoned", **common)
-    return {"pending": len(freed), "dead": len(dead), "uncertain": len(uncertain)}
-
-
-def lay_down(conn: Connection, holder: str, now: datetime) -> dict[str, int]:
-    """Free what this worker holds itself, after the database was away in the middle of it; give counts by new state.
-
-    That was no message's fault: nothing counts towards poison.
-    """
-    mine = dispatches.c.lease_holder == holder
-    common: dict[str, Any] = {"who": "holder", "now": now, "reason": "abandoned", "values": {"rescues": 0}}
-    freed = move(conn, "claimed", "pending", _TAKEN, mine, **common)
-    uncertain = move(conn, "handoff", "uncertain", _TAKEN, mine, **common)
-    return {"pending": len(freed), "uncertain": len(uncertain)}

@@ -19,8 +19,8 @@ from connectors.file import FileConnector
 from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
 from engine.database.tables import payloads
+from engine.dispatch import abandoned, coupons, inside, lookup, outbox
 from engine.dispatch import claims as leases
-from engine.dispatch import coupons, inside, lookup, outbox
 from engine.dispatch.batches import deliver, lanes
 from engine.dispatch.channels import CannotSendError, Transport
 from engine.dispatch.claims import Claim
@@ -60,7 +60,7 @@ def _send_due(desk: Desk, limit: int | None) -> Summary:
     at = desk.now()
     with desk.db.begin() as conn:
         bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
-        freed = leases.rescue(conn, at)
+        freed = abandoned.rescue(conn, at)
         expired = outbox.expire(conn, at)
         outbox.forget_values(conn, at)
     add_freed(desk, {**freed, "expired": expired})
@@ -181,7 +181,7 @@ def lay_down(desk: Desk) -> None:
     """Free what was under way when the database went away; but first what is known of it is written down."""
     write_late(desk)
     with desk.db.begin() as conn:
-        freed = leases.lay_down(conn, desk.holder, desk.now())
+        freed = abandoned.lay_down(conn, desk.holder, desk.now())
     desk.summary.states["uncertain"] += freed["uncertain"]
     desk.summary.states = +desk.summary.states
 

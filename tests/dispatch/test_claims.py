@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from engine.dispatch.claims import begin, claim, claim_alerts, rescue
+from engine.dispatch.abandoned import rescue
+from engine.dispatch.claims import begin, claim, claim_alerts
 from engine.dispatch.holders import this_worker
 
 from .world import NOW

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, update
 from connectors.base import Outcome
 from engine.database.tables import audit, dispatches
 from engine.dispatch import history, outbox, states
-from engine.dispatch.claims import rescue
+from engine.dispatch.abandoned import rescue
 from engine.dispatch.history import Moved, Standing, replay
 from engine.dispatch.stages import send_due
 

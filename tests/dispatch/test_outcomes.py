@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from connectors.base import Outcome
 from engine.database.tables import channels, endpoints
-from engine.dispatch.claims import claim, rescue
+from engine.dispatch.abandoned import rescue
+from engine.dispatch.claims import claim
 from engine.dispatch.fence import pass_fence
 from engine.dispatch.health import pause, shut_until, start, stop
 from engine.dispatch.outcomes import ATTEMPTS, backoff, record

@@ -11,7 +11,7 @@ from sqlalchemy import event, insert, select
 from connectors.base import Outcome
 from engine.database.months import analyze, make_months
 from engine.database.tables import dispatches, rules
-from engine.dispatch import claims, outbox
+from engine.dispatch import abandoned, outbox
 from engine.dispatch.approve import approve, cancel
 from engine.dispatch.stages import send_due
 from engine.dispatch.states import INSIDE
@@ -57,7 +57,7 @@ def test_a_dispatch_goes_through_no_table(years: Cafe, tmp_path: Any):
         assert send_due(desk).to_json()["expired"] == 1
         with years.db.begin() as conn:
             outbox.next_due(conn, desk.usable, until=NOW + timedelta(days=2))
-            claims.lay_down(conn, desk.holder, NOW)
+            abandoned.lay_down(conn, desk.holder, NOW)
             outbox.not_handed(conn, "gone:1:1")
     assert found == []
 

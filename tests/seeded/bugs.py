@@ -43,9 +43,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "what was abandoned in the hand-over is sent again",
-        "engine/dispatch/claims.py",
-        'uncertain = move(conn, "handoff", "uncertain", abandoned, reason="abandoned", **common)',
-        'uncertain = move(conn, "handoff", "pending", abandoned, reason="abandoned", **{**common, "who": "holder"})',
+        "engine/dispatch/abandoned.py",
+        'uncertain = move(conn, "handoff", "uncertain", _TAKEN, abandoned, reason="abandoned", **common)',
+        'uncertain = move(conn, "handoff", "pending", _TAKEN, abandoned, reason="abandoned", **common | {"who": "holder"})',
         ("tests/dispatch/test_claims.py", "tests/dispatch/test_killed.py"),
     ),
     Bug(
@@ -206,7 +206,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a message that kills its worker is tried for ever",
-        "engine/dispatch/claims.py",
+        "engine/dispatch/abandoned.py",
         "abandoned, dispatches.c.rescues >= RESCUES, reason",
         "abandoned, dispatches.c.rescues >= 10**6, reason",
         ("tests/dispatch/test_claims.py",),
