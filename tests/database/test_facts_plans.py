@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, event, insert
 
 from engine.database.facts import bring_to, rebuild, recompute, recompute_noted, use_tiers
 from engine.database.facts_delta import apply_delta
@@ -46,7 +46,6 @@ def fill(conn: Connection, *, analysed: bool = True) -> None:
     rebuild(conn, NOW)
     if analysed:
         conn.exec_driver_sql("ANALYZE")
-
 
 
 def new_orders(conn: Connection) -> None:
