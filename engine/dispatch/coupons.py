@@ -67,7 +67,7 @@ _FIRST_SHOWN = (
     )
 )
 _d = dispatches.c
-_OF_A_MESSAGE: Select[Any] = select(_d.id, _d.step, _d.channel, _d.purpose, _d.state, _d.due_at, _d.expires_at)
+OF_A_MESSAGE: Select[Any] = select(_d.id, _d.step, _d.channel, _d.purpose, _d.state, _d.due_at, _d.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetim
     """
     rule = policy.rule(conn, claim.version_id)
     later = conn.execute(
-        _OF_A_MESSAGE.where(
+        OF_A_MESSAGE.where(
             dispatches.c.match_id == claim.match_id,
             dispatches.c.step > claim.step,
             dispatches.c.channel.in_(CARRIED),
             dispatches.c.state.not_in(UNSEEN),
         ).order_by(dispatches.c.step)
     ).all()
-    in_time = [each for each in later if _moment(claim, each, policy, rule, at) is not None]
+    in_time = [each for each in later if moment(claim, each, policy, rule, at) is not None]
     if not in_time:
         return False
     for each in in_time:
@@ -172,7 +172,7 @@ def _message_to_come(conn: Connection, claim: Claim, policy: Policy, at: datetim
     return False
 
 
-def _moment(claim: Claim, message: Row[Any], policy: Policy, rule: Rule, earliest: datetime) -> datetime | None:
+def moment(claim: Claim, message: Row[Any], policy: Policy, rule: Rule, earliest: datetime) -> datetime | None:
     """Give when a message of the coupon's match can go at the earliest; None: not before it is too late."""
     wanted = replace(claim, channel=message.channel, purpose=message.purpose)
     at = max(earliest, message.due_at)
@@ -191,16 +191,16 @@ def wait_together(conn: Connection, claim: Claim, policy: Policy, due: datetime)
     """
     terms = conn.scalar(select(coupons.c.terms).where(coupons.c.dispatch_id == claim.id)) or {}
     rule = policy.rule(conn, claim.version_id)
-    behind = conn.execute(_OF_A_MESSAGE.where(dispatches.c.id.in_(_behind(claim)), dispatches.c.state == "pending"))
+    behind = conn.execute(OF_A_MESSAGE.where(dispatches.c.id.in_(_behind(claim)), dispatches.c.state == "pending"))
     in_time = bool(terms.get("always"))
     for each in behind.all():
-        moment = _moment(claim, each, policy, rule, due)
-        if moment is None:
+        soonest = moment(claim, each, policy, rule, due)
+        if soonest is None:
             continue
         in_time = True
-        if moment > each.due_at:
+        if soonest > each.due_at:
             still = (dispatches.c.id == each.id, dispatches.c.state == "pending")
-            conn.execute(update(dispatches).where(*still).values(due_at=moment))
+            conn.execute(update(dispatches).where(*still).values(due_at=soonest))
     return in_time
 
 

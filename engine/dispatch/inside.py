@@ -21,6 +21,7 @@ from engine.database.tables import customer_facts, customers, order_items, order
 from engine.dispatch import coupons
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, UnreadableRuleError, Verdict, carry_out, decide
+from engine.dispatch.issuing import issue_plainly
 from engine.dispatch.states import move
 from engine.language import codes
 from engine.language.rule import Rule
@@ -43,7 +44,8 @@ def do_all(
     """
     desk = _Doing(conn, policy, at, draw)
     budgeted = desk.budgeted(claims)
-    done = {claim.id: desk.try_to(claim) for claim in claims if claim.id not in budgeted}
+    done = dict.fromkeys(issue_plainly(conn, claims, policy, at, draw=draw), Verdict("sent"))
+    done |= {claim.id: desk.try_to(claim) for claim in claims if claim.id not in {*budgeted, *done}}
     desk.settle()
     if desk.guests:
         recompute(conn, sorted(desk.guests), at)

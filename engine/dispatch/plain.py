@@ -63,13 +63,13 @@ def plainly(
 
 def may_go(conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, carrier: str) -> Plain:
     """Give what ``plainly`` gives, but for the budgets."""
-    asked = [(rule, claim) for claim in claims if (rule := _rule(conn, claim, policy)) is not None]
+    asked = [(rule, claim) for claim in claims if (rule := readable(conn, claim, policy)) is not None]
     days = _open_now(asked, policy, at)
     kept = [(rule, claim) for rule, claim in asked if claim.id in days]
     seen = Plain()
     may = _permitted(conn, kept, days, policy, at, carrier, seen)
     kept = [(rule, claim) for rule, claim in kept if claim.id in may]
-    off = {each for group in _alike(kept) for each in policy.stopped_among(conn, *group, at)}
+    off = {each for group in alike(kept) for each in policy.stopped_among(conn, *group, at)}
     seen.days = {claim.id: days[claim.id] for _, claim in kept if claim.id not in off}
     return seen
 
@@ -87,7 +87,8 @@ def with_room(  # noqa: PLR0917 (what every question at the fence is given)
     return replace(seen, days={id_: day for id_, day in seen.days.items() if id_ in room})
 
 
-def _rule(conn: Connection, claim: Claim, policy: Policy) -> Rule | None:
+def readable(conn: Connection, claim: Claim, policy: Policy) -> Rule | None:
+    """Give the rule's version as it was at the match; None where it cannot be read: that is told of one alone."""
     try:
         return policy.rule(conn, claim.version_id)
     except UnreadableRuleError:
@@ -153,7 +154,7 @@ def _below(guest: int, inbox: int, policy: Policy) -> bool:
     return all(had < limit for each in (guest, inbox) for had, limit in zip(divmod(each, _TODAY), most, strict=True))
 
 
-def _alike(asked: Sequence[tuple[Rule, Claim]]) -> Iterator[tuple[Rule, Sequence[Claim]]]:
+def alike(asked: Sequence[tuple[Rule, Claim]]) -> Iterator[tuple[Rule, Sequence[Claim]]]:
     """Put together those whose journeys are asked the same: one rule's version, step and moment of the match."""
     groups: dict[tuple[int, int, datetime], tuple[Rule, list[Claim]]] = {}
     for rule, claim in asked:
