@@ -134,11 +134,8 @@ def find_many(
         CompileError: the dialect is neither SQLite nor PostgreSQL.
     """
     if conn.dialect.name == "postgresql":
-        asked = {
-            "its_source": source,
-            "its_ids": json.dumps(list(external_ids)),
-        }  # one text: faster than an array
-        yield from _all(conn.execute(_find(table, names), asked))
+        ids = json.dumps(list(external_ids))  # one text: faster than an array
+        yield from _all(conn.execute(_find(table, names), {"its_source": source, "its_ids": ids}))
     elif conn.dialect.name == "sqlite":
         rest = iter(sorted(external_ids))  # as the index has them: it goes through each of its pages once
         statement = _find_some(table, names)

@@ -63,6 +63,15 @@ def test_a_dispatch_goes_through_no_table(years: Cafe, tmp_path: Any):
 
 
 @ON_SQLITE
+def test_neither_does_a_provider_that_wants_fewer_messages(years: Cafe, tmp_path: Any):
+    years.message(channel="sms")
+    slow = Sink([Outcome("not_now", "429", channel="slow")])
+    with walks(years.db, LEDGER) as found:
+        send_due(a_desk(years, a_home(tmp_path), Clock(), sms=slow))
+    assert (slow.asked, found) == (1, [])
+
+
+@ON_SQLITE
 def test_what_waits_for_a_person_is_found_by_itself(years: Cafe):
     with walks(years.db, LEDGER) as found, years.db.begin() as conn:
         approve(conn, None, name="Ana", now=NOW, mode="first")
