@@ -24,6 +24,7 @@ from engine.console.words import counted, moment, reason
 from engine.database.engines import DatabaseUnavailable, explain, journal_mode, open_db, reading
 from engine.database.facts import bring_to, rebuild
 from engine.database.migrations import schema_is_current
+from engine.database.partial import is_in
 from engine.database.sql import one_importer
 from engine.database.tables import customer_facts, dispatches, orders, rules, runs
 from engine.dispatch.states import MESSAGES
@@ -288,7 +289,7 @@ def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Find
     held = conn.execute(
         select(rules.c.rule, dispatches.c.reason, func.count())
         .join(rules, rules.c.id == dispatches.c.rule_id)
-        .where(dispatches.c.state == "held")
+        .where(is_in(dispatches.c.state, "held"))
         .group_by(rules.c.rule, dispatches.c.reason)
         .order_by(rules.c.rule, dispatches.c.reason)
     )
@@ -299,7 +300,7 @@ def _waiting(conn: Connection, session: Session, now: datetime) -> Iterator[Find
         ("uncertain", "may have arrived", "resolve ID` with --sent or --send-again"),
         ("dead", "were given up", "retry ID` for those to send"),
     ):
-        count = conn.scalar(select(func.count()).where(dispatches.c.state == state))
+        count = conn.scalar(select(func.count()).select_from(dispatches).where(is_in(dispatches.c.state, state)))
         if count:
             look = f"`regulars log --state {state}`, then `regulars dispatch {way}"
             yield Finding("care", state, f"{counted(count, 'message')} {cure}: {look}")

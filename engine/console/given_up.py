@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from engine.console.words import counted, reason
+from engine.database.partial import is_in
 from engine.database.tables import dispatches
 
 #: What only the owner can put right: a run that meets it ends as one with a broken rule does.
@@ -30,7 +31,7 @@ def given_up(conn: Connection, since: datetime) -> GivenUp:
     number = func.count()
     rows = conn.execute(
         select(d.reason, number)
-        .where(d.state == "dead", d.finished_at >= since)
+        .where(is_in(d.state, "dead"), d.finished_at >= since)
         .group_by(d.reason)
         .order_by(number.desc(), d.reason)
     ).all()

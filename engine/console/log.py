@@ -16,6 +16,7 @@ from engine.console.later import WRONG, told_later
 from engine.console.page import Column, Page, csv_line
 from engine.console.session import Session, customer_named, day_of
 from engine.console.words import CHANNELS, masked, moment, reason
+from engine.database.partial import is_in
 from engine.database.tables import (
     coupons,
     customers,
@@ -231,7 +232,7 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
     )  # fmt: skip
     if filters.channel is not None:
         query = query.where(d.channel == filters.channel)
-    return query if filters.state is None else query.where(d.state == filters.state)
+    return query if filters.state is None else query.where(is_in(d.state, filters.state))
 
 
 def _refused(filters: Filters, zone: ZoneInfo) -> Select[Any]:

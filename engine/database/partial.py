@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam
+from sqlalchemy import ColumnElement, and_, bindparam
 
 #: What is not yet begun: by when it is too late.
 WAITING: Final = ("held", "pending")
@@ -27,3 +27,9 @@ def in_index_of(state: ColumnElement[str], states: Sequence[str]) -> ColumnEleme
     SQLite reads a partial index only where the query says of the column what the index says, in the same words.
     """
     return state.in_(bindparam(None, list(states), expanding=True, literal_execute=True))
+
+
+def is_in(state: ColumnElement[str], wanted: str) -> ColumnElement[bool]:
+    """SQL: the row is in that state; it is looked for in the index that is of it, if one is."""
+    index = next((states for states in (WAITING, TAKEN) if wanted in states), None)
+    return state == wanted if index is None else and_(in_index_of(state, index), state == wanted)

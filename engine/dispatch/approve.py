@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
-from engine.database import partial
-from engine.database.partial import in_index_of
+from engine.database.partial import is_in
 from engine.database.sql import upsert
 from engine.database.tables import approvals, audit, dispatches, rules
 from engine.dispatch.states import BULK, State, move, move_all
@@ -29,7 +28,7 @@ def is_for_approval() -> ColumnElement[bool]:
 
 def waits_for_approval() -> ColumnElement[bool]:
     """SQL: the same, to look for it among all that there is."""
-    return and_(in_index_of(dispatches.c.state, partial.WAITING), is_for_approval())
+    return and_(is_in(dispatches.c.state, "held"), is_for_approval())
 
 
 class UnknownRuleError(Exception):

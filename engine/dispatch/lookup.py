@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.exc import OperationalError
 
 from connectors.base import Message
-from engine.database.partial import TAKEN, in_index_of
+from engine.database.partial import is_in
 from engine.database.tables import dispatches, payloads
 from engine.dispatch import health
 from engine.dispatch.channels import CannotSendError
@@ -113,8 +113,7 @@ def _waiting(conn: Connection, at: datetime) -> list[tuple[list[Claim], datetime
     rows = conn.execute(
         select(d.id, d.channel, d.content_hash, d.handed_at)
         .where(
-            in_index_of(d.state, TAKEN),
-            d.state == "uncertain",
+            is_in(d.state, "uncertain"),
             d.carrier == SMS,
             d.provider_id.is_(None),
             d.content_hash.is_not(None),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, or_, select
 
 from engine.database.months import is_month
-from engine.database.partial import TAKEN, in_index_of
+from engine.database.partial import is_in
 from engine.database.tables import channels, dispatches, payloads, switch
 from engine.dispatch.states import BULK, FINAL, INSIDE, MESSAGES, OPEN, State, move, move_all
 
@@ -119,8 +119,7 @@ def not_handed(conn: Connection, holder: str) -> int:
 
     A fence whose commit was under way when it was killed is waited for: then it counts as handed over.
     """
-    taken = in_index_of(dispatches.c.state, TAKEN)
-    its = select(dispatches.c.id).where(taken, dispatches.c.state == "claimed", dispatches.c.lease_holder == holder)
+    its = select(dispatches.c.id).where(is_in(dispatches.c.state, "claimed"), dispatches.c.lease_holder == holder)
     return len(conn.scalars(its.with_for_update()).all())
 
 

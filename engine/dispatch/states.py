@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from engine.database.compiled import Compiled
 from engine.database.months import is_month
-from engine.database.partial import WAITING, in_index_of
+from engine.database.partial import WAITING, is_in
 from engine.database.sql import json_text, written_out
 from engine.database.tables import audit, coupons, dispatches
 from engine.dispatch import tallies
@@ -317,7 +317,7 @@ def move_all(
     """
     d = dispatches.c
     waits = before in WAITING
-    wanted = (in_index_of(d.state, WAITING), d.state == before, *where) if waits else (d.state == before, *where)
+    wanted = (is_in(d.state, before) if waits else d.state == before, *where)
     while True:
         portion = conn.scalars(
             select(d.id)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from connectors.base import Outcome
+from engine.console.given_up import given_up
 from engine.database.months import analyze, make_months
 from engine.database.tables import dispatches, rules
 from engine.dispatch import abandoned, outbox
@@ -74,6 +75,7 @@ def test_neither_does_a_provider_that_wants_fewer_messages(years: Cafe, tmp_path
 @ON_SQLITE
 def test_what_waits_for_a_person_is_found_by_itself(years: Cafe):
     with walks(years.db, LEDGER) as found, years.db.begin() as conn:
+        given_up(conn, NOW)
         approve(conn, None, name="Ana", now=NOW, mode="first")
         cancel(conn, name="Ana", now=NOW, rule_id=conn.scalars(select(rules.c.rule)).first())
     assert found == []
