@@ -209,7 +209,7 @@ def test_what_waits_for_a_channel_that_is_stopped_is_worth_no_other_worker(db, w
 )
 def test_what_a_dead_worker_may_have_handed_over_is_counted(db, desk, monkeypatch, is_told, said):
     """Of six that it had claimed and not reported two had passed the fence; Windows does not tell who is gone."""
-    monkeypatch.setattr("engine.dispatch.claims.is_gone", lambda _: is_told)
+    monkeypatch.setattr("engine.dispatch.abandoned.is_gone", lambda _: is_told)
     with db.begin() as conn:
         ids = conn.scalars(select(dispatches.c.id).where(dispatches.c.channel == "email").limit(6)).all()
         holds = {"lease_holder": "here:1:a", "leased_until": MORNING + timedelta(minutes=15)}
