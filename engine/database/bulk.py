@@ -24,13 +24,13 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    true,
     type_coerce,
 )
 from sqlalchemy import table as lightweight
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import CompileError
 
+from engine.database.by_keys import each_of
 from engine.database.packed import json_elements
 from engine.database.sql import EpochSeconds
 
@@ -182,9 +182,7 @@ def _find(table: Table, names: Names) -> Select[Any]:
     # One look into the index for each: of a source that is new PostgreSQL thinks that it has one row, and would go
     # through all of its rows with each block of the file.
     wanted = json_elements(bindparam("its_ids", type_=Text)).table_valued("value", name="wanted")
-    mine = table.c.source == bindparam("its_source"), table.c.external_id == wanted.c.value
-    one = select(*_columns(table, names)).where(*mine).limit(1).lateral("one")
-    return select(*one.c).select_from(wanted.join(one, true()))
+    return each_of(wanted, _columns(table, names), table.c.external_id, table.c.source == bindparam("its_source"))
 
 
 @cache

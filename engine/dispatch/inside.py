@@ -44,7 +44,7 @@ def do_all(
     """
     desk = _Doing(conn, policy, at, draw)
     budgeted = desk.budgeted(claims)
-    done = dict.fromkeys(issue_plainly(conn, claims, policy, at, draw=draw), Verdict("sent"))
+    done = dict.fromkeys(issue_plainly(conn, claims, policy, at, budgeted=budgeted, draw=draw), Verdict("sent"))
     done |= {claim.id: desk.try_to(claim) for claim in claims if claim.id not in {*budgeted, *done}}
     desk.settle()
     if desk.guests:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -48,17 +48,23 @@ _Drawn = tuple[Claim, int, datetime | None]
 
 
 def issue_plainly(
-    conn: Connection, claims: Sequence[Claim], policy: Policy, at: datetime, *, draw: Callable[[], str]
+    conn: Connection,
+    claims: Sequence[Claim],
+    policy: Policy,
+    at: datetime,
+    *,
+    budgeted: Collection[int],
+    draw: Callable[[], str],
 ) -> set[int]:
     """Draw the codes of those claimed coupon steps that plainly may be drawn; give the ids of these, which are done.
 
     ``claims`` are all that the transaction has claimed. Of a guest with several of them none is done here: what one
-    step does another may be asked about. No budget may be asked about what is done here.
+    step does another may be asked about. ``budgeted`` are the ids of those that a budget is asked about: none is done.
     """
     of_guest = Counter(each.customer_id for each in claims)
-    alone = [each for each in claims if each.channel == "coupon" and of_guest[each.customer_id] == 1]
-    asked = [(rule, each) for each in alone if (rule := readable(conn, each, policy)) and at < each.expires_at]
-    asked = [each for each in asked if not policy.budgets.concern(*each, at)]
+    drawable = [each for each in claims if each.channel == "coupon" and each.id not in budgeted]
+    alone = [each for each in drawable if of_guest[each.customer_id] == 1 and at < each.expires_at]
+    asked = [(rule, each) for each in alone if (rule := readable(conn, each, policy)) is not None]
     asked = _on(conn, _permitted(conn, asked), policy, at)
     drawn = _shown(conn, asked, policy, at)
     return {claim.id for claim, _, _ in drawn} if drawn and _done(conn, drawn, at, draw) else set()
@@ -73,9 +79,8 @@ def _permitted(conn: Connection, asked: Sequence[_Asked]) -> list[_Asked]:
     return [each for each in asked if each[1].id in may]
 
 
-def _on(conn: Connection, asked: Iterable[_Asked], policy: Policy, at: datetime) -> list[_Asked]:
+def _on(conn: Connection, asked: Sequence[_Asked], policy: Policy, at: datetime) -> list[_Asked]:
     """Leave out those whose match, or whose own step, is off."""
-    asked = list(asked)
     off = {each for group in alike(asked) for each in policy.stopped_among(conn, *group, at)}
     return [each for each in asked if each[1].id not in off]
 
