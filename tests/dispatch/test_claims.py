@@ -40,6 +40,26 @@ def gone():
     return told.stdout.strip()
 
 
+@pytest.mark.parametrize("limit", [1, 3, 4])
+def test_of_several_channels_the_soonest_are_taken_first_whatever_their_channel(cafe, limit):
+    minute = timedelta(minutes=1)
+    of = {"email": (1, 4, 5), "sms": (2, 3, 6)}
+    waits = sorted((ago, channel) for channel, them in of.items() for ago in them)
+    made = [cafe.message(channel=channel, due_at=NOW - (9 - turn) * minute) for turn, channel in waits]
+    assert [each.id for each in take(cafe, "here:1:a", limit=limit)] == made[:limit]
+    assert [cafe.state(each) for each in made] == ["claimed"] * limit + ["pending"] * (6 - limit)
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+@pytest.mark.parametrize("usable", [["email"], ["email", "sms"]])
+def test_a_worker_waits_for_no_claim_of_another_and_takes_what_is_left(cafe, usable):
+    of_each = [cafe.message(due_at=NOW - timedelta(minutes=2)), cafe.message()]
+    with cafe.db.begin() as first, cafe.db.begin() as second:
+        second.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+        taken = [claim(conn, now=NOW, holder="here:1:a", usable=usable, limit=1) for conn in (first, second)]
+    assert [each.id for claims in taken for each in claims] == of_each
+
+
 def test_the_lease_of_a_living_process_is_left_alone(cafe):
     message = cafe.message()
     take(cafe, this_worker())

@@ -191,6 +191,14 @@ def test_the_next_due_time_leaves_out_what_waits_for_a_person(cafe):
     assert next_due() is None
 
 
+@pytest.mark.parametrize("channel", ["coupon", "points", "tag", "alert"])
+def test_steps_inside_and_alerts_have_a_next_due_time_too(cafe, channel):
+    cafe.message(channel=channel, due_at=NOW + 2 * HOUR, content_id=None)
+    with cafe.db.begin() as conn:
+        assert outbox.next_due(conn, ["email"], until=NOW + HOUR) is None
+        assert outbox.next_due(conn, ["email"], until=NOW + 3 * HOUR) == NOW + 2 * HOUR
+
+
 def test_values_are_forgotten_thirty_days_after_the_end_and_not_before(cafe):
     old = cafe.message(state="sent", finished_at=NOW - timedelta(days=30))
     recent = cafe.message(state="sent", finished_at=NOW - timedelta(days=29))
