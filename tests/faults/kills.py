@@ -1,4 +1,4 @@
-"""kill -9 before every system call of evaluate, email, SMS, coupon and erase, injected by strace.
+"""kill -9 before every system call of evaluate, email, groups of emails, SMS, coupon and erase, injected by strace.
 
 Each try: the home as it was, a worker that is killed, what the rows say at that moment, a second worker that nobody
 kills, and the witness. Not one line of the engine is changed for it.
@@ -35,7 +35,7 @@ _PASSED = KNOWN_AS_GONE | {"handoff"}
 LANES = 2
 SAMPLE = 8
 #: The scenes in which every call is a moment to be killed at.
-STRUCK = ("evaluate", "email", "sms", "coupon", "erase")
+STRUCK = ("evaluate", "email", "group", "sms", "coupon", "erase")
 
 
 class Call(NamedTuple):
@@ -172,6 +172,7 @@ def _erased(traced: Lane) -> object:
 _ENDS: dict[str, Callable[[Lane], object]] = {
     "evaluate": lambda traced: decided(traced.db),
     "email": lambda traced: len(states_of(traced.db)),
+    "group": lambda traced: len(states_of(traced.db)),
     "sms": lambda traced: len(states_of(traced.db)),
     "coupon": lambda traced: given(traced.db),
     "erase": _erased,

@@ -148,6 +148,7 @@ SCENES = {
     for scene in (
         Scene("evaluate", (LAPSED.format(id="win-back", actions=WHOLE), BIRTHDAY), _nothing, _evaluate, guests=3),
         Scene("email", (LAPSED.format(id="mail", actions=EMAIL),), evaluated, send),
+        Scene("group", (LAPSED.format(id="mail", actions=EMAIL),), evaluated, send, guests=14),
         Scene("sms", (LAPSED.format(id="text", actions=SMS),), evaluated, send),
         Scene("coupon", (LAPSED.format(id="inside", actions=INSIDE),), evaluated, send, guests=2),
         Scene(
