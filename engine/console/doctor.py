@@ -142,6 +142,8 @@ class Doctor:
                     yield from examine(session, self.clock())
             except StrangeKeyError as error:
                 yield Finding("bad", "key", str(error))
+            except DatabaseUnavailable as error:
+                yield Finding("bad", "database", str(error))
 
     def report(self, shape: str) -> tuple[str, bool]:
         """Give what is said, and whether something is wrong."""
@@ -208,7 +210,7 @@ def _database(db: Engine) -> str:
             f"SQLite keeps its journal in mode {mode} here instead of wal, as on some network drives: runs and readers "
             "would lock each other out. Put the database on a disk of this machine"
         )
-    state = "up to date" if current else "new or of an older Regulars; the next command brings it up to date"
+    state = "up to date" if current else "new or of an older Regulars: it is to be brought up to date"
     return f"{kind}, {state}"
 
 

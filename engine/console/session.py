@@ -12,10 +12,13 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import DBAPIError
 
 from engine.console.exits import MistypedError, NotNowError, unknown
+from engine.database.complaints import DatabaseUnavailable, is_refused
 from engine.database.engines import open_db, reading
 from engine.database.migrations import migrate, schema_is_current
+from engine.database.rights import say_who_migrates
 from engine.database.tables import customers, endpoints
 from engine.evaluation.clock import Uptime
 from engine.language.contacts import channel_of, normalise
@@ -121,10 +124,14 @@ def opened(
 
 
 def _migrate(url: str) -> None:
-    """Bring the tables up to date, however long that takes."""
+    """Bring the tables up to date, however long that takes; only their owner may."""
     db = open_db(url)
     try:
         migrate(db)
+    except DBAPIError as error:
+        if not is_refused(error):
+            raise
+        raise DatabaseUnavailable(say_who_migrates(db)) from None
     finally:
         db.dispose()
 

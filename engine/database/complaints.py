@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError
@@ -33,7 +34,14 @@ _NO_ENTRY = (
     "the variable that it names."
 )
 _NO_SUCH_DATABASE = "The PostgreSQL server has no database of that name. Create it first: createdb regulars"
-_FORBIDDEN = "This PostgreSQL user may not do that. It needs the rights of the database's owner."
+_WRITES_NOTHING = (
+    "The PostgreSQL server takes no writes here: it is a replica, or the role or the database is set to read only. "
+    "Name the server that is written to in `database` in config/regulars.yaml."
+)
+_INSECURE = (
+    "The connection to the PostgreSQL server could not be made as secure as `sslmode` in `database` in "
+    "config/regulars.yaml wants: see whether the server offers TLS, and whether its certificate and `sslrootcert` fit."
+)
 _TOO_MANY = "The PostgreSQL server has no connection left. Try again in a moment."
 _TOO_LONG = (
     "The database did not answer in time, so the question was taken back: nothing is half-done. Try again when no "
@@ -66,12 +74,11 @@ _POSTGRESQL = {
     "28": _NO_ENTRY,
     "08": _UNREACHABLE,
     "3D000": _NO_SUCH_DATABASE,
-    "25006": _READ_ONLY,
+    "25006": _WRITES_NOTHING,
     "53100": _FULL,
     "53300": _TOO_MANY,
     "55P03": _LOCKED,
     "40P01": _LOCKED,
-    "42501": _FORBIDDEN,
     "57014": _TOO_LONG,
     "57P": _LOST,
     "25P03": _ASLEEP,
@@ -79,7 +86,15 @@ _POSTGRESQL = {
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
-
+#: What a role lacks that PostgreSQL refuses, by its own words; ``{role}``, in quotes, is filled in.
+_FORBIDDEN = "42501"
+_NO_SCHEMA = "3F000"
+_GRANTS = {
+    r"for (?:table|relation|view)": "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+    r"for sequence": "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
+    r"for schema": "GRANT USAGE ON SCHEMA public TO {role}",
+    r"to create temporary tables in database (?P<name>\S+)": "GRANT TEMPORARY ON DATABASE {name} TO {role}",
+}
 
 #: What ends by itself, or by somebody else's hand, while a program waits.
 _PASSING = frozenset({_LOCKED, _UNREACHABLE, _TOO_MANY, _LOST, _TOO_LONG, _ASLEEP})
@@ -115,6 +130,11 @@ def explain(exc: BaseException) -> str | None:
     return _explain_postgresql(exc, lost=False)
 
 
+def is_refused(exc: DBAPIError) -> bool:
+    """Tell whether PostgreSQL said that the role may not do it, or sees nothing in which it could be done."""
+    return getattr(exc.orig, "sqlstate", None) in {_FORBIDDEN, _NO_SCHEMA}
+
+
 def passes(exc: BaseException) -> bool:
     """Tell whether a program that has the whole day should wait and try again: locked, restarted, out of reach."""
     return explain(exc) in _PASSING
@@ -125,6 +145,8 @@ def _explain_postgresql(exc: BaseException, *, lost: bool) -> str | None:
     if not type(exc).__module__.startswith("psycopg"):
         return None
     state = getattr(exc, "sqlstate", None)
+    if state == _FORBIDDEN:
+        return _forbidden(exc)
     if state is not None:
         return next((_POSTGRESQL[state[:n]] for n in (5, 3, 2) if state[:n] in _POSTGRESQL), None)
     if lost:
@@ -132,7 +154,41 @@ def _explain_postgresql(exc: BaseException, *, lost: bool) -> str | None:
     if type(exc).__name__ not in {"OperationalError", "ConnectionTimeout"}:
         return None
     # A connection that never came to be carries no code, only libpq's words.
-    words = str(exc)
+    return _never_connected(str(exc))
+
+
+def _never_connected(words: str) -> str:
+    refused = words.rpartition("FATAL:")[2].strip() if "FATAL:" in words else ""
     if "authentication" in words or "no password supplied" in words:
         return _NO_ENTRY
-    return _NO_SUCH_DATABASE if "does not exist" in words and "database" in words else _UNREACHABLE
+    if "does not exist" in words and "database" in words:
+        return _NO_SUCH_DATABASE
+    if "too many" in refused or "connection slots" in refused:
+        return _TOO_MANY
+    if not refused or "the database system is" in refused:  # starting, shutting down: it ends by itself
+        return _INSECURE if "SSL" in words or "certificate" in words else _UNREACHABLE
+    said = refused.replace("\nDETAIL: ", ";").partition("\n")[0].strip().rstrip(".")
+    cure = "Let its administrator see to it."
+    if "permission denied for database" in said:
+        cure = "Let the owner of that database say: GRANT CONNECT, TEMPORARY ON DATABASE ... TO the role."
+    return f"The PostgreSQL server refused the connection: {said}. {cure}"
+
+
+def _forbidden(exc: BaseException) -> str:
+    """Say what PostgreSQL refused, to whom, and which statement would mend it."""
+    said = str(getattr(getattr(exc, "diag", None), "message_primary", None) or "permission denied")
+    role = next((f'"{note}"' for note in getattr(exc, "__notes__", ())), "")
+    for pattern, grant in _GRANTS.items():
+        if found := re.search(pattern, said):
+            statement = grant.format(role=role or "the role", **found.groupdict())
+            cure = f"Call it as a role that may (docs/chain.md, Roles), or let the owner of the tables say: {statement}"
+            break
+    else:
+        cure = "Call it as the role that owns the tables (docs/chain.md, Roles)."
+    return f"{f'The PostgreSQL role {role}' if role else 'This PostgreSQL role'} may not do that: {said}. {cure}"
+
+
+def note_role(exc: BaseException, role: str) -> None:
+    """Write on the driver's exception whose right was missing: it does not say that itself."""
+    if getattr(exc, "sqlstate", None) == _FORBIDDEN:
+        exc.add_note(role)

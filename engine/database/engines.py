@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from engine.database.complaints import DatabaseUnavailable, explain
+from engine.database.complaints import DatabaseUnavailable, explain, note_role
 
 __all__ = [
     "ANSWER",
@@ -242,7 +242,14 @@ def _open_postgresql(url: URL, answer: int | None) -> Engine:
     db = create_engine(url, connect_args=arguments, json_serializer=_json)
     event.listen(db, "checkin", _lay_down)
     event.listen(db, "checkout", partial(_wake, db))
+    event.listen(db, "handle_error", _note_role)
     return db
+
+
+def _note_role(context: ExceptionContext) -> None:
+    if context.connection is not None and not context.connection.invalidated:
+        raw: Any = context.connection.connection.driver_connection
+        note_role(context.original_exception, raw.info.user)
 
 
 def _lay_down(_: Any, entry: ConnectionPoolEntry) -> None:

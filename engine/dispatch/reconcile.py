@@ -6,6 +6,7 @@ reconciliation that was killed is simply called again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
@@ -17,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, fun
 
 from engine.database.months import month_of
 from engine.database.places import never_reuse, place_of
+from engine.database.rights import may_number
 from engine.database.sql import upsert
 from engine.database.tables import (
     approvals,
@@ -88,10 +90,19 @@ def reconcile(
         if why is None and not absent and not hold:
             conn.execute(update(instance).values(place=place_of(conn, around.machine)))
             return Reconciled(None)
+        may_number(conn, dispatches)  # now, not when all else is done
         copied = why == "copied" or instances.is_copy(conn, around)
         seen = _survey(conn, around, now)
         covered = not copied and not absent and not hold and _covers(conn, around, seen)
-    done = Reconciled("copied" if copied else "restored", covered, absent=len(absent))
+        earlier = _settled(conn)
+    done = Reconciled(
+        "copied" if copied else "restored",
+        covered,
+        uncertain=earlier["uncertain"],
+        lost=earlier["lost"],
+        kept=earlier["kept"],
+        absent=len(absent),
+    )
     for portion in _portions(_all(around)):
         with db.begin() as conn:
             _settle(conn, portion, done, seen.last, name=name, now=now, day_starts=day_starts)
@@ -102,6 +113,13 @@ def reconcile(
     with db.begin() as conn:
         _finish(conn, around, done, seen, name=name, now=now)
     return done
+
+
+def _settled(conn: Connection) -> Counter[str]:
+    """Count what a reconciliation that did not come to its end has settled: it was told to nobody yet."""
+    last = select(func.coalesce(func.max(audit.c.id), 0)).where(audit.c.action == "reconcile").scalar_subquery()
+    settled = select(audit.c.after, func.count()).where(audit.c.action == SETTLED, audit.c.id > last)
+    return Counter({str(after): number for after, number in conn.execute(settled.group_by(audit.c.after))})
 
 
 def _portions(source: Iterator[Any]) -> Iterator[list[Record]]:

@@ -32,7 +32,7 @@ def chain(postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.M
     text = config.read_text(encoding="utf-8").replace("sqlite:///regulars.db ", "env:DATABASE_URL ")
     config.write_text(text, encoding="utf-8")
     chain = Chain(postgres_server, name, root, monkeypatch)
-    chain.say(OWNER, GRANTS.replace("DATABASE regulars ", f'DATABASE "{name}" '))
+    chain.grant()
     yield chain
     postgres_server.drop(chain.name)
 
@@ -43,6 +43,9 @@ class Chain:
     def __init__(self, server: PostgresServer, name: str, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.server, self.name, self.root, self.patch = server, name, root, patch
 
+    def grant(self) -> None:
+        self.say(OWNER, GRANTS.replace("DATABASE regulars ", f'DATABASE "{self.name}" '))
+
     def say(self, role: str, statements: str) -> None:
         with psycopg.connect(self.server.url(self.name, role), autocommit=True) as conn:
             conn.execute(statements)
@@ -51,11 +54,11 @@ class Chain:
         self.patch.setenv("DATABASE_URL", self.server.url(self.name, role))
         return regulars("--home", self.root, *words)
 
-    def program(self, name: str, *words: str) -> None:
+    def program(self, role: str, name: str, *words: str) -> None:
         url = self.server.url("", OWNER)
         host = url.partition("host=")[2]
         said = subprocess.run(
-            [find_programs() / name, "--host", host, "--username", OWNER, *words],
+            [find_programs() / name, "--host", host, "--username", role, *words],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert said.returncode == 0, said.stderr
@@ -67,12 +70,17 @@ def test_each_role_does_what_the_page_says_and_a_dump_that_is_brought_back_sends
     def ends(role: str, *words: object) -> int:
         return chain.called(regulars, role, *words).exit_code
 
-    assert ends(WORKER, "log") == 75, "there are no tables yet, and a worker makes none"
+    refused = chain.called(regulars, WORKER, "log")
+    assert refused.exit_code == 75
+    assert 'may not make them. Let the role that owns them, "regulars_owner", call this' in refused.stderr
     assert "partition" in chain.called(regulars, OWNER, "months").stdout
+    chain.say(OWNER, f"REVOKE USAGE ON SCHEMA public FROM PUBLIC, {WORKER}")
+    assert f'GRANT USAGE ON SCHEMA public TO "{WORKER}"' in chain.called(regulars, WORKER, "doctor").stdout
+    chain.say(OWNER, f"GRANT USAGE ON SCHEMA public TO PUBLIC, {WORKER}")
     assert ends(WORKER, "import", *write_files(tmp_path / "files")) == 0
     assert ends(WORKER, "run", "--as-of", AT) == 0
     assert ends(WORKER, "approve", "--all", "--by", "Dana") == 0
-    chain.program("pg_dump", "--format=custom", f"--file={tmp_path / 'regulars.dump'}", chain.name)
+    chain.program(READER, "pg_dump", "--format=custom", f"--file={tmp_path / 'regulars.dump'}", chain.name)
     assert ends(WORKER, "dispatch", "--as-of", AT) == 0
     assert "let the owner of the tables call" in chain.called(regulars, WORKER, "months").stdout
     may_only_read(chain, regulars)
@@ -86,7 +94,9 @@ def may_only_read(chain: Chain, regulars: Regulars) -> None:
     assert proved.exit_code == 0, proved.stdout
     refused = chain.called(regulars, READER, "stop")
     assert refused.exit_code == 75
-    assert refused.stderr == "This PostgreSQL user may not do that. It needs the rights of the database's owner.\n"
+    assert refused.stderr.startswith(
+        'The PostgreSQL role "regulars_reader" may not do that: permission denied for table'
+    )
     for question in QUESTIONS:
         chain.say(READER, question)
     for role in (WORKER, READER):
@@ -103,8 +113,13 @@ def brought_back(chain: Chain, regulars: Regulars, dump: Path) -> None:
     before, chain.name = chain.name, chain.server.create()
     chain.server.drop(before)
     chain.server.run(f'ALTER DATABASE "{chain.name}" OWNER TO {OWNER}')
-    chain.program("pg_restore", "--exit-on-error", f"--dbname={chain.name}", str(dump))
+    chain.grant()
+    chain.program(OWNER, "pg_restore", "--exit-on-error", f"--dbname={chain.name}", str(dump))
     assert chain.called(regulars, WORKER, "dispatch", "--as-of", AT).exit_code == 75
+    refused = chain.called(regulars, WORKER, "restore", "--reconcile", "--by", "Dana")
+    assert refused.exit_code == 75
+    assert 'call this as the role that owns the tables, "regulars_owner"' in refused.stderr
+    assert lines(chain.called(regulars, READER, "log", "--state", "uncertain", "--format", "json")) == []
     reconciled = chain.called(regulars, OWNER, "restore", "--reconcile", "--by", "Dana")
     assert reconciled.exit_code == 0, reconciled.stderr
     assert chain.called(regulars, WORKER, "dispatch", "--as-of", AT).exit_code == 0

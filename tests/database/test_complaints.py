@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from select import select as select_sockets
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, insert, inspect, select
+from sqlalchemy.exc import ProgrammingError
 
 from engine.database import engines
 from engine.database.complaints import passes
@@ -113,12 +115,53 @@ def test_a_user_without_rights(postgres_server, postgres_url: str):
     postgres_server.run("DROP ROLE IF EXISTS onlooker")
     postgres_server.run("CREATE ROLE onlooker LOGIN")
     said = complaint(postgres_url.replace("//postgres@", "//onlooker@"))
-    assert said == "This PostgreSQL user may not do that. It needs the rights of the database's owner."
+    assert said == (
+        'The PostgreSQL role "onlooker" may not do that: permission denied for table zones. Call it as a role that may '
+        "(docs/chain.md, Roles), or let the owner of the tables say: "
+        'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "onlooker"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said", "cure"),
+    [
+        ("USAGE ON SEQUENCE zones_id_seq", "permission denied for sequence zones_id_seq", "SEQUENCES IN SCHEMA public"),
+        ("CONNECT ON DATABASE {}", 'permission denied for database "{}"', "GRANT CONNECT, TEMPORARY ON DATABASE"),
+    ],
+)
+def test_each_right_that_a_role_lacks_is_named_with_its_statement(
+    postgres_server, empty_postgres_url: str, lacks: str, said: str, cure: str
+):
+    name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
+    db = open_db(empty_postgres_url)
+    zones.create(db)
+    with db.begin() as conn, suppress(ProgrammingError), conn.begin_nested():
+        conn.exec_driver_sql("CREATE ROLE lacking LOGIN")
+    with db.begin() as conn:
+        conn.exec_driver_sql("GRANT SELECT, INSERT ON zones TO lacking")
+        conn.exec_driver_sql("GRANT USAGE ON SEQUENCE zones_id_seq TO lacking")
+        conn.exec_driver_sql(f"REVOKE {lacks} FROM PUBLIC, lacking".format(f'"{name}"'))
+    db.dispose()
+    told = str(complaint(empty_postgres_url.replace("//postgres@", "//lacking@")))
+    assert said.format(name) in told
+    assert cure in told
+
+
+def test_a_role_that_may_not_log_in_is_not_taken_for_a_server_that_is_away(postgres_server, empty_postgres_url: str):
+    postgres_server.run("DROP ROLE IF EXISTS shut_out")
+    postgres_server.run("CREATE ROLE shut_out NOLOGIN")
+    assert complaint(empty_postgres_url.replace("//postgres@", "//shut_out@")) == (
+        'The PostgreSQL server refused the connection: role "shut_out" is not permitted to log in. '
+        "Let its administrator see to it."
+    )
+    postgres_server.run("ALTER ROLE shut_out LOGIN CONNECTION LIMIT 0")
+    said = complaint(empty_postgres_url.replace("//postgres@", "//shut_out@"))
+    assert said == "The PostgreSQL server has no connection left. Try again in a moment."
 
 
 def test_a_read_only_server(postgres_url: str):
     said = complaint(f"{postgres_url}&options=-c%20default_transaction_read_only%3Don")
-    assert said == "The database is read-only: this user may not write to its file or its folder."
+    assert str(said).startswith("The PostgreSQL server takes no writes here: it is a replica")
 
 
 def test_a_row_that_another_transaction_holds(postgres_url: str):

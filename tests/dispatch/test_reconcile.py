@@ -16,6 +16,7 @@ from engine.dispatch.approve import approve, resolve_forgotten
 from engine.dispatch.desk import open_desk
 from engine.dispatch.history import check
 from engine.dispatch.instance import StrangeDatabaseError, recognise, surroundings
+from engine.dispatch.journal import Record, records
 from engine.dispatch.links import link_keys, token
 from engine.dispatch.reconcile import reconcile
 from engine.dispatch.stages import send_due
@@ -170,12 +171,16 @@ def test_killed_in_the_middle_and_called_again_it_comes_to_the_same(restored, ca
         reconciled(restored, cafe_home)
     with pytest.raises(StrangeDatabaseError):
         recognise(restored, surroundings(cafe_home.root), TUESDAY)
-    reconciled(restored, cafe_home)
+    done = reconciled(restored, cafe_home)
+    assert (done.uncertain, done.lost) == (3, 2), "what was settled before it was killed is told, too"
     with restored.begin() as conn:
         assert conn.scalar(select(func.count()).where(dispatches.c.state == "uncertain")) == 3
         assert conn.scalar(select(func.count()).select_from(lost_handoffs)) == 2
         assert conn.scalar(select(func.count()).where(audit.c.action == "reconciled")) == 5
+    highest = max(each.dispatch_id for each in records(cafe_home.root / "journal") if isinstance(each, Record))
     evaluate(restored, cafe_home, TUESDAY)
+    with restored.begin() as conn:
+        assert conn.scalar(select(func.min(dispatches.c.id)).where(dispatches.c.state == "held")) > highest
     send(restored, cafe_home, TUESDAY)
     assert set(mails(cafe_home).values()) == {1}
     assert_paths(restored)
