@@ -21,6 +21,7 @@ from engine.dispatch.instance import surroundings
 from engine.dispatch.journal import FOLDER, Record, Spoilt, records
 from engine.dispatch.journeys import Journeys
 from engine.dispatch.leaks import leaks
+from engine.dispatch.origins import origins
 from engine.dispatch.proofs import Noted, Proof, prove
 from engine.dispatch.senders import name_of
 
@@ -34,6 +35,7 @@ _HOLDS: Final[Mapping[str, str]] = {
     "coupons": "each is of one step that was done, and exists once",
     "events": "each is about something that was handed over",
     "months": "each is whole, and nothing is of a step that is not there",
+    "origins": "whatever a match or a step names is there, and both are of one guest",
     "privacy": "no address, no number and no name of a guest",
     "database": "it is whole",
 }
@@ -56,6 +58,7 @@ _CURES: Final[Mapping[str, str]] = {
     "coupons": _BACKUP,
     "events": "somebody else's report, or a database that is older than it: `regulars log` shows these messages",
     "months": _BACKUP,
+    "origins": _BACKUP,
     "privacy": "please report it: the report needs the column, not the text",
     "database": "`regulars stop`, and go on from your backup; nothing else was asked of it",
 }
@@ -88,6 +91,7 @@ def _proofs(session: Session, now: datetime, progress: Callable[[int], None]) ->
             if proof.name == "journal":
                 beside.tell(proof)
             yield proof
+        yield origins(conn)
         yield leaks(conn)
 
 

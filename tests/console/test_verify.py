@@ -25,7 +25,9 @@ def ran(regulars: Regulars, either_home: Path) -> Regulars:
     return run
 
 
-CHECKS = ["database", "histories", "journal", "ends", "sums", "budgets", "coupons", "events", "months", "privacy"]
+CHECKS = [
+    "database", "histories", "journal", "ends", "sums", "budgets", "coupons", "events", "months", "origins", "privacy",
+]  # fmt: skip
 
 
 def test_a_home_that_has_sent_is_proved_line_by_line(ran: Regulars):

@@ -5,26 +5,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from alembic.command import upgrade
 from alembic.config import Config
-from sqlalchemy import Engine, column, insert, select, table
+from sqlalchemy import Engine, column, delete, insert, select, table
+from sqlalchemy.exc import IntegrityError
 
 from engine.database import migrations
 from engine.database.engines import without_foreign_keys
 from engine.database.migrations import migrate, schema_is_current
-from engine.database.tables import customers, events, orders, ratings, stores
+from engine.database.tables import customers, dispatches, events, matches, orders, ratings, stores
 
 #: 3 May 2026, 01:30 in Chicago, which is 08:30 in Berlin: still Saturday where the day begins at four.
 AT = 1777789800
 SATURDAY = 739738
 
 
-def first_release(db: Engine) -> None:
+def first_release(db: Engine, revision: str = "0001") -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with without_foreign_keys(db) as conn, conn.begin():
         config.attributes["connection"] = conn
-        upgrade(config, "0001")
+        upgrade(config, revision)
 
 
 def fill(db: Engine) -> None:
@@ -84,3 +86,36 @@ def test_more_rows_than_one_chunk(empty_db: Engine) -> None:
     migrate(empty_db)
     with empty_db.connect() as conn:
         assert conn.scalars(select(orders.c.clock).where(orders.c.id > 3).distinct()).all() == [5 * 1440 + 90]
+
+
+def test_decisions_keep_their_ids_where_their_tables_are_made_anew(empty_db: Engine) -> None:
+    """Also those that are gone: a forgotten message's number must not be another's, whose journal knows it as sent."""
+    first_release(empty_db, "0007")
+
+    def add(name: str, /, **row: object) -> None:
+        conn.execute(insert(table(name, *map(column, row))).values(row))
+
+    with empty_db.begin() as conn:
+        add("zones", id=1, name="UTC")
+        add("customers", id=1, source="csv", external_id="c1", zone_id=1, own_zone=True, attributes="{}")
+        add("rules", id=1, rule="win-back", path="rules/win-back.yaml", content_hash=b"x" * 32)
+        add("rule_versions", id=1, rule_id=1, content_hash=b"x" * 32, body="{}", first_at=AT)
+        add("runs", id=1, as_of=AT, started_at=AT, host="here", pid=1)
+        run = {"rule_id": 1, "customer_id": 1, "run_id": 1, "version_id": 1, "matched_at": AT, "closes": AT}
+        step = {"month": 202605, "step": 1, "rule_id": 1, "customer_id": 1, "channel": "email", "purpose": "service"}
+        for number in (1, 2):
+            add("matches", occasion=number, **run, verdict="act")
+            add("dispatches", match_id=number, **step, state="pending", due_at=AT, expires_at=AT)
+        for name in ("dispatches", "matches"):
+            conn.execute(delete(table(name, column("id"))).where(column("id") == 2))
+    migrate(empty_db)
+    with empty_db.begin() as conn:
+        add("matches", occasion=3, **run, verdict="refused")
+        add("dispatches", match_id=3, **step, state="blocked", due_at=AT, expires_at=AT)
+        assert conn.execute(select(matches.c.id, matches.c.occasion).order_by(matches.c.id)).all() == [(1, 1), (3, 3)]
+        asked = select(dispatches.c.id, dispatches.c.match_id, dispatches.c.state).order_by(dispatches.c.id)
+        assert conn.execute(asked).all() == [(1, 1, "pending"), (3, 3, "blocked")]
+    with pytest.raises(IntegrityError), empty_db.begin() as conn:
+        add("matches", occasion=3, **run, verdict="act")
+    with pytest.raises(IntegrityError), empty_db.begin() as conn:
+        add("dispatches", match_id=9, **{**step, "step": 2}, state="pending", due_at=AT, expires_at=AT)

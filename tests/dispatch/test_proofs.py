@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from connectors.base import Outcome
 from engine.database.engines import integrity, snapshot
@@ -16,6 +16,7 @@ from engine.dispatch.approve import cancel
 from engine.dispatch.fence import UnreadableRuleError
 from engine.dispatch.journal import KEPT
 from engine.dispatch.leaks import leaks
+from engine.dispatch.origins import origins
 from engine.dispatch.outbox import requeue
 from engine.dispatch.proofs import NAMED, Noted, prove
 from engine.dispatch.stages import send_due
@@ -44,7 +45,7 @@ def proofs(cafe, *, journal=None, now=NOW, rule=None, sender="", meanwhile=lambd
     with snapshot(cafe.db).connect() as conn:
         read = rule or cafe.policy.rule
         found = list(prove(conn, journal=noted, rule=read, now=now, progress=lambda _: None, sender=sender))
-        return {each.name: each for each in [*found, leaks(conn)]}
+        return {each.name: each for each in [*found, origins(conn), leaks(conn)]}
 
 
 def wrong(cafe, **how):
@@ -91,7 +92,18 @@ def records(cafe):
 def test_what_the_engine_wrote_holds(sound):
     assert wrong(sound, journal=records(sound)) == {}
     found = proofs(sound, journal=records(sound))
-    assert [*found] == ["histories", "journal", "ends", "sums", "budgets", "coupons", "events", "months", "privacy"]
+    assert [*found] == [
+        "histories",
+        "journal",
+        "ends",
+        "sums",
+        "budgets",
+        "coupons",
+        "events",
+        "months",
+        "origins",
+        "privacy",
+    ]
     assert found["histories"].looked_at == "6 steps, 17 rows of their trails"
     assert found["journal"].looked_at == "5 records"
     assert found["sums"].looked_at == "5 matches (5 act, 0 control, 0 refused), 6 steps"
@@ -213,6 +225,36 @@ def test_a_match_without_all_steps_or_with_some_that_it_must_not_have_is_named(s
         f"match {others[0]} was not to be acted on, and has steps",
         f"match {many} has 2 steps, and not those of its rule",
     ]
+
+
+def test_what_no_foreign_key_guards_is_asked_for(sound):
+    """Each column by itself; a store may be nobody's, and so may an address."""
+    first, *_, last = ids(sound)
+    with sound.db.begin() as conn:
+        one, *_ = conn.scalars(select(matches.c.id).order_by(matches.c.id))
+        other = conn.scalar(select(func.max(dispatches.c.match_id)))
+        for its, column, number, said in (
+            (matches, "run_id", one, f"match {one} names a run that is not there"),
+            (matches, "email_id", one, f"match {one} names an email address that is not there"),
+            (matches, "sms_id", one, f"match {one} names a phone number that is not there"),
+            (matches, "store_id", one, f"match {one} names a store that is not there"),
+            (matches, "version_id", one, f"match {one} names a version of its rule that is not there"),
+            (dispatches, "endpoint_id", first, "it names an address that is not there"),
+            (dispatches, "content_id", last, "it names a template's version that is not there"),
+            (dispatches, "customer_id", first, "it is of another guest or rule than its match"),
+            (dispatches, "rule_id", last, "it is of another guest or rule than its match"),
+        ):
+            row = its.c.id == number
+            was = conn.scalar(select(its.c[column]).where(row))
+            conn.execute(update(its).where(row).values({column: 90_000}))
+            found = origins(conn).problems
+            assert [(each.dispatch_id, each.said) for each in found] == [(number if its is dispatches else None, said)]
+            conn.execute(update(its).where(row).values({column: was}))
+        of_other = select(matches.c.version_id).where(matches.c.id == other).scalar_subquery()
+        conn.execute(update(matches).where(matches.c.id == one).values(version_id=of_other))
+        assert [each.said for each in origins(conn).problems] == [f"match {one} names a version of another rule"]
+        conn.execute(update(matches).where(matches.c.id == other).values(rule_id=90_000))
+        assert f"match {other} names a rule that is not there" in [each.said for each in origins(conn).problems]
 
 
 def test_a_version_that_cannot_be_read_is_told_and_not_wrong(sound):
