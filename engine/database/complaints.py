@@ -12,6 +12,10 @@ _LOCKED = (
     "The database is locked: another program has been writing to it for more than ten seconds. "
     "Try again in a moment, or end the program that holds it."
 )
+_HELD = (
+    "Another command has been writing what this one needs for more than ten seconds, such as an import on another "
+    "machine. Nothing is half-done: try again when that has ended (docs/chain.md, Watching it, says who it is)."
+)
 _READ_ONLY = "The database is read-only: this user may not write to its file or its folder."
 _FULL = "The disk is full, so the database could not be written. Nothing is half-done: free some space and try again."
 _BROKEN_DISK = "The disk reported an error while the database was read or written. Check the disk and its free space."
@@ -77,8 +81,8 @@ _POSTGRESQL = {
     "25006": _WRITES_NOTHING,
     "53100": _FULL,
     "53300": _TOO_MANY,
-    "55P03": _LOCKED,
-    "40P01": _LOCKED,
+    "55P03": _HELD,
+    "40P01": _HELD,
     "57014": _TOO_LONG,
     "57P": _LOST,
     "25P03": _ASLEEP,
@@ -97,7 +101,7 @@ _GRANTS = {
 }
 
 #: What ends by itself, or by somebody else's hand, while a program waits.
-_PASSING = frozenset({_LOCKED, _UNREACHABLE, _TOO_MANY, _LOST, _TOO_LONG, _ASLEEP})
+_PASSING = frozenset({_LOCKED, _HELD, _UNREACHABLE, _TOO_MANY, _LOST, _TOO_LONG, _ASLEEP})
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the world, not a mistake of the program)

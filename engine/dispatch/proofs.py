@@ -227,7 +227,7 @@ class _Beside:
             said = f"its beginning is missing: of {self.early:,} hand-overs before its first line it knows nothing"
             self.proof.fault(None, said, "I2")
         if self.elsewhere:
-            said = f"{self.elsewhere:,} hand-overs stand in other machines' journals: `regulars verify` looks there"
+            said = f"{self.elsewhere:,} hand-overs stand in other machines' journals: call `regulars verify` there, too"
             self.proof.notes.append(said)
         self.proof.looked_at = f"{len(keys):,} records"
         return self.proof
@@ -246,8 +246,9 @@ def _ends(conn: Connection, now: datetime) -> Proof:
     leased = d.state.in_(("claimed", "handoff"))
     over = case((leased, func.coalesce(d.leased_until, literal(0, d.leased_until.type))), else_=d.expires_at)
     waits = or_(leased, d.state.in_(("held", "pending")))
-    looked = conn.scalar(select(func.max(runs.c.started_at)).where(runs.c.finished_at.is_not(None)))
-    late = now - PATIENCE if looked is None else max(looked, now - PATIENCE)
+    reached = case((runs.c.as_of < runs.c.started_at, runs.c.as_of), else_=runs.c.started_at)  # one may be played
+    looked = conn.scalar(select(func.max(reached)).where(runs.c.finished_at.is_not(None)))
+    late = now - PATIENCE if looked is None else max(min(looked, now), now - PATIENCE)
     for row in conn.execute(select(d.id, d.state).where(waits, over <= late).order_by(d.id)):
         why = "its lease is over" if row.state in {"claimed", "handoff"} else "it is too late for it"
         proof.fault(row.id, f"it is {row.state}, {why}, and nothing has ended it")

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, insert, or_, select, update
 
 from engine.database.months import month_of
 from engine.database.places import never_reuse, place_of
@@ -45,6 +45,7 @@ PORTION = 500
 #: So far above the highest known the ids of dispatches go on; further where the journal does not tell.
 GAP = 1_000
 WIDE_GAP = 1_000_000
+_TAKEN_BACK: Final = "taken back"
 
 
 @dataclass
@@ -109,7 +110,7 @@ def reconcile(
     if not covered:
         with db.begin() as conn:
             instances.hold_all(conn, now, actor=name)
-            done.rules = _take_approvals_back(conn, name, now)
+            done.rules = earlier[_TAKEN_BACK] + _take_approvals_back(conn, name, now)
     with db.begin() as conn:
         _finish(conn, around, done, seen, name=name, now=now)
     return done
@@ -118,7 +119,8 @@ def reconcile(
 def _settled(conn: Connection) -> Counter[str]:
     """Count what a reconciliation that did not come to its end has settled: it was told to nobody yet."""
     last = select(func.coalesce(func.max(audit.c.id), 0)).where(audit.c.action == "reconcile").scalar_subquery()
-    settled = select(audit.c.after, func.count()).where(audit.c.action == SETTLED, audit.c.id > last)
+    taken = and_(audit.c.action == "approve", audit.c.after == _TAKEN_BACK)
+    settled = select(audit.c.after, func.count()).where(or_(audit.c.action == SETTLED, taken), audit.c.id > last)
     return Counter({str(after): number for after, number in conn.execute(settled.group_by(audit.c.after))})
 
 
@@ -314,7 +316,7 @@ def _take_approvals_back(conn: Connection, name: str, now: datetime) -> int:
     for each in approved:
         conn.execute(
             insert(audit).values(
-                at=now, actor=name, action="approve", subject=each, before="approved", after="taken back"
+                at=now, actor=name, action="approve", subject=each, before="approved", after=_TAKEN_BACK
             )
         )
     conn.execute(delete(approvals))

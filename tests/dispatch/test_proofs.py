@@ -181,7 +181,7 @@ def test_what_another_machine_handed_over_stands_in_its_journal(sound):
     with sound.db.begin() as conn:
         conn.execute(update(audit).where(audit.c.after == "handoff").values(actor="ab" * 16))
     found = proofs(sound, journal=[])["journal"]
-    said = "4 hand-overs stand in other machines' journals: `regulars verify` looks there"
+    said = "4 hand-overs stand in other machines' journals: call `regulars verify` there, too"
     assert (found.wrong, found.notes) == (0, [said])
     assert proofs(sound, journal=[], sender="ab" * 16)["journal"].wrong == 1
 
@@ -198,6 +198,16 @@ def test_what_another_machine_handed_over_stands_in_its_journal(sound):
 def test_what_waits_for_nothing_that_ends_is_named(cafe, values, said):
     number = cafe.message(**values)
     assert wrong(cafe)["ends"] == [("I4", number, f"{said}, and nothing has ended it")]
+
+
+@pytest.mark.parametrize("as_of", [timedelta(0), timedelta(hours=5)])
+def test_what_is_to_come_is_not_late_where_the_time_is_played(cafe, as_of):
+    cafe.message(due_at=NOW + timedelta(hours=1), expires_at=NOW + timedelta(hours=2))
+    with cafe.db.begin() as conn:
+        now = NOW + timedelta(days=200)
+        values = {"as_of": NOW + as_of, "host": "here", "pid": 1, "started_at": now, "finished_at": now}
+        conn.execute(insert(runs).values(**values))
+    assert "ends" not in wrong(cafe)
 
 
 def test_what_has_just_run_out_waits_for_the_next_run_and_not_for_a_second_one(cafe):

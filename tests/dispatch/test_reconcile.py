@@ -210,6 +210,19 @@ def test_without_its_journal_everything_waits_for_a_person(restored, cafe_home):
 
 
 @pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_killed_after_that_it_tells_the_second_time_how_many_rules_wait(restored, cafe_home, monkeypatch):
+    def dying(*_, **__):
+        raise KeyboardInterrupt
+
+    shutil.rmtree(cafe_home.root / "journal")
+    with monkeypatch.context() as patch:
+        patch.setattr(reconciling, "_finish", dying)
+        with pytest.raises(KeyboardInterrupt):
+            reconciled(restored, cafe_home)
+    assert reconciled(restored, cafe_home).rules == 1
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 def test_with_a_damaged_journal_too(restored, cafe_home):
     (file,) = (cafe_home.root / "journal").glob("*.log")
     lines = file.read_bytes().split(b"\n")
