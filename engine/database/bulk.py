@@ -6,7 +6,8 @@ Instants travel as epoch seconds, and nothing is turned into objects on the way:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import Any, Final
@@ -31,15 +32,20 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import CompileError
 
 from engine.database.by_keys import each_of
+from engine.database.copying import Copying, Names, copy_from, copy_rows
 from engine.database.packed import json_elements
 from engine.database.sql import EpochSeconds
 
 #: SQLite takes 32,766 binds a statement; more than a thousand at once spare nothing (measured).
 _CHUNK: Final = 1_000
-#: PostgreSQL's code for a row that breaks a unique constraint.
-_KNOWN_ALREADY: Final = "23505"
 
-Names = tuple[str, ...]
+
+@dataclass(frozen=True, slots=True)
+class Inserting:
+    """Rows that are being inserted. Nothing else may be asked of their connection before one of these was called."""
+
+    known: Callable[[], dict[str, tuple[Any, ...]]]  #: waits for the end: by external id what was asked of known ones
+    give_up: Callable[[], None] = lambda: None  #: breaks it off; the transaction can then only be rolled back
 
 
 def insert_many(conn: Connection, table: Table, names: Names, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -52,51 +58,60 @@ def insert_many(conn: Connection, table: Table, names: Names, rows: Iterable[tup
     if conn.dialect.name == "sqlite":
         conn.exec_driver_sql(_insert(table, names), list(rows))
     elif conn.dialect.name == "postgresql":
-        raw: Any = conn.connection.driver_connection
-        with raw.cursor() as cursor, cursor.copy(_copy(conn, table, names)) as copy:
-            for row in rows:
-                copy.write_row(row)
+        copy_rows(conn.connection.driver_connection, copy_from(conn, table, names), rows)
     else:
         raise CompileError(f"bulk inserts are not spelled out for {conn.dialect.name}: see engine/database/bulk.py")
 
 
 def insert_unknown(
     conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names, *, look_first: bool
-) -> dict[str, tuple[Any, ...]]:
-    """Insert the rows of one source that are not known by their external id; give ``asked`` of those that were.
+) -> Inserting:
+    """Begin to insert the rows of one source that are not known by their external id.
 
-    ``names`` begins with ``source`` and ``external_id``, ``asked`` with ``external_id`` and ``id``, which the values
-    of the result leave out and begin with. ``look_first``: some are likely to be known. The result is the same; where
-    none is, not to look spares an import up to a fifth. Errors as of ``insert_many``.
+    ``names`` begins with ``source`` and ``external_id``, ``asked`` with ``external_id`` and ``id``: what is told of
+    those that were known. ``look_first``: some are likely to be. What comes of it is the same; where none is, not to
+    look spares an import up to a fifth, and PostgreSQL takes the rows while their owner goes on. Errors as of
+    ``insert_many``, now or at the end.
     """
     if not rows:
-        return {}
-    ids = [row[1] for row in rows]
-    if conn.dialect.name == "postgresql" and not look_first and _all_inserted(conn, table, names, rows):
-        return {}
+        return Inserting(dict)
+    if conn.dialect.name == "postgresql" and not look_first:
+        copying = Copying(conn, table, names, rows)
+        return Inserting(
+            lambda: {} if copying.are_in() else _insert_others(conn, table, names, rows, asked), copying.give_up
+        )
     if conn.dialect.name == "sqlite" and not look_first:
-        last = conn.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0
-        if conn.exec_driver_sql(_insert(table, names, or_nothing=True), list(rows)).rowcount == len(rows):
-            return {}
-        # An id is never given twice, and there is one writer: what was there before has a lower one.
-        return {key: tuple(of_it) for key, *of_it in find_many(conn, table, rows[0][0], ids, asked) if of_it[0] <= last}
-    known = {key: tuple(of_it) for key, *of_it in find_many(conn, table, rows[0][0], ids, asked)}
+        known = _insert_or_nothing(conn, table, names, rows, asked)
+    else:
+        known = _insert_others(conn, table, names, rows, asked)
+    return Inserting(lambda: known)
+
+
+def _insert_others(
+    conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names
+) -> dict[str, tuple[Any, ...]]:
+    """Look for all of them, and insert those that are not known."""
+    known = _by_external_id(find_many(conn, table, rows[0][0], [row[1] for row in rows], asked))
     fresh = [row for row in rows if row[1] not in known] if known else rows
     if fresh:
         insert_many(conn, table, names, fresh)
     return known
 
 
-def _all_inserted(conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Insert all rows, or none where one of them is known: COPY goes over nothing, and breaks off."""
-    try:
-        with conn.begin_nested():
-            insert_many(conn, table, names, rows)
-    except Exception as error:
-        if getattr(error, "sqlstate", None) == _KNOWN_ALREADY:
-            return False
-        raise
-    return True
+def _insert_or_nothing(
+    conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names
+) -> dict[str, tuple[Any, ...]]:
+    """Insert all of them, and look for them only where SQLite passed over some."""
+    last = conn.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0
+    if conn.exec_driver_sql(_insert(table, names, or_nothing=True), list(rows)).rowcount == len(rows):
+        return {}
+    # An id is never given twice, and there is one writer: what was there before has a lower one.
+    known = _by_external_id(find_many(conn, table, rows[0][0], [row[1] for row in rows], asked))
+    return {key: of_it for key, of_it in known.items() if of_it[0] <= last}
+
+
+def _by_external_id(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {key: tuple(of_it) for key, *of_it in rows}
 
 
 def insert_new(
@@ -163,11 +178,6 @@ def _insert(table: Table, names: Names, *, or_nothing: bool = False) -> str:
 
 def _plain(statement: Insert | Select[Any]) -> Any:
     return statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
-
-
-def _copy(conn: Connection, table: Table, names: Names) -> str:
-    quote = conn.dialect.identifier_preparer.quote
-    return f"COPY {quote(table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
 
 
 def _columns(table: Table, names: Names) -> list[Any]:

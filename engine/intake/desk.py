@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Select, func, insert, select
 from connectors.dates import DateOrder, begins_with_year
 from connectors.numbers import Numbers
 from connectors.records import RowError
+from engine.database.bulk import Inserting
 from engine.database.facts import recompute_noted
 from engine.database.noted import note
 from engine.database.tables import customers, stores, zones
@@ -29,6 +31,9 @@ from engine.language.times import zone_named
 #: So many rows are read, looked up and written together; so many ids go into one IN list.
 BATCH: Final = 5_000
 CHUNK: Final = 1_000
+
+#: What goes on once rows are in, and is given what was known of them before, by external id.
+Then = Callable[[dict[str, tuple[Any, ...]]], None]
 
 
 @dataclass(slots=True)
@@ -56,7 +61,7 @@ class Store:
 class Desk:
     """Everything that the writers of one file share."""
 
-    conn: Connection
+    _conn: Connection  #: see ``conn``
     config: Config
     key: bytes = field(repr=False)
     source: str
@@ -68,6 +73,37 @@ class Desk:
     is_till: bool = False  #: refunds may not name their sale, nor guests have ids
     any_touched: bool = False  #: there are customers whose facts are to be made anew
     _refused: dict[int, tuple[str, Row]] = field(default_factory=dict)
+    _under_way: tuple[Inserting, Then] | None = None
+
+    @property
+    def conn(self) -> Connection:
+        """The open transaction; what is under way in it is brought to its end first. Not to be kept."""
+        self.settle()
+        return self._conn
+
+    def meanwhile(self, inserting: Inserting, then: Then) -> None:
+        """Go on while rows are being inserted; before all else that is asked of the database ``then`` is told."""
+        self._under_way = inserting, then
+
+    def settle(self) -> None:
+        """Bring to its end what is under way."""
+        if self._under_way is not None:
+            (inserting, then), self._under_way = self._under_way, None
+            then(inserting.known())
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Leave nothing under way at the end, whatever it is."""
+        try:
+            yield
+        except Exception:
+            self.settle()  # what is wrong with the rows before is told first
+            raise
+        except BaseException:
+            if self._under_way is not None:
+                self._under_way[0].give_up()
+            raise
+        self.settle()
 
     def touch(self, customers: Select[Any] | Iterable[int | None]) -> None:
         """Note customers, by their ids, whose facts are to be made anew; None is nobody."""

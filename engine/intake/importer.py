@@ -91,7 +91,8 @@ def import_file(
         with db.begin() as conn, room(conn, ROOM):
             one_importer(conn)
             desk = Desk(conn, config, key, layout.till, report, rejects, now, numbers, dates, layout.is_till)
-            _take(desk, opened, layout, progress)
+            with desk.settled():
+                _take(desk, opened, layout, progress)
             desk.make_facts()
             _remember(conn, opened, layout, report, now)
         report.rejects_path = rejects.publish()
@@ -151,6 +152,7 @@ def _take(desk: Desk, opened: CsvFile, layout: Layout, progress: Progress | None
             desk.tell_refused()
             if progress:
                 progress(opened.bytes_read, opened.size)
+        desk.settle()
     for writer in writers.values():
         writer.finish()
     desk.tell_refused()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any, Final
 
@@ -102,13 +102,14 @@ class Orders:
         others |= self._by_name(alone)
         if others:
             owners = owners | others
-        self._write(sales.with_others([sale.fields() for sale in alone if sale.kind == "sale"]), owners)
         given_back = [sale for sale in alone if sale.kind != "sale"]
         if given_back:
             of = [owners.get(sale.guest_key) for sale in given_back]
             self._refunds.add(
                 sale.refund(guest.id if guest else None) for sale, guest in zip(given_back, of, strict=True)
             )
+        # Last of all: the server takes the sales while the next batch is read.
+        self._write(sales.with_others([sale.fields() for sale in alone if sale.kind == "sale"]), owners)
 
     def _by_name(self, sales: list[Sale]) -> Owners:
         """A till that gives no more than a name: a guest who is alone in having it, else a walk-in."""
@@ -143,7 +144,18 @@ class Orders:
         if len(rows) > len(by_id := {row[_EXTERNAL_ID]: row for row in rows}):
             report.unchanged += len(rows) - len(by_id)  # one order twice in a batch: the last row says how it is
             rows = list(by_id.values())
-        known = insert_unknown(conn, orders, _INSERTED, rows, _KNOWN, look_first=self._some_known)
+        inserting = insert_unknown(conn, orders, _INSERTED, rows, _KNOWN, look_first=self._some_known)
+        self._desk.meanwhile(inserting, partial(self._written, rows, by_id, gone))
+
+    def _written(
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        by_id: Mapping[str, tuple[Any, ...]],
+        gone: set[str],
+        known: dict[str, tuple[Any, ...]],
+    ) -> None:
+        """Go on with the rows of a batch that are in, but for the known ones."""
+        report = self._desk.report
         self._some_known = bool(known)  # a file that brings some again mostly goes on so
         fresh = [row for row in rows if row[_EXTERNAL_ID] not in known] if known else rows
         self._inserted |= bool(fresh)

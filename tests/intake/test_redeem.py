@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, update
 
-from engine.database.tables import coupons, customers, dispatches, matches, rule_versions, rules, runs
+from connectors import csvblocks
+from engine.database.tables import coupons, customers, dispatches, matches, orders, rule_versions, rules, runs
 from engine.intake.redeem import redeem
 from engine.language import codes
 from engine.language.offers import Offer
@@ -81,6 +82,16 @@ def test_the_tills_discount_redeems_the_guests_coupon_once(home: Home, issue: Ca
     before = home.dump()
     assert home.take(text).redeemed == 0
     assert home.dump() == before
+
+
+def test_of_two_orders_the_first_of_the_file_has_the_coupon(home: Home, issue: Callable[..., str], monkeypatch: Any):
+    """Each in a block of its own: the second is read while the first goes in."""
+    monkeypatch.setattr(csvblocks, "BLOCK", 1)
+    code = issue("A")
+    report = home.take(csv(ORDER, *(f"{number},A,2026-05-03 1{number}:00,,8.00,{code}" for number in range(2))))
+    assert (report.new, report.redeemed) == (2, 1)
+    ((_, order),) = redeemed(home)
+    assert dict(home.rows(orders, "id", "external_id"))[order] == "0"
 
 
 def test_a_code_redeems_however_the_till_writes_it(home: Home, issue: Callable[..., str]):

@@ -1,0 +1,79 @@
+"""However a file of orders is cut into blocks, each of which is written while the next one is read: it goes in the same."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from threading import active_count
+
+import pytest
+from sqlalchemy import Engine
+
+from connectors import csvblocks
+from tests.intake.conftest import Home, csv
+from tests.intake.test_by_column import GUESTS, STORES, forget, own_file, square_file, told, written
+
+#: What depends on it whether an order that stands there twice does so within one block.
+COUNTS = {"new": 0, "changed": 0, "unchanged": 0}
+HEADER = "order_id,customer_id,ordered_at,total"
+
+
+@pytest.mark.parametrize("file", [own_file, square_file])
+def test_blocks_of_every_size_give_the_same_database(
+    home: Home, monkeypatch: pytest.MonkeyPatch, file: Callable[..., str]
+):
+    dice = random.Random(f"{file.__name__} {os.environ.get('CI') or random.random()}")
+    text = file(dice, spoilt=0.03)
+    found = []
+    for size in (1 << 19, 1, 150, 700):
+        monkeypatch.setattr(csvblocks, "BLOCK", size)
+        forget(home.db)
+        home.take(STORES)
+        home.take(GUESTS)
+        threads = active_count()
+        first, again = told(home.take(text)), told(home.take(text))
+        assert active_count() == threads
+        # Guests and zones get their numbers block by block.
+        rows = {table: sorted(map(repr, rows)) for table, rows in written(home).items()}
+        found.append({"first": first | COUNTS, "again": again, **rows})
+    assert all(each == found[0] for each in found), text
+
+
+@pytest.mark.parametrize("size", [1, 100, 1 << 19])
+def test_what_ends_an_import_in_its_middle_leaves_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, size: int):
+    """A file that breaks, whoever is told how far it is, and Ctrl-C: the rows before are under way then."""
+    monkeypatch.setattr(csvblocks, "BLOCK", size)
+    rows = [f"{number},{number % 7},2026-03-01 10:00,5" for number in range(30)]
+    before, threads = home.dump(), active_count()
+
+    assert home.take(csv(HEADER, *rows) + '31,"broken\n' + "x,y\n" * 60_000).problem
+
+    for error in (OSError, KeyboardInterrupt):
+
+        def ends(done: int, whole: int, error: type[BaseException] = error) -> None:
+            if done > whole // 2:
+                raise error
+
+        with pytest.raises(error):
+            home.take(csv(HEADER, *rows), progress=ends)
+    assert (home.dump(), active_count()) == (before, threads)
+    assert home.take(csv(HEADER, *rows)).new == 30
+
+
+@pytest.mark.parametrize("size", [1, 1 << 19])
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_what_the_server_says_of_a_row_comes_out_and_nothing_is_left(
+    home: Home, db: Engine, monkeypatch: pytest.MonkeyPatch, size: int
+):
+    """Before what is wrong with the lines after it."""
+    monkeypatch.setattr(csvblocks, "BLOCK", size)
+    with db.begin() as conn:
+        conn.exec_driver_sql("ALTER TABLE orders ADD CONSTRAINT none_of_six CHECK (total <> 600)")
+    before, threads = home.dump(), active_count()
+    rows = [f"{number},{number % 7},2026-03-01 10:00,{6 if number == 3 else 5}" for number in range(8)]
+    broken = '9,"broken\n' + "x,y\n" * 60_000
+    for after in ("", *([broken] if size <= len(rows[0]) else [])):
+        with pytest.raises(Exception, match="none_of_six"):
+            home.take(csv(HEADER, *rows) + after)
+        assert (home.dump(), active_count()) == (before, threads)
