@@ -252,7 +252,11 @@ def _note_role(context: ExceptionContext) -> None:
         note_role(context.original_exception, raw.info.user)
 
 
-def _lay_down(_: Any, entry: ConnectionPoolEntry) -> None:
+def _lay_down(raw: Any, entry: ConnectionPoolEntry) -> None:
+    if raw is not None:
+        # SQLAlchemy says READ WRITE on a connection that was to read only: no replica takes that, and no role that is
+        # set to read only would be kept from writing.
+        raw.read_only = None
     entry.info["since"] = time.monotonic()
 
 

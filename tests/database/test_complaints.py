@@ -160,8 +160,13 @@ def test_a_role_that_may_not_log_in_is_not_taken_for_a_server_that_is_away(postg
 
 
 def test_a_read_only_server(postgres_url: str):
-    said = complaint(f"{postgres_url}&options=-c%20default_transaction_read_only%3Don")
-    assert str(said).startswith("The PostgreSQL server takes no writes here: it is a replica")
+    db = open_db(f"{postgres_url}&options=-c%20default_transaction_read_only%3Don")
+    with reading(db).connect() as conn:
+        assert conn.scalar(select(func.count()).select_from(zones)) == 0
+    with pytest.raises(Exception, match="read-only") as caught, db.begin() as conn:  # over the same connection
+        conn.execute(insert(zones).values(name="Asia/Tokyo"))
+    db.dispose()
+    assert str(explain(caught.value)).startswith("The PostgreSQL server takes no writes here: it is a replica")
 
 
 def test_a_row_that_another_transaction_holds(postgres_url: str):
