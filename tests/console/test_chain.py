@@ -92,6 +92,8 @@ def may_only_read(chain: Chain, regulars: Regulars) -> None:
     assert {row["state"] for row in sent} >= {"sent"}
     proved = chain.called(regulars, READER, "verify", "--as-of", AT)
     assert proved.exit_code == 0, proved.stdout
+    for words in ("schedule", "doctor --schedule", "validate --cost", "months", "log --state refused"):
+        assert chain.called(regulars, READER, *words.split()).exit_code == 0, words
     refused = chain.called(regulars, READER, "stop")
     assert refused.exit_code == 75
     assert refused.stderr.startswith(
