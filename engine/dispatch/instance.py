@@ -13,7 +13,7 @@ import secrets
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,11 +21,13 @@ from sqlalchemy import Connection, Engine, and_, bindparam, insert, or_, select,
 
 from engine.database.engines import reading
 from engine.database.places import is_same_machine, is_same_place, place_of
+from engine.database.retention import horizon
 from engine.database.sql import Id, upsert
 from engine.database.tables import audit, dispatches, instance
 from engine.dispatch import journal
 from engine.dispatch.journal import Record
 from engine.dispatch.states import State, move_all
+from engine.evaluation.clock import last_believed
 
 Why = Literal["copied", "restored"]
 #: So many records at the end of each of the journal's files are looked for in the database.
@@ -84,6 +86,7 @@ class Beside:
 
     latest: Sequence[Record]  #: the ends of the journal's files
     witness: tuple[int, int] | None  #: dispatch id and token
+    witnessed_at: datetime | None  #: when it was written
 
 
 def surroundings(root: Path) -> Surroundings:
@@ -155,7 +158,7 @@ def _beside(db: Engine, around: Surroundings) -> Beside | None:
 
 def _outside(around: Surroundings, known: str) -> Beside:
     latest = [each for folder in around.journals for each in journal.last(folder, LOOKED_AT)]
-    return Beside(latest, witnessed(around, known))
+    return Beside(latest, witnessed(around, known), _witnessed_at(around, known))
 
 
 def why(conn: Connection, around: Surroundings, seen: Beside | None = None) -> Why | None:
@@ -174,9 +177,21 @@ def why(conn: Connection, around: Surroundings, seen: Beside | None = None) -> W
 
 def is_behind(conn: Connection, seen: Beside) -> bool:
     """Tell whether the journal's end, or the witness, knows of a hand-over that the database does not."""
-    if {each.key for each in seen.latest} - known_keys(conn, seen.latest):
-        return True
-    return seen.witness is not None and not known_pairs(conn, [seen.witness])
+    known = known_keys(conn, seen.latest)
+    news = [each.at for each in seen.latest if each.key not in known]
+    if seen.witness is not None and seen.witnessed_at is not None and not known_pairs(conn, [seen.witness]):
+        news.append(seen.witnessed_at)
+    return bool(news) and max(news) >= _remembered_since(conn)
+
+
+def _remembered_since(conn: Connection) -> datetime:
+    """Give since when every hand-over is known, whatever months were forgotten on purpose.
+
+    What is forgotten was done fourteen months before a run whose clock was believed. A machine that only sends, or was
+    off, has it in its journal still.
+    """
+    last = None if horizon(conn) is None else last_believed(conn)
+    return datetime.min.replace(tzinfo=UTC) if last is None else last - journal.KEPT
 
 
 def is_copy(conn: Connection, around: Surroundings) -> bool:
@@ -256,6 +271,13 @@ def witnessed(around: Surroundings, known: str) -> tuple[int, int] | None:
         return int(number), int(token)
     except (OSError, ValueError):
         return None
+
+
+def _witnessed_at(around: Surroundings, known: str) -> datetime | None:
+    with contextlib.suppress(OSError):
+        if around.witnesses is not None:
+            return datetime.fromtimestamp((around.witnesses / known).stat().st_mtime, UTC)
+    return None
 
 
 def bear_witness(around: Surroundings, record: Record) -> None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from engine.database import places
 from engine.database.engines import open_db
+from engine.database.months import month_of
 from engine.database.places import copy_sqlite, file_of, is_same_machine, is_same_place, never_reuse, place_of
-from engine.database.tables import audit, dispatches, instance
+from engine.database.tables import audit, dispatches, forgotten_months, instance, runs
 from engine.dispatch import instance as instances
 from engine.dispatch.instance import StrangeDatabaseError, Surroundings, identity, recognise
 from engine.dispatch.stages import send_due
@@ -212,3 +213,24 @@ def test_a_record_of_a_clock_that_was_ahead_hides_no_later_one(cafe, around, hom
     assert [file.name for file in around.journal.iterdir()] != ["2026-05.log"]
     assert why(before, around) == "restored"
     before.dispose()
+
+
+@pytest.mark.parametrize("later", [400, 402])
+def test_what_was_forgotten_on_purpose_is_no_news_to_a_machine_that_still_has_it(cafe, around, home, db, later):
+    """It only sends, or was off: nothing has pruned its journal, and its last message is one that is forgotten."""
+    cafe.message()
+    desk = replace(a_desk(cafe, home, Clock()), around=around)
+    send_due(desk)
+    desk.close()
+    with db.begin() as conn:
+        witness = around.witnesses / identity(conn)
+        os.utime(witness, (NOW.timestamp(), NOW.timestamp()))
+        for its in (audit, dispatches):
+            conn.execute(delete(its))
+        at = NOW + timedelta(days=later)
+        conn.execute(insert(runs).values(as_of=at, started_at=at, finished_at=at, host="here", pid=1))
+    assert why(db, around) == "restored"
+    with db.begin() as conn:
+        conn.execute(update(instance).values(stopped_why=None))
+        conn.execute(insert(forgotten_months).values(month=month_of(NOW), at=at, dispatches=1))
+    assert why(db, around) == ("restored" if later == 400 else None)

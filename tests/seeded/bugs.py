@@ -305,8 +305,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a database older than its journal is not recognised",
         "engine/dispatch/instance.py",
-        "    if {each.key for each in seen.latest} - known_keys(conn, seen.latest):\n        return True\n",
-        "",
+        "    news = [each.at for each in seen.latest if each.key not in known]\n",
+        "    news: list[datetime] = []\n",
         ("tests/dispatch/test_instance.py", "tests/dispatch/test_reconcile.py"),
     ),
     Bug(
