@@ -1,4 +1,4 @@
-"""What the doctor says of the database's place, its journal and its backups."""
+"""What the doctor says of the database's place, its months, its journal and its backups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.console.session import Session
 from engine.console.words import counted, moment
+from engine.database.months import month_of, waits_for_its_own
 from engine.database.tables import audit, runs
 from engine.dispatch import instance as instances
 from engine.dispatch.instance import StrangeDatabaseError, surroundings
@@ -36,6 +37,9 @@ def findings(
         yield "bad", "journal", str(error)
     if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         yield "bad", "journal", f"{folder} cannot be written, so nothing can be sent: it must belong to who calls `run`"
+    if waits_for_its_own(conn, month_of(now)):
+        said = "this one has no partition yet, so its messages stand in the one by default: let the role that owns the "
+        yield "care", "months", f"{said}tables call `regulars months` each month (docs/chain.md, Roles)"
     last = conn.scalar(select(func.max(audit.c.at)).where(audit.c.action == BACKUP))
     if last is not None:
         when, days = moment(last, session.zone), (now - last).days

@@ -217,10 +217,14 @@ def live(
     finally:
         desk.close()
     if not rehearsal and result.notice is None:
-        prune(session.home.root / FOLDER, ledger.sure_time(session, clock()))
+        _prune(session, clock)
         ledger.forget_old(session, clock())
     ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
     return _with_what_waits(ran, since, clock())
+
+
+def _prune(session: Session, clock: Clock) -> None:
+    prune(session.home.root / FOLDER, ledger.sure_time(session, clock()))
 
 
 def _came_back(session: Session, at: datetime) -> Back | None:
@@ -290,6 +294,8 @@ def send(session: Session, at: datetime | None, *, limit: int | None, workers: i
             halted = _halted(lambda: _send(session, desk, limit, clock))
         finally:
             desk.close()
+    if at is None:
+        _prune(session, clock)  # a machine may do nothing but send
     summary, page = desk.summary, Page()
     sent_report(page, summary.to_json(), inside=summary.inside)
     with session.look() as conn:

@@ -156,6 +156,14 @@ def waiting_months(conn: Connection, *, age: float) -> tuple[int, ...] | None:
     return tuple(months)
 
 
+def waits_for_its_own(conn: Connection, month: int) -> bool:
+    """Tell whether something of a month stands in PostgreSQL's partition by default, as its own was never made."""
+    if conn.dialect.name != "postgresql":
+        return False
+    its = _default_outbox.c.month
+    return conn.scalar(select(its).where(its == month).limit(1)) is not None
+
+
 def may_make(conn: Connection) -> bool:
     """Tell whether this PostgreSQL role may make and drop partitions: only the owner of the tables may."""
     return bool(conn.scalar(select(func.pg_has_role(_owner("dispatches"), "USAGE"))))

@@ -43,6 +43,29 @@ def test_a_run_makes_its_month_and_those_to_come(regulars: Regulars, either_home
     assert "2026-05" in regulars(*at, "months").stdout
 
 
+def test_the_doctor_says_that_nobody_makes_the_months(regulars: Regulars, either_home: Path, monkeypatch):
+    def told() -> list[bool]:
+        found = lines(regulars("--home", either_home, "doctor", "--format", "json"))
+        cure = "let the role that owns the tables call `regulars months` each month"
+        return [cure in row["said"] for row in found if row["about"] == "months"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.console.ledger.make_months", lambda *_: [])  # as for a role that may not
+        assert regulars("--home", either_home, "run", "--as-of", AT).exit_code == 0
+    assert told() == [True] * ("DATABASE_URL" in os.environ)
+    regulars("--home", either_home, "months")
+    assert told() == []
+
+
+def test_who_only_sends_prunes_the_journal_too(at_home: Regulars, monkeypatch):
+    asked: list[datetime] = []
+    monkeypatch.setattr("engine.console.run.prune", lambda _, until: asked.append(until))
+    at_home("dispatch", "--as-of", AT)
+    assert asked == []
+    at_home("dispatch")
+    assert asked == [NOW]
+
+
 def test_a_run_forgets_what_the_config_lets_go(regulars: Regulars, either_home: Path):
     at = ("--home", either_home)
     regulars(*at, "run", "--as-of", AT)
