@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Insert,
+    NestedTransaction,
     Select,
     Table,
     Text,
@@ -38,6 +39,8 @@ from engine.database.sql import EpochSeconds
 
 #: SQLite takes 32,766 binds a statement; more than a thousand at once spare nothing (measured).
 _CHUNK: Final = 1_000
+#: PostgreSQL's code for a row that breaks a unique constraint.
+_KNOWN_ALREADY: Final = "23505"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,30 @@ def insert_unknown(
     if not rows:
         return Inserting(dict)
     if conn.dialect.name == "postgresql" and not look_first:
+        savepoint = conn.begin_nested()
         copying = Copying(conn, table, names, rows)
-        return Inserting(
-            lambda: {} if copying.are_in() else _insert_others(conn, table, names, rows, asked), copying.give_up
-        )
+
+        def known_ones() -> dict[str, tuple[Any, ...]]:
+            return {} if _are_in(copying, savepoint) else _insert_others(conn, table, names, rows, asked)
+
+        return Inserting(known_ones, copying.give_up)
     if conn.dialect.name == "sqlite" and not look_first:
         known = _insert_or_nothing(conn, table, names, rows, asked)
     else:
         known = _insert_others(conn, table, names, rows, asked)
     return Inserting(lambda: known)
+
+
+def _are_in(copying: Copying, savepoint: NestedTransaction) -> bool:
+    """Wait for all rows; none is in where one of them is known: COPY goes over nothing, and breaks off."""
+    try:
+        with savepoint:
+            copying.wait()
+    except Exception as error:
+        if getattr(error, "sqlstate", None) == _KNOWN_ALREADY:
+            return False
+        raise
+    return True
 
 
 def _insert_others(
@@ -116,22 +134,29 @@ def _by_external_id(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Any, ...
 
 def insert_new(
     conn: Connection, table: Table, names: Names, rows: Sequence[tuple[Any, ...]], asked: Names
-) -> list[tuple[Any, ...]]:
-    """Insert rows of one source, none of them known; give ``asked`` of them: their ``id``, or what ``names`` names.
+) -> tuple[list[tuple[Any, ...]], Inserting]:
+    """Begin to insert rows of one source, none of them known; give ``asked`` of them: ``id``, or what ``names`` names.
 
-    ``names`` begins with ``source`` and ``external_id``. Errors as of ``insert_many`` and ``find_many``.
+    ``names`` begins with ``source`` and ``external_id``. Errors as of ``insert_many`` and ``find_many``, now or at the
+    end.
     """
     if not rows:
-        return []
+        return [], Inserting(dict)
     if conn.dialect.name == "sqlite":  # an id is never given twice: theirs are one range
         last = conn.scalar(select(func.coalesce(func.max(table.c.id), 0)))
         insert_many(conn, table, names, rows)
-        return _all(conn.exec_driver_sql(_find_above(table, asked), (last,)))
+        return _all(conn.exec_driver_sql(_find_above(table, asked), (last,))), Inserting(dict)
     numbered = [(number, *row) for number, row in zip(_new_ids(conn, table, len(rows)), rows, strict=True)]
     names = ("id", *names)
-    insert_many(conn, table, names, numbered)
+    copying = Copying(conn, table, names, numbered)
     places = [names.index(name) for name in asked]
-    return [tuple([row[place] for place in places]) for row in numbered]
+    made = [tuple([row[place] for place in places]) for row in numbered]
+
+    def none_known() -> dict[str, tuple[Any, ...]]:
+        copying.wait()
+        return {}
+
+    return made, Inserting(none_known, copying.give_up)
 
 
 def _new_ids(conn: Connection, table: Table, count: int) -> Sequence[int]:

@@ -197,9 +197,10 @@ class Guests:
             return {}
         names = (*_MADE, "zone_id", "own_zone", "attributes", "attribute_keys")
         fresh = [(desk.source, *row, desk.home_zone, False, "{}", "{}") for row in rows]
-        made = _guests(insert_new(desk.conn, customers, names, fresh, _ASKED))
+        rows_made, inserting = insert_new(desk.conn, customers, names, fresh, _ASKED)
+        made = _guests(rows_made)
         desk.report.new_guests += len(made)
-        desk.touch(guest.id for guest in made.values())
+        desk.meanwhile(inserting, lambda _: desk.touch(guest.id for guest in made.values()))
         return dict(made)
 
 

@@ -171,6 +171,7 @@ def _by_block(desk: Desk, opened: CsvFile, layout: Layout, writers: dict[str, Wr
         columns = layout.columns(block)
         writer.write_block(block, columns, partial(_alone, desk, layout, block))
         yield
+    writer.write_rest()
 
 
 def _alone(desk: Desk, layout: Layout, block: Block) -> list[Row]:

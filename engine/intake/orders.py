@@ -16,7 +16,7 @@ from engine.database.bulk import find_many, insert_unknown
 from engine.database.facts_delta import apply_delta
 from engine.database.tables import coupons, orders
 from engine.intake.clocks import Clocks
-from engine.intake.desk import Desk, Row, lost_zeros
+from engine.intake.desk import BATCH, Desk, Row, lost_zeros
 from engine.intake.guests import Guest, Guests
 from engine.intake.redeem import redeem
 from engine.intake.refunds import Refunds
@@ -53,6 +53,8 @@ class Orders:
         self._columns = SaleColumns(desk, self._clocks)
         self._after_id: int = desk.conn.scalar(select(func.coalesce(func.max(orders.c.id), 0))) or 0
         self._inserted = False
+        self._sales: list[Sales] = []  #: of blocks that wait until they are enough to be written
+        self._alone: list[Sale] = []  #: and what was set apart in them
         self._some_known = False  #: of the batch before
         self._held: dict[str, tuple[int, Values, Values]] = {}  #: external id -> id, how it is, how it is to be
 
@@ -63,9 +65,19 @@ class Orders:
     def write_block(
         self, block: Block, columns: Mapping[str, Sequence[str]], alone: Callable[[], Sequence[Row]]
     ) -> None:
-        """Take a block in by its columns, and what is set apart in it, by then, row by row: ``alone`` gives it."""
-        sales = self._columns.read(block, columns)
-        self._take(sales, self._read(alone()), block.cells)
+        """Take a block in by its columns, and what is set apart in it, by then, row by row: ``alone`` gives it.
+
+        Blocks of few rows wait for each other, until ``write_rest``.
+        """
+        self._sales.append(self._columns.read(block, columns))
+        self._alone += self._read(alone())
+        # Where ids may have lost their zeros, rows are refused with all their cells, and only this block's are at hand.
+        if sum(len(sales.lines) for sales in self._sales) + len(self._alone) >= BATCH or self._desk.zero_widths:
+            self._take_all(block.cells)
+
+    def write_rest(self) -> None:
+        """Take in the blocks that wait for more."""
+        self._take_all(lambda _: [])
 
     def finish(self) -> None:
         """Write what waits, attach refunds to their sales and take the new orders into the facts."""
@@ -84,6 +96,12 @@ class Orders:
             except RowError as error:
                 self._desk.refuse(row, str(error))
         return found
+
+    def _take_all(self, cells: Callable[[int], list[str]]) -> None:
+        """Take in the blocks that were read since the last time: of a wide file several together."""
+        sales, alone, self._sales, self._alone = self._sales, self._alone, [], []
+        if sales:
+            self._take(Sales.joined(sales), alone, cells)
 
     def _take(self, sales: Sales, alone: list[Sale], cells: Callable[[int], list[str]]) -> None:
         owners, lost = self._guests.by_id_or_lost(_names(sales, alone))
@@ -130,7 +148,7 @@ class Orders:
     # Writing
 
     def _write(self, sales: Sales, owners: Owners) -> None:
-        report, conn = self._desk.report, self._desk.conn
+        report = self._desk.report
         guests = list(map(owners.get, sales.guests))
         walk_ins = guests.count(None)
         report.known_guests += len(guests) - walk_ins
@@ -144,6 +162,7 @@ class Orders:
         if len(rows) > len(by_id := {row[_EXTERNAL_ID]: row for row in rows}):
             report.unchanged += len(rows) - len(by_id)  # one order twice in a batch: the last row says how it is
             rows = list(by_id.values())
+        conn = self._desk.conn  # from here on it is known how it went with the batch before
         inserting = insert_unknown(conn, orders, _INSERTED, rows, _KNOWN, look_first=self._some_known)
         self._desk.meanwhile(inserting, partial(self._written, rows, by_id, gone))
 

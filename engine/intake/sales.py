@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Final
 
 from connectors.csvblocks import Block
@@ -43,6 +44,13 @@ class Sales:
         """Make them of rows that name all of it in the order of the fields."""
         columns = list(map(list, zip(*rows, strict=True))) or [[] for _ in fields(cls)]
         return cls(*columns)
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Sales]) -> Sales:
+        """Make one of those of several blocks."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return cls(*(list(chain.from_iterable(getattr(each, field.name) for each in blocks)) for field in fields(cls)))
 
     def kept(self, places: Sequence[int]) -> Sales:
         """Give those at these places, in this order."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, delete, event, insert, select
 
-from engine.database.bulk import find_many, insert_new, insert_unknown
+from engine.database.bulk import find_many, insert_many, insert_new, insert_unknown
 from engine.database.tables import customers, zones
 
 NAMES = ("source", "external_id", "zone_id", "own_zone", "attributes", "name")
@@ -56,23 +56,28 @@ def test_a_row_that_breaks_another_constraint_is_an_error_and_none_of_them_gets_
 
 
 def test_new_rows_are_told_with_the_ids_that_they_have_and_none_is_given_twice(conn: Connection):
-    made = insert_new(conn, customers, NAMES, [guest("b"), guest("a", name="Al")], ASKED)
+    def made_of(*rows: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        made, inserting = insert_new(conn, customers, NAMES, rows, ASKED)
+        inserting.known()
+        return made
+
+    made = made_of(guest("b"), guest("a", name="Al"))
     assert sorted(made) == written(conn)
     conn.execute(delete(customers))
-    later = insert_new(conn, customers, NAMES, [guest("a"), guest("c")], ASKED)
+    later = made_of(guest("a"), guest("c"))
     assert sorted(later) == written(conn)
     assert min(number for _, number, _ in later) > max(number for _, number, _ in made)
     one = {"source": "till", "external_id": "d", "zone_id": 1, "attributes": {}}
     assert conn.scalar(insert(customers).returning(customers.c.id), one) not in {number for _, number, _ in later}
-    assert insert_new(conn, customers, NAMES, [], ASKED) == []
+    assert made_of() == []
 
 
 @pytest.mark.parametrize("db", ["postgres"], indirect=True)
 def test_guests_of_a_till_that_the_database_has_no_statistics_of_are_found_by_their_ids(conn: Connection):
     """PostgreSQL thinks that it has one row: any index that begins with the source would look as good as the right one."""
-    insert_new(conn, customers, NAMES, [guest(str(n), source="first") for n in range(2_000)], ASKED)
+    insert_many(conn, customers, NAMES, [guest(str(n), source="first") for n in range(2_000)])
     conn.exec_driver_sql("ANALYZE")
-    insert_new(conn, customers, NAMES, [guest(str(n)) for n in range(2_000)], ASKED)
+    insert_many(conn, customers, NAMES, [guest(str(n)) for n in range(2_000)])
 
     plans: list[str] = []
 

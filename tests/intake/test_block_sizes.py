@@ -1,4 +1,4 @@
-"""However a file of orders is cut into blocks, each of which is written while the next one is read: it goes in the same."""
+"""However a file of orders is cut into blocks, which are written while the next are read: it goes in the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from connectors import csvblocks
+from engine.intake import orders as intake_orders
 from tests.intake.conftest import Home, csv
 from tests.intake.test_by_column import GUESTS, STORES, forget, own_file, square_file, told, written
 
@@ -20,17 +21,20 @@ HEADER = "order_id,customer_id,ordered_at,total"
 
 
 @pytest.mark.parametrize("file", [own_file, square_file])
+@pytest.mark.parametrize("zeros", ["007", "8"])
 def test_blocks_of_every_size_give_the_same_database(
-    home: Home, monkeypatch: pytest.MonkeyPatch, file: Callable[..., str]
+    home: Home, monkeypatch: pytest.MonkeyPatch, file: Callable[..., str], zeros: str
 ):
-    dice = random.Random(f"{file.__name__} {os.environ.get('CI') or random.random()}")
+    """Where some id begins with a zero blocks are written one by one, else several may be together."""
+    dice = random.Random(f"{file.__name__} {zeros} {os.environ.get('CI') or random.random()}")
     text = file(dice, spoilt=0.03)
     found = []
-    for size in (1 << 19, 1, 150, 700):
+    for size, batch in ((1 << 19, 5_000), (1, 1), (1, 3), (150, 5_000), (700, 10)):
         monkeypatch.setattr(csvblocks, "BLOCK", size)
+        monkeypatch.setattr(intake_orders, "BATCH", batch)
         forget(home.db)
         home.take(STORES)
-        home.take(GUESTS)
+        home.take(GUESTS.replace("007", zeros))
         threads = active_count()
         first, again = told(home.take(text)), told(home.take(text))
         assert active_count() == threads
@@ -44,6 +48,7 @@ def test_blocks_of_every_size_give_the_same_database(
 def test_what_ends_an_import_in_its_middle_leaves_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, size: int):
     """A file that breaks, whoever is told how far it is, and Ctrl-C: the rows before are under way then."""
     monkeypatch.setattr(csvblocks, "BLOCK", size)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     rows = [f"{number},{number % 7},2026-03-01 10:00,5" for number in range(30)]
     before, threads = home.dump(), active_count()
 
@@ -68,6 +73,7 @@ def test_what_the_server_says_of_a_row_comes_out_and_nothing_is_left(
 ):
     """Before what is wrong with the lines after it."""
     monkeypatch.setattr(csvblocks, "BLOCK", size)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     with db.begin() as conn:
         conn.exec_driver_sql("ALTER TABLE orders ADD CONSTRAINT none_of_six CHECK (total <> 600)")
     before, threads = home.dump(), active_count()

@@ -191,6 +191,7 @@ def test_by_the_column_and_row_by_row_are_the_same(
     block: int,
 ):
     monkeypatch.setattr(csvblocks, "BLOCK", block)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     dice = random.Random(f"{file.__name__} {spoilt} {block} {os.environ.get('CI') or random.random()}")
     for _ in range(2):
         text = file(dice, spoilt=spoilt)
@@ -210,6 +211,7 @@ def test_a_row_that_is_refused_for_another_reason_does_not_ask_which_part_of_its
 
 def test_an_order_that_stands_in_a_file_twice_far_apart_changes_nothing_the_second_time(home: Home, monkeypatch):
     monkeypatch.setattr(csvblocks, "BLOCK", 120)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     between = [f"{number},B,2026-03-0{number} 10:00,5" for number in range(2, 10)]
     file = csv("order_id,customer_id,ordered_at,total", "1,A,2026-03-01 10:00,5", *between, "1,A,2026-03-01 10:00,7")
     first, again = home.take(file), home.take(file)
@@ -231,6 +233,7 @@ def test_changes_of_orders_are_written_before_they_are_too_many(home: Home, monk
     monkeypatch.setattr(intake_orders, "HELD", 2)
     file = csv("order_id,customer_id,ordered_at,total", *(f"{each},A,2026-03-01 10:00,5" for each in range(5)))
     monkeypatch.setattr(csvblocks, "BLOCK", 60)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     home.take(file)
     assert home.take(file.replace(":00,5", ":00,6")).changed == 5
     assert home.facts("A")["spend"] == 5 * 600

@@ -12,6 +12,7 @@ from sqlalchemy import event, select
 from connectors import csvblocks
 from engine.database.facts import facts_select
 from engine.database.tables import customer_facts, customers, metadata, orders, points_uses, refunds
+from engine.intake import orders as intake_orders
 from engine.intake.mapping import load_mapping
 from tests.intake.conftest import Home, csv
 
@@ -201,6 +202,7 @@ def test_two_tills_may_use_the_same_ids(home: Home, guests: list[str]):
 def test_a_guest_of_another_till_with_the_same_id_is_nobody_here(home: Home, monkeypatch: pytest.MonkeyPatch):
     """Also where that one was the last to be made, and this till's comes in a later part of the file."""
     monkeypatch.setattr(csvblocks, "BLOCK", 60)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     home.file("config/mappings/other.yaml", "source: other\n")
     mapping, _ = load_mapping(home.root, "other")
     home.take(csv(ORDER, "1,A,2026-03-01 09:00,,10,"))

@@ -12,6 +12,7 @@ from sqlalchemy import event, insert, update
 
 from connectors import csvblocks
 from engine.database.tables import coupons, customers, dispatches, matches, orders, rule_versions, rules, runs
+from engine.intake import orders as intake_orders
 from engine.intake.redeem import redeem
 from engine.language import codes
 from engine.language.offers import Offer
@@ -87,6 +88,7 @@ def test_the_tills_discount_redeems_the_guests_coupon_once(home: Home, issue: Ca
 def test_of_two_orders_the_first_of_the_file_has_the_coupon(home: Home, issue: Callable[..., str], monkeypatch: Any):
     """Each in a block of its own: the second is read while the first goes in."""
     monkeypatch.setattr(csvblocks, "BLOCK", 1)
+    monkeypatch.setattr(intake_orders, "BATCH", 1)
     code = issue("A")
     report = home.take(csv(ORDER, *(f"{number},A,2026-05-03 1{number}:00,,8.00,{code}" for number in range(2))))
     assert (report.new, report.redeemed) == (2, 1)
