@@ -31,7 +31,7 @@ from engine.dispatch.states import MESSAGES
 from engine.dispatch.tallies import recount
 from engine.evaluation.permission import implied_terms, reachable
 from engine.intake.inbox import waiting
-from engine.language.config import Config
+from engine.language.config import CONFIG_FILE, Config
 from engine.language.keys import KEY_FILE, KeyFileError, load_key
 from engine.language.problems import ProblemsError, errors
 from engine.language.secret import Secret, SecretError
@@ -129,6 +129,10 @@ class Doctor:
 
     def findings(self) -> Iterator[Finding]:
         """Give everything that can be looked at: a sick config or database hides what rests on it."""
+        if not (self.root / CONFIG_FILE).is_file():
+            said = "`regulars init` makes one; `regulars --home DIR doctor` looks at another one"
+            yield Finding("bad", "files", f"{self.root} is not a home of Regulars: {said}")
+            return
         yield from examine_files(self.root, self.environ, self.clock().date())
         try:
             home = load_home(self.root, self.environ)

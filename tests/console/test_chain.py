@@ -23,7 +23,9 @@ OWNER, WORKER, READER = (f"regulars_{each}" for each in ("owner", "worker", "rea
 def chain(postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
     for statement in filter(str.strip, ROLES.split(";\n")):
         # Roles are the server's, which other tests use at the same time.
-        with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        with contextlib.suppress(
+            psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation, psycopg.errors.InternalError_
+        ):
             postgres_server.run(statement)
     name = postgres_server.create()
     postgres_server.run(f'ALTER DATABASE "{name}" OWNER TO {OWNER}')
@@ -101,11 +103,21 @@ def may_only_read(chain: Chain, regulars: Regulars) -> None:
     )
     for question in QUESTIONS:
         chain.say(READER, question)
+    sees_who_works(chain)
     for role in (WORKER, READER):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             chain.say(role, "CREATE TABLE public.mine (id integer)")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         chain.say(READER, "DELETE FROM dispatches")
+
+
+def sees_who_works(chain: Chain) -> None:
+    (who,) = [question for question in QUESTIONS if "waits_for" in question]
+    worker = psycopg.connect(chain.server.url(chain.name, WORKER), application_name="regulars")
+    with worker, psycopg.connect(chain.server.url(chain.name, READER)) as reader:
+        worker.execute("SELECT 1")
+        told = {row[0]: row[3] for row in reader.execute(who)}
+        assert told[worker.info.backend_pid] == "idle in transaction"
 
 
 def brought_back(chain: Chain, regulars: Regulars, dump: Path) -> None:

@@ -300,6 +300,13 @@ def test_without_a_key_the_command_says_how_to_get_one(at_home: Regulars):
     assert at_home("dkim", "--ed25519").exit_code == 2
 
 
+def test_a_folder_that_is_no_home_misses_no_key(regulars: Regulars, tmp_path: Path):
+    result = regulars("--home", tmp_path, "doctor")
+    assert result.exit_code == 1
+    cure = "`regulars init` makes one; `regulars --home DIR doctor` looks at another one"
+    assert result.stdout == f"wrong files: {tmp_path} is not a home of Regulars: {cure}.\n"
+
+
 def test_a_backup_that_is_old_or_missing_is_told(regulars: Regulars, home: Path, monkeypatch: pytest.MonkeyPatch):
     import cli
 
