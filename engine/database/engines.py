@@ -7,6 +7,7 @@ leading ``WITH ... INSERT``, so that a rollback keeps the rows (measured: 5 of 5
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -67,6 +68,9 @@ _POSTGRESQL_OPTIONS = (
     f" -c lock_timeout={PATIENCE}s -c synchronous_commit=on -c idle_in_transaction_session_timeout=600s"
     " -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
 )
+
+#: What psycopg says besides what it raises is no sentence for an owner, and may repeat what stands in a row.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def open_db(url: str, *, answer: int | None = None) -> Engine:

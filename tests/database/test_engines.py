@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sqlite3
 import sys
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import BigInteger, Engine, cast, column, create_engine, func, insert, inspect, literal, select, table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from engine.database import engines
 from engine.database.engines import (
@@ -113,6 +114,18 @@ def test_postgresql_is_set_up_whatever_the_servers_habits_and_keeps_the_owners_o
     with db.connect() as conn:
         assert conn.scalar(select(func.current_setting(setting))) == value
     db.dispose()
+
+
+def test_what_the_driver_would_say_besides_what_it_raises_is_on_no_terminal(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a command: pytest has its own
+    db = open_db(postgres_url)
+    twice = [{"name": f"Mars/{number // 2}"} for number in range(400)]  # enough that many are under way
+    with pytest.raises(IntegrityError), db.begin() as conn:
+        conn.execute(insert(zones), twice)
+    db.dispose()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_work_has_all_the_time_that_its_role_has(postgres_url: str):
