@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import delete, select
 
@@ -142,7 +142,7 @@ class Double(ScriptedServer):
         if self._answered < len(self.requests):
             self._answered = len(self.requests)
             line, _, form = self.requests[-1]
-            self._now = self._list() if line.startswith("GET") else self._take(form)
+            self._now = self._list(line) if line.startswith("GET") else self._take(form)
         return self._now
 
     @answer.setter
@@ -153,10 +153,12 @@ class Double(ScriptedServer):
         if self.case.answer != EARLY:
             super()._talk(sock)
 
-    def _list(self) -> bytes:
+    def _list(self, line: str) -> bytes:
         if not self.case.finds:
             return reply(500, {})
-        return reply(200, {"messages": self.messages, "page": 0, "page_size": 50, "next_page_uri": None, "uri": "x"})
+        to = parse_qs(urlsplit(line.split()[1]).query)["To"][0]
+        found = [each for each in self.messages if each["to"] == to]
+        return reply(200, {"messages": found, "page": 0, "page_size": 50, "next_page_uri": None, "uri": "x"})
 
     def _take(self, form: dict[str, str]) -> Any:
         self.forms.append(form)
