@@ -22,7 +22,7 @@ fuzz: $(READY)  ## random rules and cafés, and spoilt files, for long: HOURS=1 
 	REGULARS_FUZZ=$(MINUTES) REGULARS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) REGULARS_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n 2 -q \
 		tests/vocabulary/test_mutated_files.py tests/evaluation/test_random_rules.py tests/evaluation/test_oracle.py
 
-seeded: $(READY)  ## plants thirty mistakes, one after the other, and shows that the tests notice each
+seeded: $(READY)  ## plants more than sixty mistakes, one after the other, and shows that the tests notice each
 	$(BIN)/python -m tests.seeded $(ONLY)
 
 faults: $(READY)  ## every fault of docs/reliability.md, and the table of what became of the messages; NAME=, TRIES=, SEED=
