@@ -12,11 +12,14 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Engine,
     Integer,
+    Pool,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -142,7 +145,7 @@ def waiting_months(conn: Connection, *, age: float) -> tuple[int, ...] | None:
     if conn.dialect.name != "postgresql":
         return None
     then, months = conn.info.get(_WAITING, (0.0, ()))
-    if time.monotonic() - then > age or not months:
+    if time.monotonic() - then > age or not months or then <= _LOOK_ANEW.get(conn.engine.pool, then - 1):
         d = _outbox.c
         each = [
             select(literal(month).label("month")).where(
@@ -154,6 +157,11 @@ def waiting_months(conn: Connection, *, age: float) -> tuple[int, ...] | None:
         then, months = time.monotonic(), tuple(sorted(conn.scalars(union(*each, astray))))
         conn.info[_WAITING] = (then, months)
     return tuple(months)
+
+
+def look_anew(db: Engine) -> None:
+    """Let no connection go by the months that it saw something waiting in before now."""
+    _LOOK_ANEW[db.pool] = time.monotonic()
 
 
 def waits_for_its_own(conn: Connection, month: int) -> bool:
@@ -184,6 +192,7 @@ def is_partition(name: str | None) -> bool:
 
 
 _WAITING: Final = "regulars.waiting_months"
+_LOOK_ANEW: Final = WeakKeyDictionary[Pool, float]()
 #: Written out, as the index of what is due has it.
 _PENDING: Final[ColumnElement[str]] = bindparam("pending", "pending", String, literal_execute=True)
 _outbox = table("dispatches", column("month"), column("state"))

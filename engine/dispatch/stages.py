@@ -18,6 +18,7 @@ from connectors.base import Connector, Message, Outcome
 from connectors.file import FileConnector
 from engine.database.complaints import DatabaseUnavailable, explain, passes
 from engine.database.facts import bring_to
+from engine.database.months import look_anew
 from engine.database.tables import payloads
 from engine.dispatch import abandoned, coupons, inside, lookup, outbox
 from engine.dispatch import claims as leases
@@ -58,6 +59,7 @@ def send_due(desk: Desk, *, limit: int | None = None) -> Summary:
 def _send_due(desk: Desk, limit: int | None) -> Summary:
     desk.recognise()
     at = desk.now()
+    look_anew(desk.db)  # what was decided since, be it a moment ago, may be the first of its month
     with desk.db.begin() as conn:
         bring_to(conn, at)  # stop_if and the templates' values are asked of the facts
         freed = abandoned.rescue(conn, at)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event
 
+from engine.database import months
 from engine.database.months import make_months
 from engine.dispatch.claims import claim
+from engine.dispatch.stages import send_due
 
-from .world import NOW
+from .world import NOW, Clock, a_desk, a_home
 
 POSTGRES = pytest.mark.parametrize("db", ["postgres"], indirect=True)
 
@@ -45,8 +48,6 @@ def test_a_claim_opens_the_partitions_in_which_something_waits_and_sorts_nothing
 
 @pytest.mark.parametrize("month", [202605, 202701])
 def test_what_has_come_into_another_month_is_found_where_else_nothing_waits(cafe, month, monkeypatch):
-    from engine.database import months
-
     monkeypatch.setattr(months.time, "monotonic", moments().__next__)
     with cafe.db.begin() as conn:
         make_months(conn, NOW)
@@ -56,6 +57,17 @@ def test_what_has_come_into_another_month_is_found_where_else_nothing_waits(cafe
     second = cafe.message(month=month)  # one with a partition, or one whose rows are in that by default
     with cafe.db.begin() as conn:
         assert claimed(cafe, conn) == [second]
+
+
+@POSTGRES
+def test_what_was_decided_a_moment_ago_as_the_first_of_its_month_is_sent(cafe, tmp_path, monkeypatch):
+    monkeypatch.setattr(months, "time", SimpleNamespace(monotonic=lambda: 5.0))  # all within one moment
+    desk = a_desk(cafe, a_home(tmp_path), Clock())
+    cafe.message(month=202606, due_at=NOW + timedelta(days=1))
+    send_due(desk)
+    second = cafe.message(month=202605)
+    send_due(desk)
+    assert cafe.state(second) == "sent"
 
 
 def moments():
