@@ -70,7 +70,7 @@ _POSTGRESQL_OPTIONS = (
 )
 
 #: What psycopg says besides what it raises is no sentence for an owner, and may repeat what stands in a row.
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
+_UNHEARD = logging.NullHandler()
 
 
 def open_db(url: str, *, answer: int | None = None) -> Engine:
@@ -243,6 +243,7 @@ def _open_postgresql(url: URL, answer: int | None) -> Engine:
         arguments["application_name"] = "regulars"
     if "connect_timeout" not in url.query:
         arguments["connect_timeout"] = PATIENCE
+    logging.getLogger("psycopg").addHandler(_UNHEARD)
     db = create_engine(url, connect_args=arguments, json_serializer=_json)
     event.listen(db, "checkin", _lay_down)
     event.listen(db, "checkout", partial(_wake, db))
