@@ -65,7 +65,7 @@ def reject_rule(session: Session, rule: str, *, by: str, at: datetime) -> str:
             cancelled = 0
         under_way = conn.scalar(
             select(func.count())
-            .select_from(dispatches.join(rules))
+            .select_from(dispatches.join(rules, rules.c.id == dispatches.c.rule_id))
             .where(rules.c.rule == rule, dispatches.c.state.in_((*OPEN, "handoff")))  # or held by who claims it now
         )
     page = Page()

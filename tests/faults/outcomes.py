@@ -29,7 +29,9 @@ def decided(db: Engine) -> list[str]:
         rules.c.rule, m.customer_id, m.occasion, m.verdict, m.reason, d.step, d.part, d.channel, d.state, d.due_at,
         d.expires_at,
     )  # fmt: skip
-    query = select(*columns).join_from(matches, rules).outerjoin(dispatches, d.match_id == m.id)
+    query = (
+        select(*columns).join_from(matches, rules, rules.c.id == m.rule_id).outerjoin(dispatches, d.match_id == m.id)
+    )
     with db.begin() as conn:
         return sorted(map(str, conn.execute(query)))
 
