@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engine.database.compiled import Compiled
-from engine.database.sql import EpochSeconds, Id
+from engine.database.planning import one_by_one
+from engine.database.sql import EpochSeconds, Id, row_by_row
 from engine.database.tables import coupons, dispatches
 from engine.dispatch.claims import Claim
 from engine.dispatch.fence import Policy, slot
@@ -40,7 +41,7 @@ _SHOWN = (
     .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
     .where(
         dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
-        coupons.c.code.is_not(None),
+        row_by_row(coupons.c.code.is_not(None)),  # its index would be gone through whole
         coupons.c.revoked_at.is_(None),
     )
     .order_by(dispatches.c.step)
@@ -52,7 +53,7 @@ _FIRST_SHOWN = (
     .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
     .where(
         dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
-        coupons.c.code.is_not(None),
+        row_by_row(coupons.c.code.is_not(None)),
         coupons.c.revoked_at.is_(None),
         coupons.c.redeemed_at.is_(None),
         ~select(_earlier.c.id)
@@ -60,7 +61,7 @@ _FIRST_SHOWN = (
             _earlier.c.match_id == dispatches.c.match_id,
             _earlier.c.step > dispatches.c.step,
             _earlier.c.channel.in_(CARRIED),
-            _earlier.c.handed_at.is_not(None),
+            row_by_row(_earlier.c.handed_at.is_not(None)),
         )
         .correlate(dispatches)
         .exists(),
@@ -94,7 +95,9 @@ def issue(
 def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tuple[int, Issued]]]:
     """Read the coupons of matches that are drawn and not taken back: of each its steps and coupons, in their order."""
     found: dict[int, list[tuple[int, Issued]]] = {}
-    for row in conn.execute(_SHOWN, {"matches": match_ids}):
+    with one_by_one(conn):
+        rows = conn.execute(_SHOWN, {"matches": match_ids}).all()
+    for row in rows:
         issued = Issued(row.code, row.offer, row.terms, row.valid_until)
         found.setdefault(row.match_id, []).append((row.step, issued))
     return found
@@ -113,7 +116,9 @@ def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_star
     Gives how many of them now end at another moment.
     """
     shown: dict[int, list[Any]] = {}
-    for coupon in conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}):
+    with one_by_one(conn):  # PostgreSQL would read all coupons that there are for the few of a portion
+        rows = conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}).all()
+    for coupon in rows:
         shown.setdefault(coupon.match_id, []).append(coupon)
     begun: dict[int, datetime | None] = {}
     for claim in claims:

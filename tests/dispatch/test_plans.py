@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import String, cast, event, insert, select, update
 
 from connectors.base import Outcome
 from engine.console.given_up import given_up
 from engine.database.months import analyze, make_months
-from engine.database.tables import dispatches, rules
+from engine.database.tables import coupons, dispatches, rules
 from engine.dispatch import abandoned, outbox
 from engine.dispatch.approve import approve, cancel
+from engine.dispatch.coupons import begin_days, of_matches
 from engine.dispatch.stages import send_due
 from engine.dispatch.states import INSIDE
 from tests.plans import walks
@@ -103,3 +105,33 @@ def test_steps_and_alerts_are_found_behind_whatever_waits_before_them(years: Caf
     send_due(desk)
     searched = [plan.count("ix_dispatches_due (channel=? AND due_at<?)") for plan in plans]
     assert set(searched) == {len(INSIDE), len({"alert"}), len(desk.usable)}
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_coupons_of_a_portion_are_found_by_their_matches_however_many_are_drawn(cafe: Cafe):
+    """PostgreSQL last saw the coupons when none had a code: by its reckoning, hardly any has one."""
+    guest = cafe.guest()
+    first, *_ = (cafe.match(guest) for _ in range(2))
+    cafe.coupon(first, guest)
+    with cafe.db.begin() as conn:
+        done = conn.execute(select(dispatches)).one()._asdict()
+        del done["id"]
+        steps = insert(dispatches).returning(dispatches.c.id)
+        more = conn.scalars(steps, [done | {"part": part} for part in range(1, 2_000)]).all()
+        coupon = {"customer_id": guest.id, "offer": "cake", "terms": {}}
+        conn.execute(insert(coupons), [coupon | {"dispatch_id": each} for each in more])
+        analyze(conn, "dispatches", "coupons", "matches")
+        conn.execute(update(coupons).values(code=cast(coupons.c.id, String), valid_until=NOW))
+    plans: list[str] = []
+
+    def look(conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "FROM coupons" in statement:
+            plans.append(str(conn.connection.driver_connection.execute(f"EXPLAIN {statement}", parameters).fetchall()))
+
+    event.listen(cafe.db, "before_cursor_execute", look)
+    claim = SimpleNamespace(match_id=first + 1, step=2, zone=None)
+    with cafe.db.begin() as conn:
+        assert begin_days(conn, [claim], NOW, time(4)) == 0  # type: ignore[list-item]
+        assert of_matches(conn, [claim.match_id]) == {}
+    assert len(plans) == 2
+    assert [plan for plan in plans if "uq_coupons_code" in plan or "Seq Scan on coupons" in plan] == []

@@ -2,7 +2,7 @@
 
 To ask for the rule, the run, the version, the endpoints and the store of each row took PostgreSQL a third of a run. Who
 the guest is, what set it off, and which match a message is of, stay guarded; `regulars verify` asks for the others. One
-index of the matches serves a guest's and a rule's; what was handed over is indexed when it is.
+index of the matches serves a guest's and a rule's; on SQLite what was handed over is indexed when it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def upgrade() -> None:
     """Let go of the keys, and make the indexes anew."""
     op.drop_index("ix_matches_customer_id_matches_matched_at", table_name="matches")
     op.drop_index("ix_matches_friend_id", table_name="matches")
-    op.drop_index("ix_dispatches_rule_handed", table_name="dispatches")
     if op.get_bind().dialect.name == "postgresql":
         for table, columns in _COPIED.items():
             for column in columns:
@@ -33,10 +32,11 @@ def upgrade() -> None:
             _unique("customer_id", "rule_id"), "matches", ["customer_id", "rule_id", "occasion"]
         )
     else:
+        op.drop_index("ix_dispatches_rule_handed", table_name="dispatches")
         for table in _COPIED:
             _rebuild(table)
+        _index("ix_dispatches_rule_handed", "dispatches", ["rule_id", "channel", "handed_at"], "handed_at IS NOT NULL")
     _index("ix_matches_friend_id", "matches", ["friend_id"], "friend_id IS NOT NULL")
-    _index("ix_dispatches_rule_handed", "dispatches", ["rule_id", "channel", "handed_at"], "handed_at IS NOT NULL")
 
 
 def _unique(*first: str) -> str:
