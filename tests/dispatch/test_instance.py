@@ -55,6 +55,14 @@ def stopped(db):
         return conn.scalar(select(instance.c.stopped_why))
 
 
+def sent_by(cafe, home, around):
+    """Send all that is due, by a desk that knows what lies beside the database; give it, closed."""
+    desk = replace(a_desk(cafe, home, Clock()), around=around)
+    send_due(desk)
+    desk.close()
+    return desk
+
+
 @pytest.mark.parametrize("db", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("disk", "is_kept"), [("ext4", True), ("fuse.sshfs", False), ("exfat", False), ("fuseblk", True)]
@@ -154,9 +162,7 @@ def test_a_backup_is_not_sent_from(db, around):
 
 def test_a_witness_outside_of_the_home_knows_of_a_home_that_was_restored_as_a_whole(cafe, around, home, db, tmp_path):
     cafe.message()
-    desk = replace(a_desk(cafe, home, Clock()), around=around)
-    send_due(desk)
-    desk.close()
+    desk = sent_by(cafe, home, around)
     with db.begin() as conn:
         known = identity(conn)
     number, _ = map(int, (around.witnesses / known).read_text().split())
@@ -178,9 +184,7 @@ def test_what_is_only_written_into_files_is_not_witnessed(cafe, around, home, db
 def test_a_witness_that_cannot_be_written_stops_nothing(cafe, around, home, db):
     around.witnesses.write_text("in the way")
     number = cafe.message()
-    desk = replace(a_desk(cafe, home, Clock()), around=around)
-    send_due(desk)
-    desk.close()
+    sent_by(cafe, home, around)
     assert cafe.state(number) == "sent"
     assert why(db, around) is None
 
@@ -219,9 +223,7 @@ def test_a_record_of_a_clock_that_was_ahead_hides_no_later_one(cafe, around, hom
 def test_what_was_forgotten_on_purpose_is_no_news_to_a_machine_that_still_has_it(cafe, around, home, db, later):
     """It only sends, or was off: nothing has pruned its journal, and its last message is one that is forgotten."""
     cafe.message()
-    desk = replace(a_desk(cafe, home, Clock()), around=around)
-    send_due(desk)
-    desk.close()
+    sent_by(cafe, home, around)
     with db.begin() as conn:
         witness = around.witnesses / identity(conn)
         os.utime(witness, (NOW.timestamp(), NOW.timestamp()))

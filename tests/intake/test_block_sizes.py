@@ -67,9 +67,10 @@ def test_what_ends_an_import_in_its_middle_leaves_nothing(home: Home, monkeypatc
 
 
 @pytest.mark.parametrize("size", [1, 1 << 19])
+@pytest.mark.parametrize("refused", [3, 7], ids=["in the middle", "the last that is under way"])
 @pytest.mark.parametrize("db", ["postgres"], indirect=True)
 def test_what_the_server_says_of_a_row_comes_out_and_nothing_is_left(
-    home: Home, db: Engine, monkeypatch: pytest.MonkeyPatch, size: int
+    home: Home, db: Engine, monkeypatch: pytest.MonkeyPatch, size: int, refused: int
 ):
     """Before what is wrong with the lines after it."""
     monkeypatch.setattr(csvblocks, "BLOCK", size)
@@ -77,7 +78,7 @@ def test_what_the_server_says_of_a_row_comes_out_and_nothing_is_left(
     with db.begin() as conn:
         conn.exec_driver_sql("ALTER TABLE orders ADD CONSTRAINT none_of_six CHECK (total <> 600)")
     before, threads = home.dump(), active_count()
-    rows = [f"{number},{number % 7},2026-03-01 10:00,{6 if number == 3 else 5}" for number in range(8)]
+    rows = [f"{number},{number % 7},2026-03-01 10:00,{6 if number == refused else 5}" for number in range(8)]
     broken = '9,"broken\n' + "x,y\n" * 60_000
     for after in ("", *([broken] if size <= len(rows[0]) else [])):
         with pytest.raises(Exception, match="none_of_six"):
