@@ -17,6 +17,7 @@ from engine.console.later import told_later
 from engine.console.page import Column, Page, bar, visible
 from engine.console.session import Session, customer_named
 from engine.console.words import counted, moment, money, reason
+from engine.database.belonging import of_guest
 from engine.database.consent import RETURNED, lock_endpoint, moment_to_note, record_consent, said_word
 from engine.database.facts import bring_to
 from engine.database.tables import (
@@ -177,7 +178,7 @@ def _engine_lists(customer: Row[Any]) -> Iterator[tuple[str, Select[Any]]]:
         .join(rules, rules.c.id == d.rule_id)
         .outerjoin(payloads, payloads.c.dispatch_id == d.id)
         .outerjoin(delivery_events, later.id == told_later())
-        .where(d.customer_id == customer.id)
+        .where(of_guest(customer.id))
         .order_by(d.id.desc()),
     )  # fmt: skip
 

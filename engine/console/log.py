@@ -227,7 +227,7 @@ def _query(filters: Filters, zone: ZoneInfo) -> Select[Any]:
             .outerjoin(endpoints, endpoints.c.id == d.endpoint_id)
             .outerjoin(delivery_events, later.id == told_later())
         )
-        .where(*_where(filters, zone, d.customer_id, when))
+        .where(*_where(filters, zone, matches.c.customer_id, when))
         .order_by(d.id.desc())
     )  # fmt: skip
     if filters.channel is not None:

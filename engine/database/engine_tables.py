@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from engine.database.metadata import id_column, metadata
 from engine.database.months import BY_MONTH, of_its_moment, with_default
-from engine.database.partial import TAKEN, WAITING, holds
+from engine.database.partial import TAKEN, WAITING, holds, known
 from engine.database.sql import EpochSeconds, Id
 
 rules = Table(
@@ -123,14 +123,9 @@ matches = Table(
     UniqueConstraint("customer_id", "rule_id", "occasion"),
     CheckConstraint("verdict IN ('act', 'control', 'refused')", name="verdict"),
     Index(None, "run_id", "rule_id"),
-    Index(None, "rule_id", "email_id"),
-    Index(None, "rule_id", "sms_id"),
-    Index(
-        "ix_matches_friend_id",
-        "friend_id",
-        sqlite_where=text("friend_id IS NOT NULL"),
-        postgresql_where=text("friend_id IS NOT NULL"),
-    ),
+    known("ix_matches_rule_id_matches_email_id", "rule_id", "email_id"),
+    known("ix_matches_rule_id_matches_sms_id", "rule_id", "sms_id"),
+    known("ix_matches_friend_id", "friend_id"),
     sqlite_autoincrement=True,
 )
 
@@ -215,8 +210,9 @@ dispatches = Table(
         sqlite_where=text(holds(TAKEN)),
         postgresql_where=text(holds(TAKEN)),
     ),
-    Index("ix_dispatches_customer_day", "customer_id", "handed_day"),
-    Index("ix_dispatches_endpoint_day", "endpoint_id", "handed_day"),
+    known("ix_dispatches_customer_day", "customer_id", "handed_day", of="handed_at"),
+    known("ix_dispatches_endpoint_day", "endpoint_id", "handed_day", of="handed_at"),
+    known("ix_dispatches_provider_id", "provider_id"),
     Index(
         "ix_dispatches_rule_handed",
         "rule_id",
@@ -254,7 +250,7 @@ coupons = Table(
     Column("redeemed_order_id", ForeignKey("orders.id")),
     Column("revoked_at", EpochSeconds),
     Index(None, "customer_id", "offer"),
-    Index(None, "valid_until"),
+    known("ix_coupons_valid_until", "valid_until"),
     sqlite_autoincrement=True,
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam
+from sqlalchemy import ColumnElement, Index, and_, bindparam, column
 
 #: What is not yet begun: by when it is too late.
 WAITING: Final = ("held", "pending")
@@ -19,6 +19,15 @@ TAKEN: Final = ("claimed", "dead", "handoff", "uncertain")
 def holds(states: Sequence[str]) -> str:
     """Say, as an index does, of which rows it is."""
     return f"state IN ({', '.join(map(repr, states))})"
+
+
+def known(name: str, *columns: str, of: str | None = None) -> Index:
+    """Give an index of the rows alone in which a column says something (``of``, or its last): no others are entered.
+
+    A query reads it that compares this column, or says that it is not NULL; what else is asked for is found elsewhere.
+    """
+    where = column(of or columns[-1]).is_not(None)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 def in_index_of(state: ColumnElement[str], states: Sequence[str]) -> ColumnElement[bool]:

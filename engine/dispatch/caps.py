@@ -69,6 +69,7 @@ def _statement(whose: Whose) -> Select[Any]:
         .where(
             dispatches.c[whose] == bindparam("whose", type_=Id),
             dispatches.c.handed_day > bindparam("today", type_=Integer) - WEEK,
+            dispatches.c.handed_at.is_not(None),  # as the index is that has both
             spelled_in(dispatches.c.state, COUNTED),
             spelled_in(dispatches.c.channel, MESSAGES),
             dispatches.c.purpose == "marketing",

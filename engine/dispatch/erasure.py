@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, exists, insert, or_, select, update
 
 from connectors.file import erase as erase_messages
+from engine.database.belonging import of_guest
 from engine.database.consent import lock_endpoint
 from engine.database.engines import DatabaseUnavailable, empty_the_log
 from engine.database.facts import recompute
@@ -135,7 +136,7 @@ def _stop(
         update(endpoints).where(endpoints.c.id.in_(own), endpoints.c.suppressed_at.is_(None)).values(suppressed_at=now)
     )
     conn.execute(update(endpoints).where(endpoints.c.id.in_(own)).values(suppressed_why="erased"))
-    mine = dispatches.c.customer_id == guest.id
+    mine = of_guest(guest.id)
     for before in OPEN:
         report.stopped += len(move(conn, before, "blocked", mine, who="engine", now=now, actor=actor, reason="erased"))
     revoked = conn.scalars(
@@ -161,7 +162,7 @@ def _message_keys(conn: Connection, key: bytes, customer_id: int) -> list[str]:
     columns = (dispatches.c.id, dispatches.c.provider_id)
     about = select(*columns).join(matches, matches.c.id == dispatches.c.match_id)
     rows = [
-        *conn.execute(select(*columns).where(dispatches.c.customer_id == customer_id)),
+        *conn.execute(select(*columns).where(of_guest(customer_id))),
         *conn.execute(about.where(matches.c.friend_id == customer_id)),
     ]
     lists = conn.scalars(
@@ -221,12 +222,12 @@ def _forget(
         .where(or_(consents.c.customer_id == mine, consents.c.endpoint_id.in_(own)))
         .values(evidence=None)
     )
-    their = select(dispatches.c.id).where(dispatches.c.customer_id == mine)
+    their = select(dispatches.c.id).where(of_guest(mine))
     conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(their)))
     # Whoever brought this guest was told the first name.
     named = select(dispatches.c.id).join(matches, matches.c.id == dispatches.c.match_id)
     conn.execute(delete(payloads).where(payloads.c.dispatch_id.in_(named.where(matches.c.friend_id == mine))))
-    conn.execute(update(dispatches).where(dispatches.c.customer_id == mine).values(provider_reply=None))
+    conn.execute(update(dispatches).where(of_guest(mine)).values(provider_reply=None))
     recompute(conn, [mine], now)
     conn.execute(insert(audit).values(at=now, actor=actor, action="erase", subject=f"customer {mine}", after="erased"))
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Engine, Row, Select, exists, or_, select, update
 
 from connectors.sms_twilio import OPTED_OUT, SID
+from engine.database.belonging import to_endpoint
 from engine.database.consent import lock_endpoint, record_consent
 from engine.database.sql import upsert
 from engine.database.tables import consents, customers, delivery_events, dispatches, endpoints
@@ -166,7 +167,7 @@ class _Line:
     def _lift(self) -> bool:
         """Take back the block that Twilio's refusal put on the number; what was blocked for another reason stays."""
         d = dispatches.c
-        mine = d.endpoint_id == self.endpoint.id
+        mine = to_endpoint(self.endpoint.id)
         refused = exists().where(mine, d.state == "blocked", d.reason == "opted_out")
         later = exists().where(
             mine, delivery_events.c.dispatch_id == d.id, delivery_events.c.code.in_(map(str, OPTED_OUT))

@@ -54,6 +54,7 @@ def only(conn: Connection, together: Sequence[Claim], found: Collection[str]) ->
         or_(d.state.in_(("handoff", "uncertain")), noted),
         d.id.not_in(ours),
         d.content_hash == mine.content_hash,
+        d.handed_at.is_not(None),  # as all that has a hash: it tells the database by which index they are found
         d.endpoint_id.is_not_distinct_from(mine.endpoint_id),
         d.provider_id.is_(None),
     )

@@ -197,6 +197,7 @@ def _had(whose: str) -> ScalarSelect[int]:
         .where(
             other.c[whose] == dispatches.c[whose],
             other.c.handed_day > today - WEEK,
+            other.c.handed_at.is_not(None),
             spelled_in(other.c.state, COUNTED),
             spelled_in(other.c.channel, MESSAGES),
             other.c.purpose == "marketing",

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, update
 
+from engine.database.belonging import to_endpoint
 from engine.database.consent import suppress
 from engine.database.tables import delivery_events, dispatches, endpoints
 
@@ -29,7 +30,7 @@ def count_soft(conn: Connection, endpoint_id: int, around: datetime, now: dateti
     Suppresses the endpoint where there are enough of them in any fourteen days. The endpoint is locked by the caller.
     """
     near = (around - SOFT_SPAN, around + SOFT_SPAN)
-    of_endpoint = dispatches.c.endpoint_id == endpoint_id
+    of_endpoint = to_endpoint(endpoint_id)
     refused = select(dispatches.c.finished_at).where(
         of_endpoint,
         dispatches.c.state == "rejected",

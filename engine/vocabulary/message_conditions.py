@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from engine.database import belonging
 from engine.database.tables import coupons, dispatches, rules
 from engine.language.phrases import Phrase, listed, phrase
 from engine.vocabulary.activity_conditions import Happened, of_guest
@@ -154,12 +155,12 @@ class Messages(Happened):
     def number(self, scope: Scope) -> ColumnElement[Any]:
         """Count messages."""
         message, rule = dispatches.alias("dm"), rules.alias("dr")
-        c = message.c
+        c, guest = message.c, scope.facts.c.customer_id
         states = {"sent": _HANDED_OVER, "waiting": _WAITING}.get(self.state, (self.state,))
         moments = {"sent": c.handed_at, "waiting": None}
         at = moments.get(self.state, c.finished_at)
         tests = [
-            c.customer_id == scope.facts.c.customer_id,
+            c.customer_id == guest if self.state == "sent" else belonging.of_guest(guest, c),
             c.channel.in_((self.channel,) if self.channel else ("email", "sms")),
             c.state.in_(states),
         ]

@@ -5,17 +5,22 @@ from __future__ import annotations
 from datetime import time, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import String, cast, event, insert, select, update
 
 from connectors.base import Outcome
+from engine.console import log
 from engine.console.given_up import given_up
+from engine.database.belonging import to_endpoint
 from engine.database.months import analyze, make_months
 from engine.database.tables import coupons, dispatches, rules
 from engine.dispatch import abandoned, outbox
 from engine.dispatch.approve import approve, cancel
 from engine.dispatch.coupons import begin_days, of_matches
+from engine.dispatch.erasure import erase
+from engine.dispatch.soft_bounces import count_soft
 from engine.dispatch.stages import send_due
 from engine.dispatch.states import INSIDE
 from tests.plans import walks
@@ -80,6 +85,20 @@ def test_what_waits_for_a_person_is_found_by_itself(years: Cafe):
         given_up(conn, NOW)
         approve(conn, None, name="Ana", now=NOW, mode="first")
         cancel(conn, name="Ana", now=NOW, rule_id=conn.scalars(select(rules.c.rule)).first())
+    assert found == []
+
+
+@ON_SQLITE
+def test_what_a_guest_got_or_was_to_get_is_found_by_the_matches(years: Cafe, tmp_path: Any):
+    """What was not handed over is in no index of guests and addresses."""
+    guest = years.guest()
+    years.message(guest, "alert", state="sent", handed_at=NOW, provider_id="of a list")
+    with walks(years.db, LEDGER) as found:
+        with years.db.begin() as conn:
+            count_soft(conn, guest.email_id, NOW, NOW)
+            assert not conn.scalars(select(dispatches.c.id).where(to_endpoint(guest.sms_id))).all()
+            list(log.entries(conn, log.Filters(customer_id=guest.id), ZoneInfo("UTC"), limit=5, reveal=False))
+        erase(years.db, a_home(tmp_path), guest.id, now=NOW, actor="Ana")
     assert found == []
 
 

@@ -235,6 +235,8 @@ class Cafe:
             "due_at": NOW,
             "expires_at": match.closes,
         }
+        if values.get("handed_day") is not None:
+            given["handed_at"] = NOW
         row = given | values
         number = self._insert(dispatches, **row)
         if row["state"] != "pending":  # or its history would begin in the middle

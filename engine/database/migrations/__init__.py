@@ -14,7 +14,7 @@ from engine.database.engines import DatabaseUnavailable, broken_references, read
 from engine.database.tables import metadata
 
 #: Every revision, oldest first: so the usual question, whether all is done, does not have to load Alembic (0.2 s).
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 
 VERSION_TABLE = "regulars_version"
 _version = table(VERSION_TABLE, column("version_num"))
