@@ -2,7 +2,8 @@
 
 Whom a message went to on what day is asked of what was handed over; the rows of a run are not, and each went to a page
 of its own in two indexes. So with the addresses of a match that has none, and with coupons that nobody has yet. By the
-provider's id nothing was indexed: an erasure, and a callback whose message has lost its answer, went through the ledger.
+provider's id nothing was indexed: an erasure, and a callback whose message had lost its answer, went through the
+ledger.
 """
 
 from __future__ import annotations
