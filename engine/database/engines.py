@@ -30,6 +30,7 @@ __all__ = [
     "broken_references",
     "empty_the_log",
     "explain",
+    "followed",
     "integrity",
     "journal_mode",
     "open_db",
@@ -49,6 +50,9 @@ _LOG = 64 * 1024 * 1024
 #: So many bytes of pages a connection keeps where nobody asks for more (``room``). A sort may take as much again: with
 #: 32 MB a run that matches a million guests took 105 MB of memory, and twice what a tenth of the matches took.
 _PAGES = 4 * 1024 * 1024
+
+#: An engine's option, and in ``Connection.info`` whether its commits wait for the disk.
+_FOLLOWED, _WAITS = "regulars_followed", "waits for the disk"
 
 #: Written as it is: SQLite does not find a key that is escaped, and an erasure can look for what it erases.
 _json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
@@ -103,6 +107,16 @@ def reading(db: Engine) -> Engine:
     On SQLite they take no write lock: a log can be read while a run is writing. On PostgreSQL a write is refused.
     """
     return db.execution_options(regulars_reading=True, postgresql_readonly=True)
+
+
+def followed(db: Engine) -> Engine:
+    """Give the same database for transactions after which this process makes another one, which waits for the disk.
+
+    On SQLite these do not wait themselves: the log is one file, so it lies on the disk up to the last that waits, and a
+    crash of the machine before that takes the last of them back, never one without those after it. On PostgreSQL the
+    transaction says so itself (``planning``).
+    """
+    return db.execution_options(**{_FOLLOWED: True})
 
 
 def snapshot(db: Engine) -> Engine:
@@ -223,9 +237,13 @@ def _set_up_sqlite(raw: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
 
 
 def _begin_sqlite(conn: Connection) -> None:
+    options = conn.get_execution_options()
+    waits = not options.get(_FOLLOWED, False)
+    if conn.info.get(_WAITS, True) != waits:
+        conn.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")
+        conn.info[_WAITS] = waits
     # A transaction that reads first and writes later could not wait for another writer: it would fail at once.
-    reads = conn.get_execution_options().get("regulars_reading", False)
-    conn.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    conn.exec_driver_sql("BEGIN" if options.get("regulars_reading", False) else "BEGIN IMMEDIATE")
 
 
 def _open_postgresql(url: URL, answer: int | None) -> Engine:

@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.database.complaints import explain
+from engine.database.engines import followed
 from engine.database.facts import bring_to, use_tiers
 from engine.database.months import month_of
 from engine.database.planning import by_index, one_by_one
@@ -125,7 +126,8 @@ class _Evaluation:
                 self._prepare(conn)
         if notice is not None:
             return replace(self._result([], run=None), dry_run=False, notice=notice)
-        results = [self._guarded(rule, self.db.begin()) for rule in self._chosen()]
+        db = followed(self.db)
+        results = [self._guarded(rule, db.begin()) for rule in self._chosen()]
         result = replace(self._result(results, run=self.run), notice=self._doubt(results))
         with self.db.begin() as conn:
             state = "done" if result.balanced else "red"

@@ -203,10 +203,11 @@ class Ordered:
             later_ones = select(func.count(distinct(other.c.day))).where(*its, other.c.day > order.c.day)
             before_them = facts.visits - later_ones.correlate(*around).scalar_subquery()
             return case((order.c.day == facts.last_order_day, facts.visits), else_=before_them)
-        visited = select(other.c.day).where(*its, other.c.day <= order.c.day).distinct()
+        visited = select(other.c.day).where(*its, other.c.day < order.c.day).distinct()
         if self.count is not None:  # who comes daily has hundreds: no more is read than tells that it is another visit
-            visited = visited.limit(self.count + 1)
-        return select(func.count()).select_from(visited.correlate(*around).subquery("visited")).scalar_subquery()
+            visited = visited.limit(self.count)
+        before = select(func.count()).select_from(visited.correlate(*around).subquery("visited"))
+        return before.scalar_subquery() + 1
 
     def sentence(self) -> Phrase:
         """Say it in English."""

@@ -18,6 +18,7 @@ from engine.database.engines import (
     broken_references,
     empty_the_log,
     explain,
+    followed,
     open_db,
     reading,
     room,
@@ -90,6 +91,16 @@ def test_sqlite_is_set_up_for_safety(tmp_path: Path, pragma: str, value: object)
     db = open_db(f"sqlite:///{tmp_path}/regulars.db")
     with db.connect() as conn:
         assert conn.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+    db.dispose()
+
+
+def test_on_sqlite_only_what_is_followed_does_not_wait_for_the_disk(tmp_path: Path):
+    db = open_db(f"sqlite:///{tmp_path}/regulars.db")
+    waits = []
+    for each in (db, followed(db), followed(db), db, reading(db)):
+        with each.begin() as conn:
+            waits.append(conn.exec_driver_sql("PRAGMA synchronous").scalar())
+    assert waits == [2, 1, 1, 2, 2]
     db.dispose()
 
 

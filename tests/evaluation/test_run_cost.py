@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from small_world import Cafe, rule_of
-from sqlalchemy import Connection, insert, literal_column, select, text
+from sqlalchemy import Connection, event, insert, literal_column, select, text
 from test_plans import GUESTS, Asked, filled
 from test_runs import BIRTHDAY, DAY, MONDAY, few_guests
 
@@ -30,6 +30,8 @@ GIFT = (
 #: Of a whole run; of each rule that finds nobody, with its beginning; and what PostgreSQL is told about its plan.
 OF_A_RUN, OF_A_RULE, OF_A_PLAN = 20, 4, 2
 GUESTS_OF_A_DAY = 20
+#: SQLite's number for a commit that waits.
+FULL = 2
 
 
 def filled_whole(cafe: Cafe, asked: tuple[str, Any]) -> list[str]:
@@ -60,6 +62,21 @@ def test_rules_that_find_nobody_ask_little(cafe: Cafe, count: int) -> None:
     assert [(each.due, each.matched) for each in result.rules] == [(True, 0)] * count
     told = OF_A_PLAN if cafe.db.dialect.name == "postgresql" else 0
     assert len(asked) <= OF_A_RUN + (OF_A_RULE + told) * count
+
+
+@pytest.mark.parametrize("db", ["sqlite"], indirect=True)
+def test_of_a_runs_commits_the_last_waits_for_the_disk_for_all_its_rules(cafe: Cafe) -> None:
+    cafe.guest(birthday=504)
+    waits: list[bool] = []
+
+    def note(conn: Connection) -> None:
+        (level,) = conn.connection.driver_connection.execute("PRAGMA synchronous").fetchone()
+        waits.append(level == FULL)
+
+    event.listen(cafe.db, "commit", note)
+    cafe.run(*(rule(number, number) for number in range(3)), now=MONDAY)
+    event.remove(cafe.db, "commit", note)
+    assert waits[-5:] == [True, False, False, False, True]
 
 
 def test_no_statement_of_a_run_reads_more_than_the_run_has_found(filled: Cafe) -> None:
