@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 
 from engine.database.consent import Purpose, block_reason
-from engine.database.sql import alias_of, upsert
+from engine.database.sql import alias_of, in_turn, upsert
 from engine.database.tables import matches, stores
 from engine.database.touched import touched_since
 from engine.evaluation.permission import bucket, in_branches, too_soon
@@ -185,8 +185,12 @@ def _moved(scope: Scope, found: Candidates) -> list[CTE]:
     """The table ``moved`` where there is one: for whom the trigger has opened since, and whose facts were written."""
     if scope.moved is None or found.newly is None:
         return []
-    moved = union(found.newly, touched_since(literal(scope.seen_tick, BigInteger), found.absent_since))
-    return [moved.cte("moved").prefix_with("MATERIALIZED")]
+    written = touched_since(literal(scope.seen_tick, BigInteger), found.absent_since)
+    if found.opened is not None:
+        (days, same), facts, who = found.opened, scope.facts, written.subquery("written")
+        whose = in_turn(in_turn(who, facts, facts.c.customer_id == who.c.customer_id), days, same)
+        written = select(facts.c.customer_id, *days.c).select_from(whose)
+    return [union(found.newly, written).cte("moved").prefix_with("MATERIALIZED")]
 
 
 def _is_there(scope: Scope) -> ColumnElement[bool]:

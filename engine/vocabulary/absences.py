@@ -161,15 +161,16 @@ class AtRisk:
         days = open_days(
             scope, opens=self.at_least.after, first=self.at_least.latest, closes=closes, may_open_late=True
         )
-        facts = scope.facts
+        facts, found = scope.facts, _on_last_order(scope, days)
+        opened = days.c if scope.moved is None else scope.moved.c
 
         def beyond(day: ColumnElement[Any]) -> ColumnElement[bool]:
             return (day - facts.c.last_order_day) * facts.c.gaps > facts.c.gap_days * literal(self.times)
 
         # What has closed is judged on its last open day, and only if it opened after the rule's last evaluation.
-        newly = or_(days.c.expired == 0, days.c.fresh == 1, not_(beyond(days.c.seen)))
-        found = replace(_on_last_order(scope, days), newly=self._opened(scope, days))
-        return found.narrowed(facts.c.visits >= self.min_visits, beyond(days.c.judged), newly)
+        newly = or_(opened.expired == 0, opened.fresh == 1, not_(beyond(opened.seen)))
+        found = replace(found, newly=self._opened(scope, days))
+        return found.narrowed(facts.c.visits >= self.min_visits, beyond(opened.judged), newly)
 
     def _opened(self, scope: Scope, days: OpenDays) -> Select[Any]:
         """SQL: the guests whose rhythm has opened it since the watermark, by one narrow range of an index for each gap.
@@ -191,7 +192,7 @@ class AtRisk:
             facts.c.gap_days <= sum_of_gaps(days.c.judged) + 1,
         )
         each = in_turn(days.table, rhythms, true())
-        return select(facts.c.customer_id).select_from(in_turn(each, facts, its))
+        return select(facts.c.customer_id, *days.c).select_from(in_turn(each, facts, its))
 
     def ended(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: an order is known that the match did not know of, or was placed after it."""
@@ -235,15 +236,21 @@ def _came_back(scope: Scope, filters: OrderFilters, absent: Duration) -> ColumnE
 def _on_last_order(scope: Scope, days: OpenDays) -> Candidates:
     facts = scope.facts
     same = and_(days.c.zone_id == facts.c.zone_id, days.c.key == facts.c.last_order_day)
-    is_due = and_(days.c.zone_id == scope.due(facts.c.zone_id), days.c.key == scope.due(facts.c.last_order_day))
+    source, opened = scope.guest(), days.c
+    if scope.moved is None:
+        source = source.join(days.table, same)
+    else:
+        scope.come_with(days.table)
+        opened = scope.moved.c
     return Candidates(
-        source=scope.guest().join(days.table, is_due),
+        source=source,
         where=(),
         occasion=facts.c.last_order_id,
-        closes=days.c.closes,
-        expired=days.c.expired,
-        newly=select(facts.c.customer_id).select_from(facts.join(days.table, same)).where(days.c.fresh == 1),
+        closes=opened.closes,
+        expired=opened.expired,
+        newly=select(facts.c.customer_id, *days.c).select_from(facts.join(days.table, same)).where(days.c.fresh == 1),
         absent_since=days.last,
+        opened=(days.table, same),
     )
 
 

@@ -47,6 +47,8 @@ class Candidates:
     #: trigger that tells selects rests on nothing but the guest's facts and the time.
     newly: Select[Any] | None = None
     absent_since: int | None = None  #: who has an order of a later day than this is no candidate
+    #: The table with whose columns ``newly`` gives them, and how the guest's facts meet it: who moved comes with these.
+    opened: tuple[CTE, ColumnElement[bool]] | None = None
 
     def narrowed(self, *tests: ColumnElement[bool]) -> Candidates:
         """Give the same candidates with more tests."""
