@@ -269,6 +269,26 @@ def test_an_order_of_long_ago_that_comes_in_late_is_not_lost(quiet: tuple[Cafe, 
     assert seen == [True]
 
 
+@pytest.mark.usefixtures("alone")
+def test_of_whom_something_was_written_is_judged_by_the_day_of_the_own_last_visit(
+    quiet: tuple[Cafe, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cafe, guest = quiet
+    lately = cafe.guest()
+    for days in (3, 4):
+        cafe.order(lately, BEGIN - timedelta(days=days))
+    cafe.order(guest, BEGIN - timedelta(days=100))
+    with cafe.db.begin() as conn:
+        recompute(conn, [guest, lately], BEGIN)
+    asked = cafe.db, cafe.home, (rule_of(RULE, cafe.home),), BEGIN + timedelta(days=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner._Evaluation, "_seen_tick", lambda *_: None)
+        wanted = decided(*asked, dry_run=True)
+    with statements(cafe.db) as seen:
+        assert decided(*asked) == wanted
+    assert ({customer for _, customer, _ in wanted}, seen) == ({guest}, [True])
+
+
 def test_what_an_import_commits_only_after_a_run_is_seen_by_the_next(quiet: tuple[Cafe, int]) -> None:
     cafe, guest = quiet
     if cafe.db.dialect.name == "sqlite":
