@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
+from engine.database.by_keys import Part, by_keys_of_two
 from engine.database.compiled import Compiled
 from engine.database.planning import one_by_one
 from engine.database.sql import EpochSeconds, Id, row_by_row
@@ -29,43 +30,32 @@ from engine.language.times import Duration, business_day, start_of
 #: Two equal codes among 30 ** 12 are so rare that more tries than this mean a broken source of chance.
 TRIES = 10
 
-_SHOWN = (
-    select(
-        coupons.c.code,
-        coupons.c.offer,
-        coupons.c.terms,
-        coupons.c.valid_until,
-        dispatches.c.match_id,
-        dispatches.c.step,
-    )
-    .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
-    .where(
-        dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
-        row_by_row(coupons.c.code.is_not(None)),  # its index would be gone through whole
-        coupons.c.revoked_at.is_(None),
-    )
-    .order_by(dispatches.c.step)
-)
+#: Of coupons those whose codes are drawn and not taken back.
+_DRAWN = (row_by_row(coupons.c.code.is_not(None)), coupons.c.revoked_at.is_(None))  # the codes' index has them all
 _earlier = dispatches.alias("earlier")
-#: Coupons that the message is the first to show: nothing of the match has gone out to the guest yet.
-_FIRST_SHOWN = (
-    select(coupons.c.id, coupons.c.terms, coupons.c.valid_until, dispatches.c.match_id, dispatches.c.step)
-    .join(dispatches, dispatches.c.id == coupons.c.dispatch_id)
+#: Of steps those that nothing of the match has shown to the guest yet.
+_NOT_SHOWN_YET = (
+    ~select(_earlier.c.id)
     .where(
-        dispatches.c.match_id.in_(bindparam("matches", expanding=True, type_=Id)),
-        row_by_row(coupons.c.code.is_not(None)),
-        coupons.c.revoked_at.is_(None),
-        coupons.c.redeemed_at.is_(None),
-        ~select(_earlier.c.id)
-        .where(
-            _earlier.c.match_id == dispatches.c.match_id,
-            _earlier.c.step > dispatches.c.step,
-            _earlier.c.channel.in_(CARRIED),
-            row_by_row(_earlier.c.handed_at.is_not(None)),
-        )
-        .correlate(dispatches)
-        .exists(),
+        _earlier.c.match_id == dispatches.c.match_id,
+        _earlier.c.step > dispatches.c.step,
+        _earlier.c.channel.in_(CARRIED),
+        row_by_row(_earlier.c.handed_at.is_not(None)),
     )
+    .correlate(dispatches)
+    .exists()
+)
+_its_step = (dispatches.c.id, dispatches.c.match_id, dispatches.c.step)
+_is_coupon = dispatches.c.channel == "coupon"
+_of_both = (coupons.c.terms, coupons.c.valid_until)
+_SHOWN = (
+    Part(_its_step, dispatches.c.match_id, [_is_coupon]),
+    Part((*_of_both, coupons.c.code, coupons.c.offer), coupons.c.dispatch_id, _DRAWN),
+)
+#: Coupons that the message is the first to show.
+_FIRST_SHOWN = (
+    Part(_its_step, dispatches.c.match_id, [_is_coupon, _NOT_SHOWN_YET]),
+    Part((*_of_both, coupons.c.id), coupons.c.dispatch_id, [*_DRAWN, coupons.c.redeemed_at.is_(None)]),
 )
 _d = dispatches.c
 OF_A_MESSAGE: Select[Any] = select(_d.id, _d.step, _d.channel, _d.purpose, _d.state, _d.due_at, _d.expires_at)
@@ -95,12 +85,16 @@ def issue(
 def of_matches(conn: Connection, match_ids: Sequence[int]) -> dict[int, list[tuple[int, Issued]]]:
     """Read the coupons of matches that are drawn and not taken back: of each its steps and coupons, in their order."""
     found: dict[int, list[tuple[int, Issued]]] = {}
-    with one_by_one(conn):
-        rows = conn.execute(_SHOWN, {"matches": match_ids}).all()
-    for row in rows:
+    rows = _of_matches(conn, _SHOWN, match_ids)
+    for row in sorted(rows, key=lambda row: int(row.step)):
         issued = Issued(row.code, row.offer, row.terms, row.valid_until)
         found.setdefault(row.match_id, []).append((row.step, issued))
     return found
+
+
+def _of_matches(conn: Connection, wanted: tuple[Part, Part], match_ids: Sequence[int]) -> list[Row[Any]]:
+    with one_by_one(conn):  # PostgreSQL would read all coupons that there are for the few of a portion
+        return list(by_keys_of_two(conn, *wanted, match_ids))
 
 
 _BEGIN = Compiled(
@@ -116,9 +110,7 @@ def begin_days(conn: Connection, claims: Sequence[Claim], at: datetime, day_star
     Gives how many of them now end at another moment.
     """
     shown: dict[int, list[Any]] = {}
-    with one_by_one(conn):  # PostgreSQL would read all coupons that there are for the few of a portion
-        rows = conn.execute(_FIRST_SHOWN, {"matches": sorted({each.match_id for each in claims})}).all()
-    for coupon in rows:
+    for coupon in _of_matches(conn, _FIRST_SHOWN, sorted({each.match_id for each in claims})):
         shown.setdefault(coupon.match_id, []).append(coupon)
     begun: dict[int, datetime | None] = {}
     for claim in claims:
