@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ClauseElement, Connection
+from sqlalchemy import BindParameter, ClauseElement, Connection, Row
 from sqlalchemy.engine import Dialect
 
 _COUNTED: Final = {"preserve_rowcount": True}
@@ -29,11 +29,20 @@ class Compiled:
 
     def run(self, conn: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Execute it for each of the rows, at least one; give how many rows of the table it has changed."""
-        made = self._made.get(conn.dialect.name)
-        if made is None:
-            made = self._made[conn.dialect.name] = _Made(self._statement, conn.dialect, self._columns)
+        made = self._of(conn.dialect)
         given: Any = [made.given(each) for each in rows]
         return conn.exec_driver_sql(made.text, given if len(rows) > 1 else given[0], _COUNTED).rowcount
+
+    def rows(self, conn: Connection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Execute it once and give its rows, as the driver gives them: numbers and texts only."""
+        made = self._of(conn.dialect)
+        return conn.exec_driver_sql(made.text, made.given(values)).all()
+
+    def _of(self, dialect: Dialect) -> _Made:
+        made = self._made.get(dialect.name)
+        if made is None:
+            made = self._made[dialect.name] = _Made(self._statement, dialect, self._columns)
+        return made
 
 
 class _Made:

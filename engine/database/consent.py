@@ -10,7 +10,7 @@ what is implied, whenever either was written down: a soft opt-in is of one who b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -52,7 +52,6 @@ _LOCK = (
     .order_by(endpoints.c.id)
     .with_for_update(key_share=True)
 )
-_LOCK_FREE = _LOCK.with_for_update(key_share=True, skip_locked=True)
 
 
 def block_reason(
@@ -142,15 +141,13 @@ def lock_endpoint(conn: Connection, endpoint_id: int) -> None:
     lock_endpoints(conn, [endpoint_id])
 
 
-def lock_endpoints(conn: Connection, endpoint_ids: Sequence[int], *, wait: bool = True) -> Collection[int]:
+def lock_endpoints(conn: Connection, endpoint_ids: Sequence[int]) -> None:
     """Hold the rows of a few hundred endpoints until the transaction ends, taken in the order of their ids.
 
-    Gives those that are held: without ``wait`` those that nobody else holds. SQLite's ``BEGIN IMMEDIATE`` holds the
-    whole database already: there nothing is asked.
+    SQLite's ``BEGIN IMMEDIATE`` holds the whole database already: there nothing is asked.
     """
-    if conn.dialect.name == "sqlite":
-        return endpoint_ids
-    return conn.scalars(_LOCK if wait else _LOCK_FREE, {"ids": endpoint_ids}).all()
+    if conn.dialect.name != "sqlite":
+        conn.execute(_LOCK, {"ids": endpoint_ids})
 
 
 def said_word(conn: Connection, endpoint_id: int, topic: str | None) -> Literal["yes", "no"] | None:

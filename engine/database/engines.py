@@ -73,6 +73,10 @@ _POSTGRESQL_OPTIONS = (
     " -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
 )
 
+#: So often a statement is executed before the driver has it prepared; at the fence, where all are the same, once.
+_PREPARED = 5
+PREPARED_AT_ONCE = 1
+
 #: What psycopg says besides what it raises is no sentence for an owner, and may repeat what stands in a row.
 _UNHEARD = logging.NullHandler()
 
@@ -280,6 +284,7 @@ def _lay_down(raw: Any, entry: ConnectionPoolEntry) -> None:
         # SQLAlchemy says READ WRITE on a connection that was to read only: no replica takes that, and no role that is
         # set to read only would be kept from writing.
         raw.read_only = None
+        raw.prepare_threshold = _PREPARED
     entry.info["since"] = time.monotonic()
 
 

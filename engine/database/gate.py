@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.database.complaints import passes
@@ -20,10 +20,7 @@ _GATE: Final = 7_346_858_274
 _TOGETHER: Final = select(func.pg_advisory_xact_lock_shared(_GATE))
 _ALONE: Final = select(func.pg_advisory_xact_lock(_GATE))
 #: Half of what PostgreSQL waits before it looks for those who wait for each other in a circle, and ends one of them.
-_SHORT: Final = "500ms"
-_TOGETHER_BRIEFLY: Final = select(
-    func.pg_advisory_xact_lock_shared(_GATE), func.set_config("lock_timeout", _SHORT, True)
-)
+SHORT: Final = "500ms"
 #: That of runs: whoever evaluates this database.
 _RUNS: Final = 7_346_858_276
 
@@ -34,10 +31,9 @@ def pass_gate(conn: Connection) -> None:
         conn.execute(_TOGETHER)
 
 
-def pass_gate_briefly(conn: Connection) -> None:
-    """Stand in the gate; whatever else is locked in the transaction is then waited for half a second at the most."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(_TOGETHER_BRIEFLY)
+def gate() -> ColumnElement[None]:
+    """SQL of PostgreSQL: stand in the gate, as ``pass_gate`` does it."""
+    return func.pg_advisory_xact_lock_shared(_GATE)
 
 
 def close_gate(conn: Connection) -> None:

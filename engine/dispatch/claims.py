@@ -6,7 +6,7 @@ process taken for dead) can make a send ``uncertain``, never double.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -76,7 +76,6 @@ _GUESTS = (
     .order_by(customers.c.id)
     .with_for_update(key_share=True)
 )
-_FREE_GUESTS = _GUESTS.with_for_update(key_share=True, skip_locked=True)
 
 #: Of a rule's version and step: do its alerts go out once per ``guest``, ``store`` or ``run``?
 Grouping = Callable[[Connection, int, int], str]
@@ -252,11 +251,10 @@ def _first_steps(months: tuple[int, ...] | None) -> Select[Any]:
     return _first(INSIDE, months, locked=False)
 
 
-def lock_customers(conn: Connection, customer_ids: Sequence[int], *, wait: bool = True) -> Collection[int]:
-    """Hold guests' rows as ``lock_endpoints`` holds endpoints'; give those that are held."""
-    if conn.dialect.name == "sqlite":
-        return customer_ids
-    return conn.scalars(_GUESTS if wait else _FREE_GUESTS, {"ids": customer_ids}).all()
+def lock_customers(conn: Connection, customer_ids: Sequence[int]) -> None:
+    """Hold guests' rows as ``lock_endpoints`` holds endpoints'."""
+    if conn.dialect.name != "sqlite":
+        conn.execute(_GUESTS, {"ids": customer_ids})
 
 
 def claim_alerts(conn: Connection, *, now: datetime, holder: str, grouping: Grouping) -> list[Claim]:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Select, bindparam, null, select
 
 from engine.database.consent import Purpose, block_reason, lock_endpoints
-from engine.database.gate import pass_gate, pass_gate_briefly
+from engine.database.gate import pass_gate
+from engine.database.holding import hold_group
 from engine.database.sql import Id
 from engine.database.tables import customers, dispatches, rules
 from engine.dispatch.budgets import Budgets
@@ -228,10 +229,9 @@ def lock_group(conn: Connection, together: Sequence[Claim], *, wait: bool) -> li
     An import holds its guests until it ends, in an order of its own: who holds one's inbox and waits for another one
     may wait in a circle with it. So they are waited for a moment at the most; without ``wait`` not at all.
     """
-    (pass_gate_briefly if wait else pass_gate)(conn)
     inboxes = sorted({each.endpoint_id for each in together if each.endpoint_id is not None})
-    held: set[int | None] = {None, *lock_endpoints(conn, inboxes, wait=wait)}
-    guests = lock_customers(conn, sorted({each.customer_id for each in together}), wait=wait)
+    endpoints, guests = hold_group(conn, inboxes, sorted({each.customer_id for each in together}), wait=wait)
+    held: set[int | None] = {None, *endpoints}
     return [each for each in together if each.endpoint_id in held and each.customer_id in guests]
 
 

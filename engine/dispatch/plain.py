@@ -6,17 +6,32 @@ what is hard to ask of many needs no answer here, and what is asked here can onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, ScalarSelect, Select, bindparam, case, exists, func, literal, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    ScalarSelect,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
+from engine.database.arrays import any_of, takes_arrays
+from engine.database.compiled import Compiled
 from engine.database.consent import Purpose, block_reason
 from engine.database.months import is_month
-from engine.database.sql import EpochSeconds, Id, spelled_in
+from engine.database.sql import EpochSeconds, Id, spelled_in, written_out
 from engine.database.tables import budget_uses, customers, dispatches, rules
 from engine.dispatch.caps import WEEK
 from engine.dispatch.claims import Claim
@@ -138,9 +153,8 @@ def _permitted(  # noqa: PLR0917 (what every question at the fence is given)
     found = set()
     for (channel, purpose, topic, today), group in alike.items():
         months = tuple(sorted({claim.month for claim in group.values()}))
-        statement = _statement(policy.implied(channel, at), purpose, topic, months)
         given = {"ids": list(group), "today": today, "now": at, "carrier": carrier}
-        for row in conn.execute(statement, given):
+        for row in _answers(conn, (policy.implied(channel, at), purpose, topic, months), given):
             seen.tallied, seen.calm = row.tallied, row.calm
             no = row.stopped or row.shut or row.erased_at is not None or row.blocked is not None or not row.active
             if not no and row.endpoint_id == group[row.id].endpoint_id and _below(row.guest, row.inbox, policy):
@@ -162,8 +176,33 @@ def alike(asked: Sequence[tuple[Rule, Claim]]) -> Iterator[tuple[Rule, Sequence[
     yield from groups.values()
 
 
+#: What a question is made of: implied consent's worth, what is sent, of which topic, and the months of the matches.
+_Kind = tuple[ImpliedTerms, Purpose, str | None, tuple[int, ...]]
+
+
+def _answers(conn: Connection, kind: _Kind, given: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Ask; where a list is one value, the question has one text however many it is asked of."""
+    if takes_arrays(conn):
+        return _of_a_list(*kind).rows(conn, given)
+    return conn.execute(_statement(*kind), given).all()
+
+
+@lru_cache(maxsize=64)
+def _of_a_list(implied: ImpliedTerms, purpose: Purpose, topic: str | None, months: tuple[int, ...]) -> Compiled:
+    d = dispatches.c
+    its_month = or_(*(d.month == written_out(month) for month in months))
+    return Compiled(_question(implied, purpose, topic).where(its_month, d.id == any_of("ids", Id)))
+
+
 @lru_cache(maxsize=64)  # what implied consent is worth changes with the day
 def _statement(implied: ImpliedTerms, purpose: Purpose, topic: str | None, months: tuple[int, ...]) -> Select[Any]:
+    d = dispatches.c
+    ids = bindparam("ids", expanding=True, type_=Id)
+    return _question(implied, purpose, topic).where(is_month(d.month, *months), d.id.in_(ids))
+
+
+def _question(implied: ImpliedTerms, purpose: Purpose, topic: str | None) -> Select[Any]:
+    """SQL: what stands for and against each of some dispatches."""
     d = dispatches.c
     blocked = block_reason(d.endpoint_id, d.customer_id, purpose=purpose, topic=topic, implied=implied)
     capped = purpose == "marketing"
@@ -184,13 +223,13 @@ def _statement(implied: ImpliedTerms, purpose: Purpose, topic: str | None, month
         .select_from(dispatches)
         .join(customers, customers.c.id == d.customer_id)
         .join(rules, rules.c.id == d.rule_id)
-        .where(is_month(d.month, *months), d.id.in_(bindparam("ids", expanding=True, type_=Id)))
     )
 
 
 def _had(whose: str) -> ScalarSelect[int]:
     """SQL: how much marketing the guest, or the inbox, has had in a week, as ``caps.handed_days`` counts it."""
-    other, today = dispatches.alias(f"of_{whose}"), bindparam("today", type_=Integer)
+    # A short name: what has more than 4096 letters psycopg takes apart anew each time.
+    other, today = dispatches.alias("its"), bindparam("today", type_=Integer)
     weight = case((other.c.handed_day >= today, literal(_TODAY + 1)), else_=literal(1))
     return (
         select(func.coalesce(func.sum(weight), 0))

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Row,
+    Update,
     and_,
     bindparam,
     exists,
@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from engine.database.arrays import alike, as_columns, as_values, takes_arrays
 from engine.database.compiled import Compiled
 from engine.database.months import is_month
 from engine.database.partial import WAITING, is_in
@@ -216,23 +217,21 @@ def move_each(
         raise ValueError(f"{who} may not move several dispatches from {before} to {after}")
     if not each:
         return
-    names = tuple(name for name in each[0] if name not in {"id", "month", "token"})
     finished = now if allowed.final else None
+    noted = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
     for month in sorted({one["month"] for one in each}):
-        rows = [
-            {f"its_{name}": value for name, value in one.items()} | {"finished": finished}
-            for one in each
-            if one["month"] == month
-        ]
-        if _each(before, after, names, month).run(conn, rows) != len(rows):
+        rows = [{**one, "finished_at": finished} for one in each if one["month"] == month]
+        for row in rows:
+            del row["month"]
+        if _move_rows(conn, rows, month, noted) != len(rows):
             raise OvertakenError
-    moved = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
-    its = [{"dispatch_id": one["id"], "month": one["month"], "token": one["token"]} for one in each]
-    rows = [{**moved, "subject": None, **one} for one in its]
-    if trail is None:
-        write_trail(conn, rows)
-    else:
-        trail += rows
+    if not takes_arrays(conn):
+        its = [{"dispatch_id": one["id"], "month": one["month"], "token": one["token"]} for one in each]
+        rows = [{**noted, "subject": None, **one} for one in its]
+        if trail is None:
+            write_trail(conn, rows)
+        else:
+            trail += rows
     if tallied and before not in COUNTED and after in COUNTED:
         tallies.count_in(conn, [one["id"] for one in each], tuple(sorted({one["month"] for one in each})))
 
@@ -247,20 +246,47 @@ _OF_THE_TRAIL = ("at", "actor", "who", "action", "before", "after", "subject", "
 _TRAIL = Compiled(insert(audit), _OF_THE_TRAIL)
 
 
-@cache
-def _each(before: State, after: State, names: tuple[str, ...], month: int) -> Compiled:
-    """SQL: the move of one of several, made once."""
+def _move_rows(conn: Connection, rows: Sequence[Mapping[str, Any]], month: int, noted: Mapping[str, Any]) -> int:
+    """Move rows of one month; give how many of them. Their trail is written with it where the database can do so."""
+    before, after, names = noted["before"], noted["after"], tuple(rows[0])
+    if not takes_arrays(conn):
+        return _each(before, after, month, names).run(conn, [as_values([each], names) for each in rows])
+    same = alike(rows)
+    its_trail = {f"trail_{name}": value for name, value in noted.items()}
+    return _each_noted(before, after, month, names, same).run(conn, [as_values(rows, same) | its_trail])
+
+
+def _moving(before: State, after: State, month: int, its: Mapping[str, ColumnElement[Any]]) -> Update:
+    """SQL: the move of the dispatch that ``its`` values tell, with those that it changes."""
     d = dispatches.c
-    changes: dict[str, Any] = {name: bindparam(f"its_{name}", type_=d[name].type) for name in names}
+    changes: dict[str, Any] = {name: value for name, value in its.items() if name not in {"id", "token"}}
     if "provider_id" in changes:  # a server that tells none takes none away
         changes["provider_id"] = func.coalesce(changes["provider_id"], d.provider_id)
     if after not in UNDER_WAY:
         changes |= {"leased_until": null(), "lease_holder": null()}
-    changes |= {"state": after, "reason": null(), "finished_at": bindparam("finished", type_=d.finished_at.type)}
-    its_month = d.month == written_out(month)  # ``is_month`` is for one execution at a time
-    itself = (its_month, d.id == bindparam("its_id", type_=d.id.type))
-    mine = (*itself, d.lease_token == bindparam("its_token", type_=Integer))
-    return Compiled(update(dispatches).where(*mine, d.state == before).values(changes))
+    changes |= {"state": after, "reason": null()}
+    mine = (d.month == written_out(month), d.id == its["id"], d.lease_token == its["token"], d.state == before)
+    return update(dispatches).where(*mine).values(changes)
+
+
+@cache
+def _each(before: State, after: State, month: int, names: tuple[str, ...]) -> Compiled:
+    """SQL: the move of one of several, made once. ``is_month`` is for one execution at a time."""
+    return Compiled(_moving(before, after, month, as_columns({name: _TYPES[name] for name in names}, names)))
+
+
+@lru_cache(maxsize=256)  # what is the same in all rows changes with them
+def _each_noted(before: State, after: State, month: int, names: tuple[str, ...], same: frozenset[str]) -> Compiled:
+    """SQL: the move of all of several at once, with their trail; it changes as many rows as it has moved."""
+    its = as_columns({name: _TYPES[name] for name in names}, same)
+    moving = _moving(before, after, month, its).returning(dispatches.c.id, dispatches.c.lease_token).cte("moved")
+    noted = {name: bindparam(f"trail_{name}", type_=audit.c[name].type) for name in _NOTED}
+    rows = {**noted, "month": written_out(month), "dispatch_id": moving.c.id, "token": moving.c.lease_token}
+    return Compiled(insert(audit).from_select(list(rows), select(*rows.values())))
+
+
+_NOTED = ("at", "actor", "who", "action", "before", "after")
+_TYPES = {**{each.name: each.type for each in dispatches.c}, "token": dispatches.c.lease_token.type}
 
 
 def _counted_until_now(

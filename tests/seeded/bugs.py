@@ -130,7 +130,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the fence of a group does not lock the addresses",
         "engine/dispatch/fence.py",
-        "    held: set[int | None] = {None, *lock_endpoints(conn, inboxes, wait=wait)}\n",
+        "    held: set[int | None] = {None, *endpoints}\n",
         "    held: set[int | None] = {None, *inboxes}\n",
         ("tests/dispatch/test_groups_order.py",),
     ),
