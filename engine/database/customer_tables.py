@@ -25,6 +25,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultExecutionContext
 
+from engine.database.elsewhere import partial_index
 from engine.database.metadata import id_column, metadata
 from engine.database.sql import EpochSeconds
 from engine.language.textkey import text_key, text_keys
@@ -146,12 +147,11 @@ customers = Table(
     Index(None, "email_id"),
     Index(None, "sms_id"),
     # It does not begin with the source: PostgreSQL would go through all guests of a till that it has no statistics of.
-    Index(
+    partial_index(
         "ix_customers_referred_by",
         "referred_by",
         "source",
-        sqlite_where=text("referred_by IS NOT NULL"),
-        postgresql_where=text("referred_by IS NOT NULL"),
+        where=text("referred_by IS NOT NULL"),
     ),
     sqlite_autoincrement=True,
 )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from engine.database.elsewhere import on_postgresql, partial_index
 from engine.database.metadata import id_column, metadata
 from engine.database.months import BY_MONTH, of_its_moment, with_default
 from engine.database.partial import TAKEN, WAITING, holds, known
@@ -186,29 +187,26 @@ dispatches = Table(
         "'cancelled', 'dead')",
         name="state",
     ),
-    Index(
+    partial_index(
         "ix_dispatches_due",
         "channel",
         "due_at",
         "priority",
         "id",
-        sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
+        where=text("state = 'pending'"),
     ),
-    Index(
+    partial_index(
         "ix_dispatches_waiting",
         "state",
         "expires_at",
         "id",
-        sqlite_where=text(holds(WAITING)),
-        postgresql_where=text(holds(WAITING)),
+        where=text(holds(WAITING)),
     ),
-    Index(
+    partial_index(
         "ix_dispatches_taken",
         "state",
         "leased_until",
-        sqlite_where=text(holds(TAKEN)),
-        postgresql_where=text(holds(TAKEN)),
+        where=text(holds(TAKEN)),
     ),
     known("ix_dispatches_customer_day", "customer_id", "handed_day", of="handed_at"),
     known("ix_dispatches_endpoint_day", "endpoint_id", "handed_day", of="handed_at"),
@@ -221,7 +219,6 @@ dispatches = Table(
         sqlite_where=text("handed_at IS NOT NULL"),  # PostgreSQL took one for the few of a match, and went through it
     ),
     sqlite_autoincrement=True,
-    **BY_MONTH,
 )
 
 #: Values that a message was rendered with, read at the claim; gone with erasure or 30 days after the final state.
@@ -316,7 +313,6 @@ audit = Table(
     Column("detail", JSON),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
-    **BY_MONTH,
 )
 
 #: What a provider told later, beside the state: in any order, each once.
@@ -334,11 +330,10 @@ delivery_events = Table(
     UniqueConstraint("source", "key", "month"),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
-    **BY_MONTH,
 )
 
 for _table in (dispatches, audit, delivery_events):
-    with_default(_table)
+    with_default(on_postgresql(_table, **BY_MONTH))
 
 #: What is no longer there, on purpose: `data: keep` in the config.
 forgotten_months = Table(
