@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors.base import ChannelVerdict, EndpointVerdict, Handoff, Kind, Message, Outcome
 from connectors.httpline import FenceClosedError, LostError, NotReachedError, retry_at
+from connectors.twilio_codes import OPTED_OUT, SID, UNUSABLE
 
 if TYPE_CHECKING:
     from connectors.twilio_http import FencedHttpClient
 
-SID: Final = re.compile(r"(?:SM|MM)[0-9a-f]{32}")
-#: Twilio's codes for who has written STOP to us; and for what is no number, not reachable by SMS, a landline: the
-#: number's fault, not ours.
-OPTED_OUT: Final = frozenset({21610})
-UNUSABLE: Final = frozenset({21211, 21214, 21217, 21265, 21614, 21635})
 _CODES: Final = range(1, 1_000_000)
 _REFUSED_ACCOUNT: Final = frozenset({20003})
 _LONGEST_VALIDITY: Final = 36_000  # seconds; Twilio's own limit

@@ -61,7 +61,10 @@ AT_ONCE = f"{LATER}|babel|rich|croniter|cryptography|jinja2|mjml|phonenumbers|sq
     [
         (["--help"], AT_ONCE),
         (["validate"], rf"{LATER}|croniter|cryptography|http\.client|imaplib|rich"),
-        (["run"], f"{LATER}|croniter|cryptography|imaplib"),
+        (
+            ["run"],
+            rf"{LATER}|croniter|cryptography|engine\.console\.cost|engine\.evaluation\.preview|http\.client|imaplib|multiprocessing",
+        ),
     ],
 )
 def test_a_command_loads_nothing_heavy_that_it_does_not_need(home: Path, words: list[str], heavy: str):

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
+from connectors.twilio_codes import FILTERED, SOURCE
 from engine.console.answers import after, meaning
 from engine.console.session import Session
 from engine.console.words import counted, moment
 from engine.database.tables import channels, delivery_events, dispatches, switch
 from engine.dispatch import health
 from engine.dispatch.channels import OUTBOX, WEBHOOK
-from engine.dispatch.receipts import FILTERED, SOURCE
 from engine.language.config import Config
 
 _LATELY: Final = timedelta(days=7)

@@ -76,9 +76,9 @@ class Crew:
     rehearsal: bool = False
 
     @classmethod
-    def of(cls, session: Session, workers: int, clock: Clock, *, rehearsal: bool) -> Crew | None:
-        """Make the crew of a home, or none where one worker is enough."""
-        return cls(workers, session.home.root, dict(session.environ), clock, rehearsal) if workers > 1 else None
+    def of(cls, session: Session, workers: int, clock: Clock, *, rehearsal: bool) -> Crew:
+        """Make the crew of a home."""
+        return cls(workers, session.home.root, dict(session.environ), clock, rehearsal)
 
     def __call__(self, desk: Desk, limit: int | None) -> None:
         """Send up to ``limit`` messages that are due; it all stands in the desk's summary.

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from engine.console.page import Column, Page, visible
 from engine.console.words import counted, day, moment, reason, tally
 from engine.dispatch.states import INSIDE
-from engine.evaluation.preview import First, Part, Planned, Preview, RulePreview
 from engine.evaluation.results import RuleResult, RunResult
 from engine.language.phrases import said
 from engine.language.rule import Rule
 from engine.language.times import business_day
 from engine.vocabulary.home import Home
 
-_NO_PREVIEW = RulePreview()
+if TYPE_CHECKING:
+    from engine.evaluation.preview import First, Part, Planned, Preview, RulePreview
+
 _WAITS: Final = "waits for data: "
 
 
@@ -40,7 +41,7 @@ def dry_run_report(
     waiting = _waiting_for_data(page, result)
     found = [each for each in result.rules if (each.matched or each.problems) and each.rule not in waiting]
     for each in found:
-        _rule(page, home, rules[each.rule], each, preview.rules.get(each.rule, _NO_PREVIEW))
+        _rule(page, home, rules[each.rule], each, preview.rules.get(each.rule))
     _others(page, home, result, {each.rule for each in found} | waiting)
 
 
@@ -114,7 +115,7 @@ def _reach(page: Page, home: Home, result: RunResult, reach: Mapping[str, int]) 
     page.line(f"The newest order is of {moment(result.newest_order, zone)}, {age}; {asked}.")
 
 
-def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RulePreview) -> None:
+def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RulePreview | None) -> None:
     page.heading(rule.id)
     if rule.about:
         page.line(visible(rule.about), "faint", indent=2)
@@ -136,6 +137,8 @@ def _rule(page: Page, home: Home, rule: Rule, result: RuleResult, preview: RuleP
         )
     if result.held:
         page.line(f"Held: {reason(result.held)}. To let it go out: regulars approve {rule.id}", "care", indent=2)
+    if preview is None:
+        return
     if preview.planned:
         page.table(
             [Column("step", right=True), Column("what"), Column("when"), Column("guests", right=True), Column("")],

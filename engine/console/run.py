@@ -13,8 +13,6 @@ from sqlalchemy import Connection
 
 from engine.console import ledger
 from engine.console.brakes import closed, silent, stopped
-from engine.console.cost import Costs, cost_report
-from engine.console.crew import Crew
 from engine.console.exits import FINE, NOT_NOW, WRONG
 from engine.console.given_up import GivenUp, given_up
 from engine.console.importing import complaint, take_inbox, told
@@ -27,7 +25,6 @@ from engine.dispatch.journal import FOLDER, JournalError, prune
 from engine.dispatch.stages import send_due, send_until, stay_for_rate
 from engine.evaluation.clock import Watch
 from engine.evaluation.permission import implied_terms, reachable
-from engine.evaluation.preview import Preview
 from engine.evaluation.register import register
 from engine.evaluation.results import RuleResult, RunResult
 from engine.evaluation.runner import run_due
@@ -41,6 +38,9 @@ from engine.vocabulary.home import load_home
 
 if TYPE_CHECKING:
     from engine.console.bouncing import Back
+    from engine.console.cost import Costs
+    from engine.console.crew import Crew
+    from engine.evaluation.preview import Preview
 
 Progress = Callable[[int], None]
 #: So long does a run stay where only a rate keeps messages back; then the next one, in a quarter of an hour, goes on.
@@ -124,6 +124,8 @@ class Ran:
             files = len(waiting(home.config))
             dry_run_report(page, home, self.result, self.preview, reach=self.reach, waiting_files=files)
             if self.costs is not None:
+                from engine.console.cost import cost_report
+
                 cost_report(page, self.costs)
         else:
             if self.back is not None and (said_back := self.back.brief()):
@@ -157,6 +159,9 @@ def _left_out(broken: int) -> Phrase:
 
 def dry(session: Session, at: datetime, *, only: str | None) -> Ran:
     """Evaluate and roll back."""
+    from engine.console.cost import Costs
+    from engine.evaluation.preview import Preview
+
     preview, costs = Preview(session.zone), Costs(session.home, at)
     reach: dict[str, int] = {}
 
@@ -199,7 +204,7 @@ def live(
     clock = clock_of(session, at if rehearsal else None)
     since = clock()
     desk = open_desk(session.db, session.home, now=clock, rehearsal=rehearsal, progress=progress, sleep=time.sleep)
-    desk.crew = Crew.of(session, workers, clock, rehearsal=rehearsal)
+    desk.crew = _crew(session, workers, clock, rehearsal=rehearsal)
     try:
         with alone(session.home.root):
             with ledger.sole_run(session):
@@ -221,6 +226,15 @@ def live(
         ledger.forget_old(session, clock())
     ran = Ran(session, result, imports=imports, summary=desk.summary, halted=halted, back=back)
     return _with_what_waits(ran, since, clock())
+
+
+def _crew(session: Session, workers: int, clock: Clock, *, rehearsal: bool) -> Crew | None:
+    """Give the crew of several workers; one alone needs none, nor what starts processes."""
+    if workers <= 1:
+        return None
+    from engine.console.crew import Crew
+
+    return Crew.of(session, workers, clock, rehearsal=rehearsal)
 
 
 def _prune(session: Session, clock: Clock) -> None:
@@ -289,7 +303,7 @@ def send(session: Session, at: datetime | None, *, limit: int | None, workers: i
         desk = open_desk(
             session.db, session.home, now=clock, rehearsal=at is not None, progress=progress, sleep=time.sleep
         )
-        desk.crew = Crew.of(session, workers, clock, rehearsal=at is not None)
+        desk.crew = _crew(session, workers, clock, rehearsal=at is not None)
         try:
             halted = _halted(lambda: _send(session, desk, limit, clock))
         finally:

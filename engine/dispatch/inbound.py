@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, exists, or_, select, update
 
-from connectors.sms_twilio import OPTED_OUT, SID
+from connectors.twilio_codes import OPTED_OUT, SID
 from engine.database.belonging import to_endpoint
 from engine.database.consent import lock_endpoint, record_consent
 from engine.database.sql import upsert

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Engine, Row, Select, insert, select, update
 
 from connectors.base import Outcome
-from connectors.sms_twilio import OPTED_OUT, SID, UNUSABLE
+from connectors.twilio_codes import FILTERED, OPTED_OUT, SID, SOURCE, UNUSABLE
 from engine.database.consent import lock_endpoint, suppress
 from engine.database.sql import upsert
 from engine.database.tables import audit, delivery_events, dispatches, endpoints, matches
@@ -33,7 +33,6 @@ from engine.vocabulary.home import Home
 Why = Literal["not_set_up", "signature", "malformed", "account", "token", "sid", "number"]
 Kind = Literal["delivered", "undelivered"]
 
-SOURCE: Final = "twilio"
 #: Twilio's statuses that are the end of a message. Every one, these too, proves that it was accepted.
 _KINDS: Final[Mapping[str, Kind]] = {
     "delivered": "delivered",
@@ -44,8 +43,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 #: Unknown number; a landline, or a carrier that takes no SMS. Others (30003, 30008) say nothing of the next message.
 _GONE: Final = frozenset({30005, 30006}) | UNUSABLE
-#: Held back as spam; a sender that is not registered. Our fault: sending on would make it worse.
-FILTERED: Final = frozenset({30007, 30034})
 
 
 @dataclass(frozen=True, slots=True)
