@@ -177,9 +177,9 @@ def move(
     ).all()
     moved = [row.id for row in rows]
     if rows:
-        trail = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
+        noted = {"at": now, "actor": actor or who, "who": who, "action": MOVE, "before": before, "after": after}
         each_of = [{"dispatch_id": row.id, "token": row.lease_token, "month": row.month} for row in rows]
-        conn.execute(insert(audit), [{**trail, "subject": reason, **row} for row in each_of])
+        write_trail(conn, [{**noted, "subject": reason, **row} for row in each_of])
     if before not in COUNTED and after in COUNTED and moved:
         its_months = is_month(dispatches.c.month, *(row.month for row in rows))
         tallies.change(conn, tallies.counted_ones(conn, its_months, dispatches.c.id.in_(moved)), 1)
@@ -237,13 +237,22 @@ def move_each(
 
 
 def write_trail(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of the trail that ``move_each`` left to its caller, in the same transaction."""
-    if rows:
+    """Write rows of the trail, such as ``move_each`` left to its caller, in the same transaction."""
+    if rows and takes_arrays(conn):
+        same = alike(rows)
+        _trail(same).run(conn, [as_values(rows, same)])
+    elif rows:
         _TRAIL.run(conn, rows)
 
 
 _OF_THE_TRAIL = ("at", "actor", "who", "action", "before", "after", "subject", "dispatch_id", "month", "token")
 _TRAIL = Compiled(insert(audit), _OF_THE_TRAIL)
+
+
+@lru_cache(maxsize=256)  # as below
+def _trail(same: frozenset[str]) -> Compiled:
+    its = as_columns({name: audit.c[name].type for name in _OF_THE_TRAIL}, same)
+    return Compiled(insert(audit).from_select([*its], select(*its.values())))
 
 
 def _move_rows(conn: Connection, rows: Sequence[Mapping[str, Any]], month: int, noted: Mapping[str, Any]) -> int:

@@ -59,9 +59,12 @@ def test_nobody_closes_the_gate_meanwhile_also_where_no_row_is_wanted(cafe, wait
 def test_a_group_asks_the_server_as_often_as_one_message(cafe, tmp_path):
     """Held, asked, handed over; with the second also the answers to the first. The values of each are no way more."""
     asked: list[str] = []
+    trails: list[str] = []  # of the claims, of two groups, of the answers to each
 
     def note(_conn: Any, _cursor: Any, statement: str, _given: Any, _context: Any, many: bool) -> None:
         asked.append("many" if many else statement.partition(" ")[0])
+        if "INSERT INTO audit" in statement:
+            trails.append("many" if many else "one")
 
     waiting(cafe, 16)
     post, seen = Post(most=8), []
@@ -70,3 +73,4 @@ def test_a_group_asks_the_server_as_often_as_one_message(cafe, tmp_path):
     event.listen(cafe.db, "before_cursor_execute", note)
     assert send_due(a_desk(cafe, a_home(tmp_path), Clock(), email=post)).to_json() == {"sent": 16}
     assert seen == [["WITH", "SELECT", "WITH"], ["WITH", "SELECT", "WITH", "WITH"]]
+    assert trails == ["one"] * 5
