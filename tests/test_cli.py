@@ -52,7 +52,7 @@ def program(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 #: What is loaded only by what needs it: to change tables, to send, to draw, to reckon festivals, another database, to
 #: say what is wrong.
-LATER = r"alembic|css_inline|email_validator|holidays|jsonschema|lunar_python|psycopg|sqlalchemy\.dialects\.postgresql|twilio"
+LATER = "alembic|css_inline|email_validator|holidays|jsonschema|lunar_python|psycopg|twilio"
 AT_ONCE = f"{LATER}|babel|rich|croniter|cryptography|jinja2|mjml|phonenumbers|sqlalchemy|yaml"
 
 

@@ -25,7 +25,6 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultExecutionContext
 
-from engine.database.elsewhere import partial_index
 from engine.database.metadata import id_column, metadata
 from engine.database.sql import EpochSeconds
 from engine.language.textkey import text_key, text_keys
@@ -147,11 +146,12 @@ customers = Table(
     Index(None, "email_id"),
     Index(None, "sms_id"),
     # It does not begin with the source: PostgreSQL would go through all guests of a till that it has no statistics of.
-    partial_index(
+    Index(
         "ix_customers_referred_by",
         "referred_by",
         "source",
-        where=text("referred_by IS NOT NULL"),
+        sqlite_where=text("referred_by IS NOT NULL"),
+        postgresql_where=text("referred_by IS NOT NULL"),
     ),
     sqlite_autoincrement=True,
 )

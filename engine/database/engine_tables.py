@@ -19,7 +19,6 @@ from sqlalchemy import (
     text,
 )
 
-from engine.database.elsewhere import on_postgresql, partial_index
 from engine.database.metadata import id_column, metadata
 from engine.database.months import BY_MONTH, of_its_moment, with_default
 from engine.database.partial import TAKEN, WAITING, holds, known
@@ -187,26 +186,29 @@ dispatches = Table(
         "'cancelled', 'dead')",
         name="state",
     ),
-    partial_index(
+    Index(
         "ix_dispatches_due",
         "channel",
         "due_at",
         "priority",
         "id",
-        where=text("state = 'pending'"),
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
     ),
-    partial_index(
+    Index(
         "ix_dispatches_waiting",
         "state",
         "expires_at",
         "id",
-        where=text(holds(WAITING)),
+        sqlite_where=text(holds(WAITING)),
+        postgresql_where=text(holds(WAITING)),
     ),
-    partial_index(
+    Index(
         "ix_dispatches_taken",
         "state",
         "leased_until",
-        where=text(holds(TAKEN)),
+        sqlite_where=text(holds(TAKEN)),
+        postgresql_where=text(holds(TAKEN)),
     ),
     known("ix_dispatches_customer_day", "customer_id", "handed_day", of="handed_at"),
     known("ix_dispatches_endpoint_day", "endpoint_id", "handed_day", of="handed_at"),
@@ -219,6 +221,7 @@ dispatches = Table(
         sqlite_where=text("handed_at IS NOT NULL"),  # PostgreSQL took one for the few of a match, and went through it
     ),
     sqlite_autoincrement=True,
+    **BY_MONTH,
 )
 
 #: Values that a message was rendered with, read at the claim; gone with erasure or 30 days after the final state.
@@ -313,6 +316,7 @@ audit = Table(
     Column("detail", JSON),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
+    **BY_MONTH,
 )
 
 #: What a provider told later, beside the state: in any order, each once.
@@ -330,10 +334,11 @@ delivery_events = Table(
     UniqueConstraint("source", "key", "month"),
     Index(None, "dispatch_id"),
     sqlite_autoincrement=True,
+    **BY_MONTH,
 )
 
 for _table in (dispatches, audit, delivery_events):
-    with_default(on_postgresql(_table, **BY_MONTH))
+    with_default(_table)
 
 #: What is no longer there, on purpose: `data: keep` in the config.
 forgotten_months = Table(

@@ -21,7 +21,6 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from engine.database.complaints import DatabaseUnavailable, explain, note_role
-from engine.database.elsewhere import tell_postgresql
 
 __all__ = [
     "ANSWER",
@@ -258,7 +257,6 @@ def _open_postgresql(url: URL, answer: int | None) -> Engine:
         raise DatabaseUnavailable(
             "PostgreSQL needs a driver that is not installed: pip install 'regulars[postgres]'"
         ) from None
-    tell_postgresql()
     own = url.query.get("options", ())  # the owner's come last and so win
     limit = [] if answer is None else [f"-c statement_timeout={answer}s"]
     options = [_POSTGRESQL_OPTIONS, *limit, *([own] if isinstance(own, str) else own)]

@@ -45,7 +45,6 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from engine.database.counting import RECENT_GAPS, STORE_DAYS, counts, gaps_of, nth_day, store_of
-from engine.database.elsewhere import on_postgresql
 from engine.database.engines import room
 from engine.database.facts import recompute_noted
 from engine.database.noted import note, noted
@@ -78,8 +77,8 @@ _added = Table(
     Column("is_first", Boolean(create_constraint=False), comment="nothing that counts was known before"),
     Column("is_plain", Boolean(create_constraint=False), comment="the row of facts only has to take it in"),
     prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
 )
-on_postgresql(_added, on_commit="DROP")
 
 
 def apply_delta(conn: Connection, *, after_id: int, as_of: datetime) -> None:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     text,
 )
 
-from engine.database.elsewhere import on_postgresql, partial_index
 from engine.database.metadata import id_column, metadata
 from engine.database.sql import EpochSeconds, Id
 
@@ -73,29 +72,32 @@ customer_facts = Table(
     Column("refresh_at", EpochSeconds, comment="earliest moment at which this row changes by itself"),
     Index(None, "store_id"),
     # For a day and a number of gaps, whom at_risk finds anew lies between two sums of them.
-    on_postgresql(
-        Index("ix_customer_facts_absence", "last_order_day", "zone_id", "gaps", "gap_days"), include=["customer_id"]
+    Index(
+        "ix_customer_facts_absence", "last_order_day", "zone_id", "gaps", "gap_days", postgresql_include=["customer_id"]
     ),
     Index(None, "birthday_md"),
     Index(None, "joined_day"),
     # Most rows change by themselves never, and stand from their last order on: an order would move them in an index of all.
-    partial_index(
+    Index(
         "ix_customer_facts_refresh_at",
         "refresh_at",
-        where=text("refresh_at IS NOT NULL"),
+        sqlite_where=text("refresh_at IS NOT NULL"),
+        postgresql_where=text("refresh_at IS NOT NULL"),
     ),
-    partial_index(
+    Index(
         "ix_customer_facts_stands_from",
         "stands_from",
-        where=text(_BEYOND),
+        sqlite_where=text(_BEYOND),
+        postgresql_where=text(_BEYOND),
     ),
     # Most guests never had a tier that can fall.
     *(
-        partial_index(
+        Index(
             f"ix_customer_facts_{name}",
             "zone_id",
             name,
-            where=text(f"{name} IS NOT NULL"),
+            sqlite_where=text(f"{name} IS NOT NULL"),
+            postgresql_where=text(f"{name} IS NOT NULL"),
         )
         for name in ("tier_rests_on", "tier_fell_with")
     ),

@@ -39,7 +39,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
 
 #: What a table of the ledger is given; SQLite knows nothing of it.
-BY_MONTH: Final[dict[str, Any]] = {"partition_by": "RANGE (month)"}
+BY_MONTH: Final[dict[str, Any]] = {"postgresql_partition_by": "RANGE (month)"}
 LEDGER: Final = ("audit", "delivery_events", "dispatches")
 #: So many months after the present one have their partitions already.
 AHEAD: Final = 2

@@ -10,8 +10,6 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Index, and_, bindparam, column
 
-from engine.database.elsewhere import partial_index
-
 #: What is not yet begun: by when it is too late.
 WAITING: Final = ("held", "pending")
 #: What a worker has, by its lease; and what a person may be asked about.
@@ -29,7 +27,7 @@ def known(name: str, *columns: str, of: str | None = None) -> Index:
     A query reads it that compares this column, or says that it is not NULL; what else is asked for is found elsewhere.
     """
     where = column(of or columns[-1]).is_not(None)
-    return partial_index(name, *columns, where=where)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 def in_index_of(state: ColumnElement[str], states: Sequence[str]) -> ColumnElement[bool]:

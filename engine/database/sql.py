@@ -30,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
@@ -329,8 +330,6 @@ def upsert(conn: Connection, table: Table) -> Any:
     if conn.dialect.name == "sqlite":
         return sqlite_insert(table)
     if conn.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
         return postgresql_insert(table)
     raise CompileError(f"upsert is not spelled out for {conn.dialect.name}: see engine/database/sql.py")
 

@@ -35,8 +35,6 @@ _EVERY = re.compile(r"every ([0-9]{1,4}) (minutes?|hours?)")
 _MONTHLY = re.compile(r"monthly on ([0-9]{1,2}) at (\S+)")
 _FIELD = re.compile(r"[0-9a-z*,/\-]+")
 _FIXED = re.compile(r"[0-9]+ [0-9]+ \* \* (?:\*|[1-7]|1-5)")
-_EVEN = re.compile(r"(?:\*(?:/(?P<minutes>[0-9]{1,2}))? \*|0 \*(?:/(?P<hours>[0-9]{1,2}))?) \* \* \*")
-_ALL_DAYS: Final = range(1, 8)
 _MONTHS: Final = tuple(name.lower() for name in calendar.month_abbr[1:])
 _EXAMPLES: Final = listed(
     (
@@ -143,44 +141,39 @@ class Schedule:
 
     def _walls(self, start: datetime, *, forward: bool) -> Iterator[datetime]:
         """Give the naive clock times of the schedule from ``start``, itself included, in one direction."""
-        if (plain := self._plain(start, forward=forward)) is not None:
-            first, step, weekdays = plain
-            yield from _regular_walls(start, first, step, weekdays)
+        if _FIXED.fullmatch(self.cron):
+            yield from self._fixed_walls(start, forward=forward)
             return
         from croniter import CroniterBadDateError, croniter
 
         inclusive = start + timedelta(seconds=-1 if forward else 1)
         times = croniter(self.cron, inclusive)
-        step_on: Callable[[Any], datetime] = times.get_next if forward else times.get_prev
+        step: Callable[[Any], datetime] = times.get_next if forward else times.get_prev
         while True:
             try:
-                naive = step_on(datetime)
+                naive = step(datetime)
             except (CroniterBadDateError, OverflowError, ValueError):
                 return
             last = calendar.monthrange(naive.year, naive.month)[1]
             if not self.month_day or naive.day == min(self.month_day, last):
                 yield naive
 
-    def _plain(self, start: datetime, *, forward: bool) -> tuple[datetime, timedelta, range] | None:
-        """Give the first time to look at, the step from one to the next and the weekdays (1 to 7) of most schedules.
-
-        These are one time of day on some weekdays, and every few minutes or hours: croniter need not be loaded.
-        """
+    def _fixed_walls(self, start: datetime, *, forward: bool) -> Iterator[datetime]:
+        """Give the same for one time of day on some weekdays, as most rules have it: croniter need not be loaded."""
         minute, hour, _, _, weekdays = self.cron.split(" ")
-        if _FIXED.fullmatch(self.cron):
-            first, _, last = weekdays.replace("*", "1-7").partition("-")
-            naive = start.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
-            return naive, timedelta(days=1 if forward else -1), range(int(first), int(last or first) + 1)
-        if not (found := _EVEN.fullmatch(self.cron)):
-            return None
-        number = int(found["minutes"] or found["hours"] or 1)
-        by_minutes = minute != "0"
-        if number not in (_MINUTES if by_minutes else _HOURS):
-            return None
-        step = timedelta(minutes=number) if by_minutes else timedelta(hours=number)
-        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-        naive = midnight + (start - midnight) // step * step
-        return (naive, step, _ALL_DAYS) if forward else (naive + step, -step, _ALL_DAYS)
+        first, _, last = weekdays.replace("*", "1-7").partition("-")
+        on = range(int(first), int(last or first) + 1)
+        naive = start.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+        day = timedelta(days=1 if forward else -1)
+        # As croniter does: a second more or less, for the start itself is among them.
+        near = start - timedelta(seconds=1) if forward else start + timedelta(seconds=1)
+        while True:
+            if naive.isoweekday() in on and (naive > near if forward else naive < near):
+                yield naive
+            try:
+                naive += day
+            except OverflowError:
+                return
 
     def _slots(self, naive: datetime, zone: ZoneInfo) -> list[datetime]:
         return instants(naive, zone) if self.goes_on else [first_instant(naive, zone)]
@@ -251,21 +244,6 @@ class Schedule:
             )
             raise ValueError(wrong) from None
         return cls(text, cron, phrase('by the cron line "{cron}"', cron=cron))
-
-
-def _regular_walls(start: datetime, first: datetime, step: timedelta, weekdays: range) -> Iterator[datetime]:
-    """Give the naive clock times from ``first`` by steps that lie beyond ``start``, itself included."""
-    # As croniter does: a second more or less, for the start itself is among them.
-    forward = step > timedelta()
-    near = start - timedelta(seconds=1) if forward else start + timedelta(seconds=1)
-    naive = first
-    while True:
-        if naive.isoweekday() in weekdays and (naive > near if forward else naive < near):
-            yield naive
-        try:
-            naive += step
-        except OverflowError:
-            return
 
 
 def _nearest(words: str) -> str:

@@ -3,28 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import (
-    Column,
-    Engine,
-    Integer,
-    MetaData,
-    Table,
-    column,
-    func,
-    insert,
-    literal,
-    null,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import Engine, column, func, insert, literal, null, select, true
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import CompileError
-from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.expression import Executable
 
-from engine.database.elsewhere import partial_index
-from engine.database.engines import open_db
 from engine.database.packed import values_cte
 from engine.database.sql import greatest_of, json_text, least_of, upsert
 from engine.database.tables import orders, stores, zones
@@ -237,11 +220,3 @@ def test_a_table_of_numbers_is_compiled_once_for_all_numbers(db: Engine) -> None
         assert asked((1, 2), (3, 4)) == ("CACHE_MISS", [(1, 2), (3, 4)])
         assert asked((5, 6), (7, 8)) == ("CACHE_HIT", [(5, 6), (7, 8)])
         assert asked((9, 10)) == ("CACHE_MISS", [(9, 10)])
-
-
-def test_an_index_made_after_postgresql_was_opened_is_of_the_same_rows_as_one_before(postgres_url: str):
-    open_db(postgres_url).dispose()
-    index = partial_index("ix_cats_fed_at", "fed_at", where=text("fed_at IS NOT NULL"))
-    Table("cats", MetaData(), Column("fed_at", Integer), index)
-    for dialect in (sqlite.dialect(), postgresql.dialect()):
-        assert str(CreateIndex(index).compile(dialect=dialect)).endswith("(fed_at) WHERE fed_at IS NOT NULL")
