@@ -21,7 +21,7 @@ from typing import Any, Self
 from dispatch.smtp_sink import SmtpSink
 from dispatch.whole import MORNING, OFFERS
 from postgres_server import PostgresServer
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from engine.database import engines
 from engine.database.engines import open_db
@@ -177,13 +177,13 @@ def spoil(seed: str) -> None:
 
 def hasty(_: str) -> None:
     """Let SQLite not wait for the disk, to see that the tests find it."""
-    really = engines._set_up_sqlite
+    really = engines._begin_sqlite
 
-    def set_up(raw: Any, entry: Any) -> None:
-        really(raw, entry)
-        raw.execute("PRAGMA synchronous = NORMAL")
+    def begin(conn: Connection) -> None:
+        conn.execution_options(**{engines._FOLLOWED: True})  # by one that waits, it says, and none does
+        really(conn)
 
-    engines._set_up_sqlite = set_up
+    engines._begin_sqlite = begin
 
 
 def impatient(seconds: str) -> None:
