@@ -16,6 +16,7 @@ from engine.language.phrases import listed, meant, phrase
 from engine.language.pieces import pieces
 from engine.language.placeholders import ANYTHING, FILTERS, NAMES, ListOf, Shape
 from engine.language.problems import Problem
+from engine.language.templatedepth import BLOCKS, LEVELS, too_deep
 from engine.language.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def _whole(text: str, shown: str) -> Uses:
         tree = _environment().parse(text)
     except TemplateSyntaxError as error:
         uses.problems.append(_syntax_problem(error.message or "", text, shown, error.lineno))
+        return uses
+    except RecursionError:
+        uses.problems.append(_depth_problem(text, shown, 1))
+        return uses
+    if (line := too_deep(tree)) is not None:
+        uses.problems.append(_depth_problem(text, shown, line))
         return uses
     walk = _Walk(text, shown, uses)
     walk.learn(tree)
@@ -120,6 +127,17 @@ def _syntax_problem(message: str, text: str, shown: str, line: int) -> Problem:
         "placeholders look like {{{{ customer.first_name }}}}, conditions like {{% if ... %}} ... {{% endif %}}"
     )
     return problem_at(text, shown, line, unknown[1] if unknown else "", said, "template-syntax", hint=hint)
+
+
+def _depth_problem(text: str, shown: str, line: int) -> Problem:
+    said = phrase("the template is nested too deeply to be filled in")
+    hint = phrase(
+        "at most {blocks} if or for inside one another, each closed by its endif or endfor, and {levels} steps in one "
+        "placeholder",
+        blocks=BLOCKS,
+        levels=LEVELS,
+    )
+    return problem_at(text, shown, line, "", said, "template-too-deep", hint=hint)
 
 
 class _Walk:

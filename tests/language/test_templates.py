@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.language.problems import to_text
+from engine.language.templatedepth import BLOCKS, LEVELS
 from engine.language.templates import choose, languages, load_template, load_templates
 
 
@@ -119,6 +120,35 @@ def test_broken_jinja_is_told_with_its_place_and_a_cure(write, text, column, mes
     _, problems = write({"sms.txt": f"Hello\n{text}"})
     assert [(p.line, p.column, p.message, p.code) for p in problems] == [(2, column, message, "template-syntax")]
     assert "{{ customer.first_name }}" in problems[0].hint
+
+
+NESTED = {
+    "if": lambda many: "{% if order %}x\n" * many + "{% endif %}" * many,
+    "for": lambda many: "{% for tag in customer.tags %}x\n" * many + "{% endfor %}" * many,
+    "not": lambda many: f"{{{{ {'not ' * many}1 }}}}",
+    "plus": lambda many: f"{{{{ 1{' + 1' * many} }}}}",
+    "filters": lambda many: f"{{{{ customer.first_name{'|upper' * many} }}}}",
+    "never closed": lambda many: "{% if order %}x" * many,
+    "brackets": lambda many: f"{{{{ {'(' * many}1{')' * many} }}}}",
+}
+
+
+@pytest.mark.parametrize("shape", NESTED)
+@pytest.mark.parametrize("many", [300, 5_000])
+def test_what_is_nested_too_deeply_is_told_and_breaks_nothing(write, shape, many):
+    for file in ("sms.txt", "email.txt", "subject.txt"):
+        template, problems = write({file: f"Hello\n{NESTED[shape](many)}"})
+        assert (file, "template-too-deep") in {(each.path.rpartition("/")[2], each.code) for each in problems}
+        assert template.broken
+
+
+@pytest.mark.parametrize(
+    ("shape", "most", "line"), [("if", BLOCKS, 2 + BLOCKS), ("for", BLOCKS, 2 + BLOCKS), ("not", LEVELS - 1, 2)]
+)
+def test_what_may_be_nested_can_be_filled_in_and_one_more_is_told_at_its_line(write, shape, most, line):
+    assert write({"sms.txt": f"Hello\n{NESTED[shape](most)}"})[1] == []
+    (too_deep,) = write({"sms.txt": f"Hello\n{NESTED[shape](most + 1)}"})[1]
+    assert (too_deep.code, too_deep.line) == ("template-too-deep", line)
 
 
 def test_an_unknown_file_is_told_with_the_nearest_and_litter_is_not(write):
