@@ -107,9 +107,11 @@ def read(folder: Path) -> dict[str, Any]:
 def keep(folder: Path, size: int, results: Iterable[Result], on: Mapping[str, str], *, whole: bool) -> dict[str, Any]:
     """Add what was measured to what is kept, in the place of older figures; ``whole`` forgets the size's others."""
     kept = read(folder)
-    lines = {} if whole else kept.get(str(size), {}).get("lines", {})
-    lines |= {result.measure.key: line_of(result) for result in results}
     known = kept.get(str(size), {}).get("machine", {})
+    lines = {} if whole else kept.get(str(size), {}).get("lines", {})
+    for line in lines.values():
+        line.setdefault("machine", known.get("machine", on["machine"]))
+    lines |= {result.measure.key: {**line_of(result), "machine": on["machine"]} for result in results}
     if not whole and "none" in on.get("PostgreSQL", "") and any(key.endswith("@postgresql") for key in lines):
         on = {**on, "PostgreSQL": known.get("PostgreSQL", on["PostgreSQL"])}  # of the part that was measured on it
     kept[str(size)] = {"machine": dict(on), "lines": lines}
@@ -140,7 +142,7 @@ def _machine(on: Mapping[str, str]) -> list[str]:
 
 
 def _table(machine: Mapping[str, str], lines: Mapping[str, Line]) -> list[str]:
-    """Give the rows, and their notes: a line that was measured on another commit than the last says so."""
+    """Give the rows, and their notes: a line of another commit or machine than the last one's says so."""
     rows = [
         "| measure | on | figure | bar | | it | opponent | which is |",
         "| --- | --- | ---: | --- | --- | ---: | ---: | --- |",
@@ -148,8 +150,9 @@ def _table(machine: Mapping[str, str], lines: Mapping[str, Line]) -> list[str]:
     notes: list[str] = []
     for line in lines.values():
         told = [line["note"]] if line["note"] and line["verdict"] not in {"skipped", "WRONG"} else []
-        if line["commit"] != machine["commit"]:
-            told.append(f"Measured on commit {line['commit']}.")
+        elsewhere = f", on {line['machine']}" if line.get("machine", machine["machine"]) != machine["machine"] else ""
+        if elsewhere or line["commit"] != machine["commit"]:
+            told.append(f"Measured on commit {line['commit']}{elsewhere}.")
         notes += [note for note in told if note not in notes]
         mark = "".join(f" [{notes.index(note) + 1}]" for note in told)
         verdict = f"**{line['verdict']}**" if line["verdict"] in {"MISSED", "WRONG"} else line["verdict"]

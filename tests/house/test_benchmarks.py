@@ -85,8 +85,8 @@ def test_the_figures_of_several_sizes_stand_together(tmp_path: Path):
     its = [a_measure(at_most(1))]
     for size, seconds in ((1_000, 0.5), (10_000, 3.0)):
         first = Result(replace(its[0], id="first", database="sqlite"), [seconds], [seconds / 2])
-        keep(tmp_path, size, [first], {"commit": results._commit()}, whole=False)
-    keep(tmp_path, 10_000, [measured(its[0])], {"commit": results._commit()}, whole=False)
+        keep(tmp_path, size, [first], {"commit": results._commit(), "machine": "this"}, whole=False)
+    keep(tmp_path, 10_000, [measured(its[0])], {"commit": results._commit(), "machine": "this"}, whole=False)
     kept = read(tmp_path)
     assert list(kept) == ["1000", "10000"]
     assert list(kept["10000"]["lines"]) == ["first@sqlite", "it"]
@@ -98,15 +98,20 @@ def test_the_figures_of_several_sizes_stand_together(tmp_path: Path):
     assert "Measured on commit" not in page
 
 
-def test_a_figure_of_another_commit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for commit, name in (("0ld", "first"), ("n3w", "second")):
+def test_a_figure_of_another_commit_or_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for commit, name, on in (
+        ("0ld", "zeroth", "a slow one"),
+        ("0ld", "first", "a fast one"),
+        ("n3w", "second", "a fast one"),
+    ):
         monkeypatch.setattr(results, "_commit", lambda commit=commit: commit)
         found = Result(replace(a_measure(at_most(1)), id=name, name=name), [1.0], [2.0])
-        keep(tmp_path, 1_000, [found], {"commit": commit}, whole=False)
+        keep(tmp_path, 1_000, [found], {"commit": commit, "machine": on}, whole=False)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "| first [1] |" in page
+    assert "| zeroth [1] |" in page
+    assert "| first [2] |" in page
     assert "| second |" in page
-    assert "1. Measured on commit 0ld." in page
+    assert "1. Measured on commit 0ld, on a slow one.\n2. Measured on commit 0ld.\n" in page
 
 
 def bench(folder: Path, *only: str) -> dict[str, dict]:
