@@ -181,7 +181,7 @@ def import_(session: Session, words: tuple[str, ...], mapping: str | None) -> in
 @as_of_option
 @click.option("--rule", metavar="RULE", help="This rule only, whether its time has come or not.")
 @click.option("--wait", is_flag=True, help="Stay until the day's messages are out.")
-@workers_option
+@workers_option("Send by up to so many processes at once; on PostgreSQL evaluate as many rules at once.")
 @format_option("text", "json")
 @in_home
 def run(

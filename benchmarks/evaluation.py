@@ -31,6 +31,7 @@ from engine.evaluation.runner import run_due
 
 NEXT: Final = AS_OF + timedelta(days=1)
 RULES: Final = 12
+_WORKERS: Final = 4
 _SCAN: Final = "bare scan: count, sum and newest day of all orders"
 _DAILY: Final = at_most(0.15, plus=0.015 * RULES)
 
@@ -38,18 +39,8 @@ _DAILY: Final = at_most(0.15, plus=0.015 * RULES)
 def measures(ground: Ground) -> Iterator[Measure]:
     """Give the first run, the next day's, the second one of a day, and how they grow."""
     for on in ground.databases:
-        yield Measure(
-            "first", "first run of the twelve rules", at_most(1.2), partial(_first, ground, on), _SCAN, database=on
-        )
-        yield Measure("daily", "the next day's run", _DAILY, partial(_daily, ground, on), _SCAN, database=on)
-        yield Measure(
-            "daily-command",
-            "the next day's `regulars run`, from the command line",
-            _DAILY,
-            partial(_command, ground, on),
-            _SCAN,
-            database=on,
-        )
+        for workers in (1, _WORKERS) if on == "postgresql" else (1,):
+            yield from _runs(ground, on, workers)
         yield Measure(
             "second",
             "a second run of that day",
@@ -76,15 +67,26 @@ def measures(ground: Ground) -> Iterator[Measure]:
         )
 
 
+def _runs(ground: Ground, on: str, workers: int) -> Iterator[Measure]:
+    kinds = (
+        ("first", "first run of the twelve rules", at_most(1.2), _first),
+        ("daily", "the next day's run", _DAILY, _daily),
+        ("daily-command", "the next day's `regulars run`, from the command line", _DAILY, _command),
+    )
+    by, told = ("-workers", f", with {workers} workers") if workers > 1 else ("", "")
+    for kind, name, bar, pair in kinds:
+        yield Measure(f"{kind}{by}", f"{name}{told}", bar, partial(pair, ground, on, workers), _SCAN, database=on)
+
+
 def scan(world: World) -> None:
     """Read every order once: how many, their sum, the newest day."""
     with world.db.connect() as conn:
         conn.execute(select(func.count(), func.sum(orders.c.total), func.max(orders.c.day))).one()
 
 
-def run(world: World, *, daily: bool = False) -> RunResult:
+def run(world: World, *, daily: bool = False, workers: int = 1) -> RunResult:
     """Evaluate and commit; ``Mismatch`` where it does not balance or a rule fails."""
-    result = run_due(world.db, world.home, NEXT if daily else AS_OF)
+    result = run_due(world.db, world.home, NEXT if daily else AS_OF, workers=workers)
     problems = [problem for rule in result.rules for problem in rule.problems]
     if not result.balanced or problems or len(result.rules) != RULES:
         raise Mismatch(f"a run that does not balance says nothing: {problems}")
@@ -127,31 +129,46 @@ def later(ground: Ground, on: str, size: int | None = None) -> World:
 
 
 @contextmanager
-def _first(ground: Ground, on: str) -> Iterator[Pair]:
+def _first(ground: Ground, on: str, workers: int) -> Iterator[Pair]:
     world = known(ground, on)
     undo = Undo(world)
-    yield Pair(ours=lambda: run(world), opponent=lambda: scan(world), restore=undo)
+    yield Pair(ours=lambda: run(world, workers=workers), opponent=lambda: scan(world), restore=undo)
 
 
 @contextmanager
-def _daily(ground: Ground, on: str) -> Iterator[Pair]:
+def _daily(ground: Ground, on: str, workers: int) -> Iterator[Pair]:
     world = later(ground, on)
     undo = Undo(world)
 
     def check() -> None:
         run(world, daily=True)
-        if not undo.added():
-            raise Mismatch("the day's run has found nobody")
+        alone = undo.added()
+        undo()
+        run(world, daily=True, workers=workers)
+        if not alone or undo.added() != alone:
+            raise Mismatch(f"the day's run has added {alone} rows, by {workers} workers {undo.added()}")
         undo()
 
-    yield Pair(ours=lambda: run(world, daily=True), opponent=lambda: scan(world), check=check, restore=undo)
+    yield Pair(
+        ours=lambda: run(world, daily=True, workers=workers), opponent=lambda: scan(world), check=check, restore=undo
+    )
 
 
 @contextmanager
-def _command(ground: Ground, on: str) -> Iterator[Pair]:
+def _command(ground: Ground, on: str, workers: int) -> Iterator[Pair]:
     world = later(ground, on)
     undo = Undo(world)
-    words = ("--home", str(world.root), "run", "--as-of", NEXT.isoformat(), "--format", "json")
+    words = (
+        "--home",
+        str(world.root),
+        "run",
+        "--as-of",
+        NEXT.isoformat(),
+        "--format",
+        "json",
+        "--workers",
+        str(workers),
+    )
 
     def command() -> None:
         done = subprocess.run(

@@ -20,7 +20,7 @@ numbers = click.argument("numbers", metavar="ID...", nargs=-1, required=True, ty
 
 @click.group(invoke_without_command=True)
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many messages.")
-@workers_option
+@workers_option("Send by up to so many processes at once.")
 @as_of_option
 @click.pass_context
 def dispatch(ctx: click.Context, as_of: str | None, limit: int | None, workers: int) -> int | None:

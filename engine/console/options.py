@@ -13,13 +13,13 @@ as_of_option: Final = click.option(
     "--as-of", metavar="TIME", help="Another time than now, to try it out: 2026-05-04T10:00"
 )
 by_option: Final = click.option("--by", metavar="NAME", help="Who does it; else who is logged in.")
-workers_option: Final = click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(1, 64),
-    default=1,
-    help="Send by up to so many processes at once.",
-)
+
+
+def workers_option(what: str) -> Callable[[Any], Any]:
+    """Give the option ``--workers``, which does this to so many at once."""
+    return click.option("--workers", metavar="N", type=click.IntRange(1, 64), default=1, help=what)
+
+
 lang_option: Final = click.option(
     "--lang",
     type=click.Choice(LANGUAGES),

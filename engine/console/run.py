@@ -214,7 +214,9 @@ def live(
                 imports = take_inbox(session, at)
                 ledger.tell_planner(session, imports)
                 watch = None if rehearsal else Watch(session.uptime())
-                result = run_due(session.db, session.home, at, only=only, started_at=session.clock(), watch=watch)
+                result = run_due(
+                    session.db, session.home, at, only=only, started_at=session.clock(), watch=watch, workers=workers
+                )
                 ledger.tell_planner(session, (), result)
             halted = _halted(lambda: send_due(desk))
         if wait or not halted:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from threading import Thread
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 
+from engine.database.engines import break_off, hang_up
+
 Names = tuple[str, ...]
 
-#: So many seconds the server has to break off, and then to say so; then it is left.
+#: So many seconds the server has to say that it has broken off; then it is left.
 _PATIENCE: Final = 5
 
 
@@ -41,11 +42,10 @@ class Copying:
 
     def give_up(self) -> None:
         """Have the server break off, and wait for that. The transaction can then only be rolled back."""
-        with suppress(Exception):  # of a server that is gone
-            self._raw.cancel_safe(timeout=_PATIENCE)
+        break_off(self._raw)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
-            self._raw.close()
+            hang_up(self._raw)
             self._thread.join()
 
     def _copy(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:

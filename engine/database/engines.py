@@ -16,7 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    true,
+)
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
@@ -27,16 +38,20 @@ __all__ = [
     "DOZING",
     "PATIENCE",
     "DatabaseUnavailable",
+    "break_off",
     "broken_references",
     "empty_the_log",
     "explain",
     "followed",
+    "hang_up",
     "integrity",
     "journal_mode",
     "open_db",
     "reading",
     "room",
+    "sleep_on",
     "snapshot",
+    "takes_writers",
     "without_foreign_keys",
 ]
 
@@ -50,6 +65,9 @@ _LOG = 64 * 1024 * 1024
 #: So many bytes of pages a connection keeps where nobody asks for more (``room``). A sort may take as much again: with
 #: 32 MB a run that matches a million guests took 105 MB of memory, and twice what a tenth of the matches took.
 _PAGES = 4 * 1024 * 1024
+
+#: So many seconds PostgreSQL has to take in that it is to break off.
+_TOLD = 5
 
 #: An engine's option, and in ``Connection.info`` whether its commits wait for the disk.
 _FOLLOWED, _WAITS = "regulars_followed", "waits for the disk"
@@ -121,6 +139,32 @@ def followed(db: Engine) -> Engine:
     transaction says so itself (``planning``).
     """
     return db.execution_options(**{_FOLLOWED: True})
+
+
+def takes_writers(db: Engine) -> bool:
+    """Tell whether several connections can write at once; on SQLite each waits for the other's commit."""
+    return db.dialect.name != "sqlite"
+
+
+def sleep_on(conn: Connection) -> None:
+    """Let this transaction sleep for as long as it must, where it waits for another one of the same process."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", true())))
+
+
+def break_off(raw: Any) -> None:
+    """Have PostgreSQL break off what it does for a driver's connection; to be called by another thread than its own.
+
+    That a statement was broken off is raised where it was asked.
+    """
+    with suppress(Exception):  # of a server that is gone
+        raw.cancel_safe(timeout=_TOLD)
+
+
+def hang_up(raw: Any) -> None:
+    """Close a driver's connection whose server no longer answers, from another thread than its own."""
+    with suppress(Exception):
+        raw.close()
 
 
 def snapshot(db: Engine) -> Engine:

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.database.complaints import explain
-from engine.database.engines import followed
+from engine.database.engines import followed, takes_writers
 from engine.database.facts import bring_to, use_tiers
 from engine.database.months import month_of
 from engine.database.planning import by_index, one_by_one
@@ -41,11 +41,14 @@ from engine.evaluation.register import (
     zones_in_use,
 )
 from engine.evaluation.results import RuleResult, RunResult
+from engine.evaluation.turns import Alone, Turn
 from engine.intake.own_dates import follow_declared
 from engine.language.compliance import ImpliedTerms
 from engine.language.rule import Rule
 from engine.language.times import business_day
 from engine.vocabulary.actions import Coupon
+from engine.vocabulary.conditions import read_outbox
+from engine.vocabulary.entering import Enters
 from engine.vocabulary.home import Home
 from engine.vocabulary.scope import Scope, Zone
 
@@ -69,14 +72,16 @@ def run_due(
     started_at: datetime | None = None,
     watch: clock.Watch | None = None,
     look: Look | None = None,
+    workers: int = 1,
 ) -> RunResult:
     """Evaluate the rules that are due at ``as_of``, each with one statement, and queue what they decide.
 
     ``only`` forces the rule of that id and leaves the others. A dry run is the same statements in one transaction, a
     savepoint a rule, rolled back. A live run commits rule by rule: one that fails undoes nothing of the others.
     ``started_at`` is the clock's time where ``as_of`` is another. ``watch``: the clock is asked whether it jumped.
+    ``workers``: of a live run on PostgreSQL so many rules are evaluated at once; SQLite has one writer at a time.
     """
-    evaluation = _Evaluation(db, home, as_of, only, started_at or as_of, watch)
+    evaluation = _Evaluation(db, home, as_of, only, started_at or as_of, watch, workers)
     if not dry_run:
         with seldom_collected():
             return evaluation.live(look)
@@ -100,6 +105,7 @@ class _Evaluation:
     only: str | None
     started_at: datetime
     watch: clock.Watch | None = None
+    workers: int = 1
     jumped: datetime | None = None  #: since when nothing vouches for the clock
     run: int = 0
     reach: int = 0  #: so many guests are known to be reachable
@@ -114,7 +120,7 @@ class _Evaluation:
 
     def dry(self, conn: Connection, look: Look | None) -> RunResult:
         self._prepare(conn)
-        results = [self._guarded(rule, _savepoint(conn)) for rule in self._chosen()]
+        results = [self._guarded(rule, _savepoint(conn), Alone()) for rule in self._chosen()]
         if look is not None:
             look(conn, self.run, results)
         return self._result(results, run=None)
@@ -126,8 +132,7 @@ class _Evaluation:
                 self._prepare(conn)
         if notice is not None:
             return replace(self._result([], run=None), dry_run=False, notice=notice)
-        db = followed(self.db)
-        results = [self._guarded(rule, db.begin()) for rule in self._chosen()]
+        results = self._each()
         result = replace(self._result(results, run=self.run), notice=self._doubt(results))
         with self.db.begin() as conn:
             state = "done" if result.balanced else "red"
@@ -136,6 +141,15 @@ class _Evaluation:
             if look is not None:
                 look(conn, self.run, results)
         return result
+
+    def _each(self) -> list[RuleResult]:
+        """Evaluate the rules, each in a transaction of its own."""
+        db, chosen = followed(self.db), self._chosen()
+        if self.workers > 1 and len(chosen) > 1 and takes_writers(db):
+            from engine.evaluation.abreast import side_by_side  # threads, which few runs need
+
+            return side_by_side(chosen, self.workers, lambda rule, turn: self._guarded(rule, db.begin(), turn))
+        return [self._guarded(rule, db.begin(), Alone()) for rule in chosen]
 
     def _prepare(self, conn: Connection) -> None:
         if self.home.loyalty.sound:
@@ -178,7 +192,7 @@ class _Evaluation:
     def _result(self, results: Sequence[RuleResult], run: int | None) -> RunResult:
         return RunResult(run, self.as_of, run is None, tuple(results), self.newest)
 
-    def _guarded(self, rule: Rule, transaction: AbstractContextManager[Connection]) -> RuleResult:
+    def _guarded(self, rule: Rule, transaction: AbstractContextManager[Connection], turn: Turn) -> RuleResult:
         """Evaluate one rule; what fails in it stays its own problem, what ails the database is everybody's."""
         row = self._seen_from_here(self.registered[rule.id])
         if not self._is_due(rule, row):
@@ -187,8 +201,10 @@ class _Evaluation:
         if waiting is not None:
             return RuleResult(rule.id, rule.path, due=True, problems=(waiting,))
         try:
-            with transaction as conn:
-                return self._evaluate(conn, rule, row)
+            if self._reads_what_is_queued(rule):
+                turn.come()
+            with transaction as conn, turn.on(conn):
+                return self._evaluate(conn, rule, row, turn)
         except Exception as error:
             if explain(error) is not None:
                 raise
@@ -249,7 +265,14 @@ class _Evaluation:
                 return f"waits: its coupon was valid until {last}; give it another date, or switch the rule off"
         return None
 
-    def _evaluate(self, conn: Connection, rule: Rule, row: Registered) -> RuleResult:
+    def _reads_what_is_queued(self, rule: Rule) -> bool:
+        """Tell whether whom the rule matches may rest on what the rules before it queue in this run."""
+        asked = [*rule.conditions, *(self.home.exclude if rule.purpose == "marketing" else ())]
+        if isinstance(rule.trigger, Enters):
+            asked.append(rule.trigger.segment)
+        return read_outbox(asked, self.home.segments)
+
+    def _evaluate(self, conn: Connection, rule: Rule, row: Registered, turn: Turn) -> RuleResult:
         home = self.home
         at_hand = self.versions.get((row.id, rule.version_hash))
         version = version_row(conn, rule, row.id, self.as_of, home, at_hand=at_hand)
@@ -275,6 +298,7 @@ class _Evaluation:
             judged = balance.judged()
             if not judged:  # as on most days of most rules
                 return RuleResult(rule.id, rule.path, due=True)
+            turn.come()
             with nullcontext() if few else by_index(conn, followed=followed):
                 return self._decided(conn, rule, row, balance, judged)
 

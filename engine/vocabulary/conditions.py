@@ -262,10 +262,19 @@ def all_hold(members: Sequence[Condition], scope: Scope) -> ColumnElement[bool]:
 
 def compare(members: Iterable[Any], segments: Mapping[str, Sequence[Condition]]) -> bool:
     """Tell whether any of the conditions compares the guest with others (``rank``): it needs the facts of everybody."""
+    return _declared("compares", members, segments)
+
+
+def read_outbox(members: Iterable[Any], segments: Mapping[str, Sequence[Condition]]) -> bool:
+    """Tell whether any of the conditions rests on what was queued and did not go: on what other rules of a run do."""
+    return _declared("reads_outbox", members, segments)
+
+
+def _declared(what: str, members: Iterable[Any], segments: Mapping[str, Sequence[Condition]]) -> bool:
     for member in members:
-        if getattr(member, "compares", False):
+        if getattr(member, what, False):
             return True
         inner = segments.get(member.name, ()) if isinstance(member, Segment) else ()
-        if any(compare(group, segments) for group in (*getattr(member, "members", ()), inner)):
+        if any(_declared(what, group, segments) for group in (*getattr(member, "members", ()), inner)):
             return True
     return False

@@ -152,6 +152,11 @@ class Messages(Happened):
             "state": data.get("state", "sent"),
         }
 
+    @property
+    def reads_outbox(self) -> bool:
+        """Tell whether messages are meant that did not go: a run writes such, and sends none."""
+        return self.state != "sent"
+
     def number(self, scope: Scope) -> ColumnElement[Any]:
         """Count messages."""
         message, rule = dispatches.alias("dm"), rules.alias("dr")

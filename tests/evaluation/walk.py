@@ -172,7 +172,9 @@ class Walk:
         with self.level.context() as patch:
             patch.setattr(runner._Evaluation, "_seen_tick", lambda *_: None)
             wanted = decided(self.cafe.db, self.home, made, self.now, dry_run=True)
-        assert decided(self.cafe.db, self.home, made, self.now) == wanted, f"{about}, {self.now}: {self.written}"
+        assert decided(self.cafe.db, self.home, made, self.now, workers=3) == wanted, (
+            f"{about}, {self.now}: {self.written}"
+        )
 
 
 def decided(db: Engine, home: Home, made: tuple[Rule, ...], now: datetime, **options: Any) -> dict[Any, Any]:
