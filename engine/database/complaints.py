@@ -144,6 +144,11 @@ def passes(exc: BaseException) -> bool:
     return explain(exc) in _PASSING
 
 
+def is_full(exc: BaseException) -> bool:
+    """Tell whether PostgreSQL had no connection left, for anybody or for this role."""
+    return explain(exc) == _TOO_MANY
+
+
 def _explain_postgresql(exc: BaseException, *, lost: bool) -> str | None:
     """Look at the driver's exception without importing the driver: who has none has none of its exceptions."""
     if not type(exc).__module__.startswith("psycopg"):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from queue import SimpleQueue
 from threading import Condition
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
+from engine.database.complaints import is_full
 from engine.database.engines import break_off, hang_up, sleep_on
 from engine.evaluation.results import RuleResult
 from engine.evaluation.turns import BrokenOff, Turn
@@ -26,15 +29,22 @@ MOST: Final = 12
 _AGAIN, _TIMES = 1.0, 5
 
 
-def side_by_side(rules: Sequence[Rule], workers: int, evaluate: Callable[[Rule, Turn], RuleResult]) -> list[RuleResult]:
+Evaluate = Callable[[Rule, AbstractContextManager[Connection], Turn], RuleResult]
+
+
+def side_by_side(db: Engine, rules: Sequence[Rule], workers: int, evaluate: Evaluate) -> list[RuleResult]:
     """Evaluate the rules, up to ``workers`` at once; give the results in the order of the rules.
 
-    What ``evaluate`` raises is raised here once the rules before it are through: those have queued, and none after it
-    does. An interrupt ends them all; what was not committed is rolled back, and no thread is left.
+    ``evaluate`` begins the transaction that it is given. What it raises is raised here once the rules before it are
+    through: those have queued, and none after it does. An interrupt ends them all; what was not committed is rolled
+    back, and no thread is left.
     """
     line = _Line(len(rules))
-    places = [_Place(line, number) for number in range(len(rules))]
-    with ThreadPoolExecutor(max(1, min(workers, len(rules), MOST))) as pool:
+    with _connections(db, min(workers, len(rules), MOST)) as opened, ThreadPoolExecutor(len(opened)) as pool:
+        free = SimpleQueue[Connection]()
+        for each in opened:
+            free.put(each)
+        places = [_Place(line, number, free) for number in range(len(rules))]
         asked = [pool.submit(place.take, evaluate, rule) for place, rule in zip(places, rules, strict=True)]
         try:
             return [each.result() for each in asked]
@@ -43,6 +53,23 @@ def side_by_side(rules: Sequence[Rule], workers: int, evaluate: Callable[[Rule, 
             pool.shutdown(wait=False, cancel_futures=True)
             _end(asked, places)
             raise
+
+
+@contextmanager
+def _connections(db: Engine, most: int) -> Iterator[list[Connection]]:
+    """Open so many connections, or as many as the server still has, one at least.
+
+    All before the first rule begins: one that found none left would be waited for by those after it, which have them.
+    """
+    with ExitStack() as opened:
+        found = [opened.enter_context(db.connect())]
+        try:
+            while len(found) < most:
+                found.append(opened.enter_context(db.connect()))
+        except OperationalError as error:
+            if not is_full(error):
+                raise
+        yield found
 
 
 def _end(asked: Sequence[Future[RuleResult]], places: Sequence[_Place]) -> None:
@@ -92,34 +119,36 @@ class _Line:
 class _Place:
     """A turn in a line: all of it is for the thread that takes it, but for ``interrupt``."""
 
-    def __init__(self, line: _Line, number: int) -> None:
-        self._line, self._number = line, number
+    def __init__(self, line: _Line, number: int, free: SimpleQueue[Connection]) -> None:
+        self._line, self._number, self._free = line, number, free
         self._conn: Connection | None = None
         self._raw: Any = None  #: the driver's connection: SQLAlchemy's is not made for threads
 
-    def take(self, evaluate: Callable[[Rule, Turn], RuleResult], rule: Rule) -> RuleResult:
+    def take(self, evaluate: Evaluate, rule: Rule) -> RuleResult:
         """Evaluate a rule."""
+        conn = self._free.get()
         try:
-            return evaluate(rule, self)
+            return evaluate(rule, self._transaction(conn), self)
         except BaseException:
             self._line.end(self._number + 1)
             raise
         finally:
+            self._free.put(conn)
             self._line.leave(self._number)
+
+    @contextmanager
+    def _transaction(self, conn: Connection) -> Iterator[Connection]:
+        with conn.begin():
+            self._conn, self._raw = conn, conn.connection.driver_connection
+            try:
+                yield conn
+            finally:
+                self._conn = self._raw = None
 
     def come(self) -> None:
         """Wait, also in a transaction, for as long as it takes."""
         conn = self._conn
         self._line.wait(self._number, lambda: None if conn is None else sleep_on(conn))
-
-    @contextmanager
-    def on(self, conn: Connection) -> Iterator[None]:
-        """Let it be interrupted meanwhile."""
-        self._conn, self._raw = conn, conn.connection.driver_connection
-        try:
-            yield
-        finally:
-            self._conn = self._raw = None
 
     def interrupt(self, how: Callable[[Any], None]) -> None:
         """Do this to the connection, if there is one."""

@@ -148,7 +148,7 @@ class _Evaluation:
         if self.workers > 1 and len(chosen) > 1 and takes_writers(db):
             from engine.evaluation.abreast import side_by_side  # threads, which few runs need
 
-            return side_by_side(chosen, self.workers, lambda rule, turn: self._guarded(rule, db.begin(), turn))
+            return side_by_side(db, chosen, self.workers, self._guarded)
         return [self._guarded(rule, db.begin(), Alone()) for rule in chosen]
 
     def _prepare(self, conn: Connection) -> None:
@@ -203,7 +203,7 @@ class _Evaluation:
         try:
             if self._reads_what_is_queued(rule):
                 turn.come()
-            with transaction as conn, turn.on(conn):
+            with transaction as conn:
                 return self._evaluate(conn, rule, row, turn)
         except Exception as error:
             if explain(error) is not None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
-
-from sqlalchemy import Connection
 
 
 class BrokenOff(Exception):  # noqa: N818 (no error of its own: what went wrong is told where it did)
@@ -18,17 +15,9 @@ class Turn(Protocol):
     def come(self) -> None:
         """Wait until all rules before it are through. Raises ``BrokenOff``."""
 
-    def on(self, conn: Connection) -> AbstractContextManager[None]:
-        """Say on which connection the rule is evaluated meanwhile."""
-        ...
-
 
 class Alone:
     """The turn of a rule that is evaluated once all before it are."""
 
     def come(self) -> None:
         """It has."""
-
-    def on(self, conn: Connection) -> AbstractContextManager[None]:  # noqa: ARG002 (the protocol's)
-        """Whoever interrupts it is of its own thread."""
-        return nullcontext()

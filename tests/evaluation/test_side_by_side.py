@@ -10,6 +10,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from postgres_server import PostgresServer
 from small_world import CONFIG, Cafe, home_of
 from sqlalchemy import select, text
 from test_runs import BIRTHDAY, DAY, MONDAY
@@ -142,8 +143,7 @@ def when_it_waits(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[],
     monkeypatch.setattr(abreast._Place, "come", coming)
 
 
-@pytest.fixture
-def looked(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+def hold_the_first(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold the rule "a" until "b" waits for its turn, or has looked without waiting."""
     goes = Event()
     stages.before["a"] = lambda: soon(goes)
@@ -151,22 +151,24 @@ def looked(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     when_it_waits(monkeypatch, 1, goes.set)
 
 
-@pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize("how", ASKING)
-def test_a_rule_that_asks_what_waits_sees_what_the_rules_before_it_queue(cafe: Cafe, how: str) -> None:
+def test_a_rule_that_asks_what_waits_sees_what_the_rules_before_it_queue(
+    cafe: Cafe, stages: Stages, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     more, around, (what, number) = ASKING[how]
     cafe.home = home_of(**{"config": CONFIG, **around})
+    hold_the_first(stages, monkeypatch)
     first, second = cafe.run(named("a"), named("b", more), now=MONDAY, workers=2).rules
     assert first.act == 3
     assert {"act": second.act, **second.refused}[what] == number
 
 
-@pytest.mark.usefixtures("looked")
-def test_so_does_one_whose_trigger_does(cafe: Cafe) -> None:
+def test_so_does_one_whose_trigger_does(cafe: Cafe, stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     cafe.home = home_of(CONFIG, SEGMENT.replace("waiting", "blocked"))
     enters = "id: b\ntrigger:\n  enters: blocked\n"
     cafe.run(enters, now=MONDAY - DAY)
     by_sms = named("a", "actions:\n  - sms: hello\n  - email: hello\n")  # nobody has a phone
+    hold_the_first(stages, monkeypatch)
     first, second = cafe.run(by_sms, enters, now=MONDAY, workers=2).rules
     assert (first.matched, second.matched) == (3, 3)
 
@@ -216,6 +218,22 @@ def test_of_what_is_everybodys_trouble_the_rules_before_it_have_queued_and_none_
     assert {row.rule for row in cafe.rows(rules) if row.watermark is not None} == {"a"}
     assert [row.state for row in cafe.rows(runs)] == ["running"]
     assert threading.active_count() == threads
+
+
+def test_where_the_server_has_few_connections_left_fewer_rules_look_at_once(
+    postgres_server: PostgresServer, cafe: Cafe
+) -> None:
+    role, url = f"few_{cafe.db.url.database}", cafe.db.url
+    postgres_server.run(f'CREATE ROLE "{role}" LOGIN CONNECTION LIMIT 2')
+    with cafe.db.begin() as conn:
+        conn.execute(text(f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"'))
+        conn.execute(text(f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{role}"'))
+    few = Cafe(open_db(url.set(username=role).render_as_string(hide_password=False)))
+    with few.db.connect():  # the run's own, which holds its lock
+        result = few.run(*map(named, "abcde"), now=MONDAY, workers=4)
+    few.db.dispose()
+    assert [rule.matched for rule in result.rules] == [3] * 5
+    assert queued(cafe) == [name for name in "abcde" for _ in range(3)]
 
 
 def test_an_interrupt_breaks_off_what_is_under_way_and_leaves_nothing_of_it(
