@@ -8,9 +8,9 @@ other is suspect.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,22 +26,18 @@ from engine.dispatch import coupons
 from engine.dispatch.channels import CannotSendError
 from engine.dispatch.claims import Claim
 from engine.dispatch.desk import Answer, Desk, Finder
-from engine.dispatch.drafting import LONGEST_SMS, Draft, NoRecipientError
+from engine.dispatch.drafting import LONGEST_SMS, NoRecipientError
 from engine.dispatch.fence import UnreadableRuleError, Verdict, decide, take_back
 from engine.dispatch.groups import GroupFence, Ready
 from engine.dispatch.handing import write_down
-from engine.dispatch.mime import MessageError
+from engine.dispatch.making import Coming, Prepared
 from engine.dispatch.outcomes import is_plain
-from engine.dispatch.render import RenderError
 from engine.dispatch.settling import give_back, settle, shut
 from engine.dispatch.standing import PORTION, Standing
 from engine.dispatch.states import MESSAGES, move
 
 #: As so many SMS a text is billed at most, as long as it is not made: one of Chinese has 67 characters in each.
 _MOST_SEGMENTS: Final = -(-LONGEST_SMS // 67)
-
-#: A dispatch with all that its message is made of.
-Prepared = tuple[Claim, Draft]
 
 
 @dataclass
@@ -180,7 +176,13 @@ def _keep_values(conn: Connection, prepared: Sequence[Prepared], at: datetime) -
 
 def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standing) -> None:
     """Hand over what is prepared, group by group; what a channel that is shut meanwhile leaves waits again."""
-    coming, ready = _Coming(desk, deque(prepared)), list[Ready]()
+    if prepared:
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            _send_all(desk, lane, Coming(desk, prepared, aside), standing)
+
+
+def _send_all(desk: Desk, lane: Lane, coming: Coming, standing: Standing) -> None:
+    ready = list[Ready]()
     while coming or ready:
         most = lane.connector.most
         while coming and len(ready) < 2 * most:  # a group, and the one that its server is told of ahead
@@ -193,7 +195,7 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standi
         ready = ready[len(group) :]
         coming.ahead = most
         upcoming = [each.message for each in _group(ready, most)]
-        well = not group or _hand_over(desk, lane, group, upcoming, standing, meanwhile=coming.meanwhile)
+        well = not group or _hand_over(desk, lane, group, upcoming, standing=standing, coming=coming)
         _done(desk, len(group))
         if well and lane.carrier not in desk.unusable:
             continue
@@ -203,62 +205,6 @@ def _send(desk: Desk, lane: Lane, prepared: Sequence[Prepared], standing: Standi
                 break
     write_down(desk)
     _done(desk, len(ready) + len(coming))
-
-
-@dataclass
-class _Coming:
-    """The messages that are not yet ready; the next of them are made while servers are waited for."""
-
-    desk: Desk
-    left: deque[Prepared]
-    ahead: int = 0  #: so many are made meanwhile
-    _made: deque[tuple[Prepared, Ready | Exception]] = field(default_factory=deque)
-
-    def __len__(self) -> int:
-        return len(self.left) + len(self._made)
-
-    @property
-    def claims(self) -> list[Claim]:
-        """Those that they are of."""
-        return [claim for (claim, _), _ in self._made] + [claim for claim, _ in self.left]
-
-    def meanwhile(self) -> None:
-        """Make the next ones; what goes wrong with one is told when it is its turn."""
-        while self.left and len(self._made) < self.ahead:
-            self._make()
-
-    def next(self) -> Ready | None:
-        """Give the next one; where it cannot be made, that is written on it, and None."""
-        if not self._made:
-            self._make()
-        (claim, draft), made = self._made.popleft()
-        if isinstance(made, Ready):
-            return made
-        _unmade(self.desk, claim, draft, made)
-        return None
-
-    def _make(self) -> None:
-        claim, draft = self.left.popleft()
-        try:
-            made: Ready | Exception = Ready.of(claim, self.desk.composer.compose(draft, [claim], self.desk.now()))
-        except Exception as error:  # noqa: BLE001 (raised again in its turn, where it is none of those that are known)
-            made = error
-        self._made.append(((claim, draft), made))
-
-
-def _unmade(desk: Desk, claim: Claim, draft: Draft, error: Exception) -> None:
-    """Write on a message why it cannot be made."""
-    if isinstance(error, CannotSendError):
-        desk.summary.problem(str(error))
-        desk.unusable.add(draft.transport)
-        with desk.begin() as conn:
-            give_back(conn, desk, [claim])
-    elif isinstance(error, (RenderError, MessageError)):
-        desk.summary.problem(f"templates/{draft.template}: {error}")
-        with desk.begin() as conn:
-            settle(conn, desk, [claim], Verdict("dead", "template"))
-    else:
-        raise error
 
 
 def _done(desk: Desk, count: int) -> None:
@@ -287,15 +233,15 @@ def _hand_over(
     lane: Lane,
     ready: Sequence[Ready],
     upcoming: Sequence[Message],
-    standing: Standing,
     *,
-    meanwhile: Callable[[], None],
+    standing: Standing,
+    coming: Coming,
 ) -> bool:
     """Send a group, with the fence in between; tell whether all went well. Plain answers wait for the next commit."""
-    fence = GroupFence(desk, ready, lane.carrier, standing)
+    fence = GroupFence(desk, ready, lane.carrier, standing, beside=coming.beside)
     failed = False
     try:
-        outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming, meanwhile)
+        outcomes = lane.connector.send_group([each.message for each in ready], fence, upcoming, coming.meanwhile)
     except Exception as error:  # noqa: BLE001 (a connector with a bug stops no other message)
         desk.summary.problem(f"The connector for {lane.carrier} failed ({type(error).__name__}): please report it.")
         outcomes, failed = [Outcome("unknown", f"bug: {type(error).__name__}")] * len(ready), True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from connectors.base import Message
+from connectors.base import Message, nothing
 from engine.database.complaints import explain
 from engine.database.tables import dispatches
 from engine.dispatch.claims import LEASE, Claim
@@ -171,6 +171,7 @@ class GroupFence:
     ready: Sequence[Ready]
     carrier: str
     standing: Standing = field(default_factory=Standing)  #: what was answered at the fence of the messages before
+    beside: Callable[[], None] = nothing  #: begins what another thread can do while the disk writes
     asked: set[int] = field(default_factory=set)  #: the places of those that stood ready
     passed: frozenset[int] = frozenset()  #: the places of those that may leave
     at: datetime = EPOCH  #: when it was asked last
@@ -184,8 +185,9 @@ class GroupFence:
             return frozenset()
         self.asked = set(places)
         going = self._ask([self.ready[place] for place in places])
-        if going and not is_written(self, [(each.claim, each.content_hash) for each in going]):
-            going = []
+        if going:
+            self.beside()
+            going = going if is_written(self, [(each.claim, each.content_hash) for each in going]) else []
         ids = {each.claim.id for each in going}
         self.passed = frozenset(place for place in places if self.ready[place].claim.id in ids)
         return self.passed
@@ -228,6 +230,7 @@ class GroupFence:
                 verdicts = pass_one_by_one(conn, asked, question)
             else:
                 verdicts = pass_together(conn, asked, question, answers, self.standing)
+            self.beside()
         if answers:
             note_written(desk, answers)
         return verdicts
