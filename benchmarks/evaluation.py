@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -26,12 +27,13 @@ from engine.database.facts_delta import apply_delta
 from engine.database.tables import orders, rules
 from engine.dispatch import health
 from engine.dispatch.approve import approve
+from engine.evaluation.abreast import MOST
 from engine.evaluation.results import RunResult
 from engine.evaluation.runner import run_due
 
 NEXT: Final = AS_OF + timedelta(days=1)
 RULES: Final = 12
-_WORKERS: Final = 4
+_WORKERS: Final = min(MOST, max(2, os.cpu_count() or 1))
 _SCAN: Final = "bare scan: count, sum and newest day of all orders"
 _DAILY: Final = at_most(0.15, plus=0.015 * RULES)
 
@@ -73,7 +75,7 @@ def _runs(ground: Ground, on: str, workers: int) -> Iterator[Measure]:
         ("daily", "the next day's run", _DAILY, _daily),
         ("daily-command", "the next day's `regulars run`, from the command line", _DAILY, _command),
     )
-    by, told = ("-workers", f", with {workers} workers") if workers > 1 else ("", "")
+    by, told = ("-workers", ", a worker for each processor") if workers > 1 else ("", "")
     for kind, name, bar, pair in kinds:
         yield Measure(f"{kind}{by}", f"{name}{told}", bar, partial(pair, ground, on, workers), _SCAN, database=on)
 
