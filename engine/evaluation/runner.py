@@ -293,12 +293,13 @@ class _Evaluation:
         followed = not conn.in_nested_transaction()  # a live run's last transaction waits for the disk, for all of them
         with one_by_one(conn, followed=followed) if few else nullcontext():
             conn.execute(written)
-            remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK, seen=seen)
             balance = Balance(conn, self.run, row.id, month_of(self.as_of))
             judged = balance.judged()
-            if not judged:  # as on most days of most rules
+            if judged:  # on most days most rules match nobody, and need no turn
+                turn.come()  # before the rule's row is locked: an approval would wait for it as long
+            remember_watermark(conn, row.id, self.as_of, latest=self.started_at + clock.SLACK, seen=seen)
+            if not judged:
                 return RuleResult(rule.id, rule.path, due=True)
-            turn.come()
             with nullcontext() if few else by_index(conn, followed=followed):
                 return self._decided(conn, rule, row, balance, judged)
 

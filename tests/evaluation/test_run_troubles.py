@@ -13,6 +13,7 @@ from test_runs import BIRTHDAY, DAY, MONDAY, ORDERED, few_guests
 
 from engine.database.facts import rebuild
 from engine.database.tables import dispatches, matches
+from engine.evaluation.balance import Balance
 from engine.evaluation.queue import Queue
 from engine.evaluation.runner import run_due
 from engine.vocabulary.conditions import Orders
@@ -92,14 +93,14 @@ def test_a_run_that_does_not_add_up_is_red(cafe: Cafe, monkeypatch: pytest.Monke
             whose = first if trouble == "of another guest" else none
             conn.execute(update(dispatches).where(*its).values(match_id=whose, part=1))
 
-    def unreasoned(conn: Connection, *given: Any, **options: Any) -> None:
-        remember(conn, *given, **options)  # what follows on the matches
+    def unreasoned(balance: Balance) -> Any:
         if trouble == "without a reason":
-            conn.execute(update(matches).where(matches.c.verdict == "refused").values(reason=None))
+            balance.conn.execute(update(matches).where(matches.c.verdict == "refused").values(reason=None))
+        return judged(balance)
 
-    write, remember = runner.write_dispatches, runner.remember_watermark
+    write, judged = runner.write_dispatches, Balance.judged
     monkeypatch.setattr(runner, "write_dispatches", spoilt)
-    monkeypatch.setattr(runner, "remember_watermark", unreasoned)
+    monkeypatch.setattr(Balance, "judged", unreasoned)
     cafe.guest(birthday=504)
     cafe.guest(birthday=504)
     cafe.guest(birthday=504, email=None)

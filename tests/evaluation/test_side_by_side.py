@@ -43,23 +43,23 @@ class Stages:
         self.found: dict[str, Callable[[], object]] = {}
         self.queues: dict[str, Callable[[Any], object]] = {}
         self._names: dict[int, str] = {}
-        look, remember, write = runner.writing_matches, runner.remember_watermark, runner.write_dispatches
+        look, count, write = runner.writing_matches, runner.Balance.judged, runner.write_dispatches
 
         def looking(conn: Any, rule: Any, scope: Any, rows: Any, *given: Any, **options: Any) -> Any:
             self._names[rows.rule] = rule.id
             self.before.get(rule.id, bool)()
             return look(conn, rule, scope, rows, *given, **options)
 
-        def remembering(conn: Any, row: int, *given: Any, **options: Any) -> None:
-            self.found.get(self._names[row], bool)()
-            remember(conn, row, *given, **options)
+        def counting(balance: Any) -> Any:
+            self.found.get(self._names[balance.rule_row], bool)()
+            return count(balance)
 
         def writing(conn: Any, queue: Any) -> None:
             self.queues.get(queue.rule.id, bool)(conn)
             write(conn, queue)
 
         monkeypatch.setattr(runner, "writing_matches", looking)
-        monkeypatch.setattr(runner, "remember_watermark", remembering)
+        monkeypatch.setattr(runner.Balance, "judged", counting)
         monkeypatch.setattr(runner, "write_dispatches", writing)
 
 
@@ -99,6 +99,23 @@ def test_rules_look_at_once_and_queue_in_their_order(cafe: Cafe, stages: Stages)
     assert [(rule.rule, rule.matched) for rule in result.rules] == [("a", 3), ("b", 3), ("c", 3)]
     assert queued(cafe) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
     assert limits == {"a": "10min", "c": "0"}  # who waits for others of the run is not ended for it
+
+
+def test_a_rule_that_waits_for_its_turn_keeps_nobody_from_approving_it(
+    cafe: Cafe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved = list[str]()
+
+    def approving() -> None:
+        with cafe.db.begin() as conn:
+            asked = select(rules.c.rule).where(rules.c.rule == "b").with_for_update(nowait=True)
+            approved.extend(conn.scalars(asked))
+
+    cafe.run(named("a"), named("b"), now=MONDAY - DAY)
+    when_it_waits(monkeypatch, 1, approving)
+    cafe.run(named("a"), named("b"), now=MONDAY, workers=2)
+    assert approved == ["b"]
+    assert queued(cafe) == ["a"] * 3 + ["b"] * 3
 
 
 def test_no_more_rules_look_at_once_than_there_are_workers(cafe: Cafe, stages: Stages) -> None:
