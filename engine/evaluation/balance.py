@@ -25,14 +25,14 @@ from sqlalchemy import (
     union_all,
 )
 
-from engine.database.months import the_month
+from engine.database.months import in_the_month
 from engine.database.sql import Id
 from engine.database.tables import customer_facts, dispatches, matches
 from engine.evaluation.permission import in_branches
 from engine.language.rule import Step
 
 _M, _D = matches.c, dispatches.c
-_OF_MONTH = _D.month == the_month()
+_OF_MONTH = in_the_month(_D.month)
 _OF_RULE = (_M.run_id == bindparam("run", type_=Id), _M.rule_id == bindparam("rule_row", type_=Id))
 
 

@@ -33,7 +33,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from engine.database.months import the_month
+from engine.database.months import in_the_month, the_month
 from engine.database.packed import packed_cte
 from engine.database.sql import EpochSeconds, Id, row_by_row, spelled_in
 from engine.database.tables import audit, coupons, customer_facts, dispatches, matches
@@ -133,7 +133,7 @@ def _is_open() -> ColumnElement[bool]:
 
 def _later_messages(match: Any) -> tuple[ColumnElement[bool], ...]:
     return (
-        dispatches.c.month == _MONTH,
+        in_the_month(dispatches.c.month),
         dispatches.c.match_id == match.c.id,
         dispatches.c.step > _NUMBER,
         spelled_in(dispatches.c.channel, ("email", "sms", "webhook")),
@@ -183,7 +183,7 @@ def _row(
 def _of_run() -> Select[Any]:
     m = matches.c
     joined = select().select_from(dispatches.join(matches, m.id == dispatches.c.match_id))
-    its = (dispatches.c.month == _MONTH, m.run_id == _RUN, m.rule_id == _RULE)
+    its = (in_the_month(dispatches.c.month), m.run_id == _RUN, m.rule_id == _RULE)
     return joined.where(*its).order_by(dispatches.c.id)
 
 
