@@ -10,6 +10,7 @@ import statistics
 import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -169,6 +170,7 @@ def _cells(line: Line, verdict: str) -> list[str]:
     return [found, line["bar"], verdict, *medians]
 
 
+@cache  # as it was when the program was read: the results that it writes do not make another of it
 def _commit() -> str:
     asked = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=8"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=FOLDER)
